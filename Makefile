@@ -1,0 +1,51 @@
+# Each target works on a fresh clone and makes what it needs: a .venv with plain pip, versions from constraints.txt.
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/pip
+
+.PHONY: demo test check generate bench docs golden clean
+
+demo: .venv/core  ## a tour of the registry: core only, no third-party package
+	$(PY) examples/model_registry_demo.py
+
+test: .venv/dev  ## all tests here, and the core ones on every other supported Python that is there
+	$(PY) -m pytest
+	sh tests/other_pythons.sh $(PY)
+
+check: .venv/dev  ## format, lint, types, import arrows, and that nothing generated is stale
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m basedpyright
+	$(PY) -m registry_build generate models.json -o src/registry/_registry.py --check
+	$(PY) -m registry_build pages models.json -o docs/MODELS.md --check
+	$(PY) docs/make_reference.py --check
+	$(PY) -m pytest -q tests/test_architecture.py
+
+generate: .venv/dev  ## src/registry/_registry.py and docs/MODELS.md from models.json
+	$(PY) -m registry_build generate models.json -o src/registry/_registry.py
+	$(PY) -m registry_build pages models.json -o docs/MODELS.md
+
+docs: .venv/dev  ## the pages that are generated: the model list and the reference
+	$(PY) -m registry_build pages models.json -o docs/MODELS.md
+	$(PY) docs/make_reference.py
+
+golden: .venv/dev  ## rewrite the expected files of tests/build/cases; read the diff before you commit it
+	$(PY) tests/build/golden.py
+
+bench: .venv/dev  ## every row of docs/benchmarks.md; takes minutes
+	$(PY) -m benchmarks
+
+clean:
+	rm -rf .venv .venv-* dist .mypy_cache .pytest_cache .ruff_cache .hypothesis src/registry/_registry*
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/core: .venv/bin/pip pyproject.toml constraints.txt models.json schema/models.schema.json
+	$(PIP) install --quiet --editable .
+	@touch $@
+
+.venv/dev: .venv/core
+	$(PIP) install --quiet --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,90 @@
+"""A catalogue of models, compiled: typed constants, enums and indexed queries.
+
+    >>> from registry import COLBERT_V2, get_model
+    >>> COLBERT_V2.embedding_dim
+    128
+    >>> get_model("colbert-v2") is COLBERT_V2
+    True
+
+Importing the package reads no file of its own choosing and touches no network. Names are resolved when they are first
+used, so `import registry` alone costs next to nothing.
+"""
+
+TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this package
+if TYPE_CHECKING:
+    from registry._registry import *  # noqa: F403 - the stub names them; at run time __getattr__ does
+    from registry.config import ModelConfig as ModelConfig
+    from registry.errors import GeneratedFormatError as GeneratedFormatError
+    from registry.errors import ModelNotFoundError as ModelNotFoundError
+    from registry.errors import NoDefaultModelError as NoDefaultModelError
+    from registry.errors import RegistryError as RegistryError
+    from registry.errors import UnsupportedDimensionError as UnsupportedDimensionError
+    from registry.records import ChatModel as ChatModel
+    from registry.records import EmbeddingModel as EmbeddingModel
+    from registry.records import EncoderModel as EncoderModel
+    from registry.records import ModelFile as ModelFile
+    from registry.records import ModelInfo as ModelInfo
+    from registry.records import ModelVariant as ModelVariant
+    from registry.records import RerankerModel as RerankerModel
+    from registry.records import RuntimeDefaults as RuntimeDefaults
+    from registry.records import SamplingDefaults as SamplingDefaults
+
+    __version__: str
+
+_HOMES = {
+    "registry.config": ("ModelConfig",),
+    "registry.errors": (
+        "GeneratedFormatError",
+        "ModelNotFoundError",
+        "NoDefaultModelError",
+        "RegistryError",
+        "UnsupportedDimensionError",
+    ),
+    "registry.records": (
+        "ChatModel",
+        "EmbeddingModel",
+        "EncoderModel",
+        "ModelFile",
+        "ModelInfo",
+        "ModelVariant",
+        "RerankerModel",
+        "RuntimeDefaults",
+        "SamplingDefaults",
+    ),
+}
+
+
+def __getattr__(name: str) -> object:
+    import sys
+
+    if name == "__all__":
+        return __dir__()
+    value: object
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value = version("typed-model-registry")
+    elif name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    else:
+        home = next((home for home, names in _HOMES.items() if name in names), f"{__name__}._registry")
+        try:
+            __import__(home)
+            value = getattr(sys.modules[home], name)
+        except ModuleNotFoundError as error:
+            if error.name != f"{__name__}._registry":
+                raise
+            raise ImportError(
+                "`registry._registry` is missing: it is generated when the package is built. "
+                "Run `make generate`, or install the checkout with `pip install -e .`."
+            ) from None
+        except AttributeError:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    from registry import _registry
+
+    return sorted({*dir(_registry), *(name for names in _HOMES.values() for name in names)})

@@ -1,0 +1,391 @@
+"""The mechanics under a generated registry: rows become records on first touch, queries read compiled indexes.
+
+A generated module holds constants only and hands them to one `ModelRegistry`, whose methods are its functions. What
+the names and numbers in the constants mean is `FORMAT`; a module of another format is refused on import.
+"""
+
+from __future__ import annotations
+
+import sys
+from bisect import bisect_right
+from collections.abc import Mapping
+from itertools import repeat
+
+from registry._frozen import from_row
+from registry.errors import GeneratedFormatError, ModelNotFoundError, NoDefaultModelError
+
+TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this module
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from enum import StrEnum
+    from typing import Any, Final, TypeAlias
+
+    # Records are not named here: this module stands below them.
+    Record: TypeAlias = Any
+    Parts: TypeAlias = Mapping[str, tuple[Callable[..., object], tuple[str, ...]]]
+
+FORMAT: Final = 1
+
+
+class Inline:
+    """Rows and tables that stand in the generated module itself."""
+
+    def __init__(self, rows: tuple[tuple[Any, ...], ...], tables: Mapping[str, Any]) -> None:
+        self.row = rows.__getitem__
+        self.table = tables.__getitem__
+
+
+class Sharded:
+    """Rows and tables in the modules of a package beside the generated one, each imported when it is needed."""
+
+    def __init__(self, package: str, rows_per_module: int) -> None:
+        self._package = package
+        self._size = rows_per_module
+
+    def row(self, number: int) -> tuple[Any, ...]:
+        shard, offset = divmod(number, self._size)
+        rows: tuple[tuple[Any, ...], ...] = self._import(f"rows_{shard:04d}").ROWS
+        return rows[offset]
+
+    def table(self, name: str) -> Any:
+        return getattr(self._import("tables"), name)
+
+    def _import(self, name: str) -> Any:
+        module = f"{self._package}.{name}"
+        __import__(module)
+        return sys.modules[module]
+
+
+class _Row:
+    """One row: where a record finds its values when they are first touched."""
+
+    __slots__ = ("_columns", "_number", "_registry")
+
+    def __init__(self, registry: ModelRegistry, columns: Mapping[str, int], number: int) -> None:
+        self._registry = registry
+        self._columns = columns
+        self._number = number
+
+    def value(self, field: str, default: Any) -> Any:
+        column = self._columns.get(field)
+        raw = None if column is None else self._registry.storage.row(self._number)[column]
+        if raw is None:  # the data are silent, or the field is younger than the generated module
+            return default
+        return self._registry.decode(field, raw)
+
+
+class ModelRegistry(Mapping[str, "Record"]):
+    """All records of one generated module: a mapping from ids to records, and the queries on them.
+
+    Iteration gives ids in registry order. Aliases are found as ids are, but not iterated.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *,
+        format: int,
+        kinds: tuple[tuple[type[Record], tuple[str, ...]], ...],
+        parts: Parts,
+        vocabularies: Mapping[str, str],
+        ids: tuple[str, ...],
+        aliases: Mapping[str, int],
+        default: int | None,
+        storage: Inline | Sharded,
+    ) -> None:
+        """Take what the generated `module` knows.
+
+        Args:
+            module: Name of the generated module; its enums pickle under it.
+            format: Format number it was generated for.
+            kinds: Record class and column names of each kind of row; a row starts with its kind's number.
+            parts: Field -> class and field names of the value objects in it.
+            vocabularies: Field -> name of the enum its strings belong to.
+            ids: Id of every row.
+            aliases: Alias -> row number.
+            default: Row number of the default chat record.
+            storage: Where rows and the tables `NAMES`, `ENUMS` and `INDEX` are.
+        """
+        if format != FORMAT:
+            raise GeneratedFormatError(module, FORMAT, format)
+        self.storage = storage
+        self._module = module
+        self._kinds = tuple((cls, {name: column for column, name in enumerate(columns, 1)}) for cls, columns in kinds)
+        self._parts = parts
+        self._vocabularies = vocabularies
+        self._ids = ids
+        self._aliases = aliases
+        self._default = default
+        self._rows: dict[str, int] = {}
+        self._made: dict[str, Record] = {}
+        self._enums: dict[str, type[StrEnum]] = {}
+        self._dims: tuple[int, ...] = ()
+        self._found: dict[tuple[str, object], tuple[Record, ...]] = {}
+
+    # Mapping
+
+    def __getitem__(self, model_id: str) -> Record:
+        return self.get_model(model_id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, model_id: object) -> bool:
+        return isinstance(model_id, str) and self._number(model_id) is not None
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"<registry of {len(self)} models: {self._module}>"
+
+    def get(self, model_id: str, default: Any = None) -> Any:
+        """Give the record with this id or alias, or `default`."""
+        found = self.find_model(model_id)
+        return default if found is None else found
+
+    # One record
+
+    def get_model(self, model_id: str) -> Record:
+        """Give the record with this id or alias; the same object every time.
+
+        Raises:
+            ModelNotFoundError: There is none; the error names close matches.
+        """
+        try:
+            return self._made[model_id]
+        except KeyError:
+            pass
+        number = self._number(model_id)
+        if number is None:
+            raise ModelNotFoundError(model_id, self._close_matches(model_id), self._module)
+        return self._made.setdefault(model_id, self._record(number))
+
+    def lookup_model(self, text: str) -> Record:
+        """Give the record with an id or alias that is known at run time only.
+
+        Raises:
+            ModelNotFoundError: There is none; the error names close matches.
+        """
+        return self.get_model(text)
+
+    def find_model(self, text: str) -> Record | None:
+        """Give the record with this id or alias, or `None`."""
+        number = self._number(text)
+        return None if number is None else self._record(number)
+
+    def get_default_model(self) -> Record:
+        """Give the chat record to use where nobody chose one.
+
+        Raises:
+            NoDefaultModelError: The registry has no chat records.
+        """
+        if self._default is None:
+            raise NoDefaultModelError(self._module)
+        return self._record(self._default)
+
+    def get_sources(self, model: str | Record) -> Mapping[str, tuple[str, ...]]:
+        """Give where the values of a record were read: path of the field in models.json -> sources.
+
+        Imports the module that holds them, about as large as the registry itself.
+
+        Raises:
+            ModelNotFoundError: No record has this id or alias.
+        """
+        model_id: str = self.get_model(model if isinstance(model, str) else model.id).id
+        module = f"{self._module}_sources"
+        __import__(module)
+        sources: Mapping[str, Mapping[str, tuple[str, ...]]] = sys.modules[module].SOURCES
+        return sources.get(model_id, {})
+
+    # Several records: tuples in registry order
+
+    def models_by_type(self, type: str) -> tuple[Record, ...]:
+        """Give the models of this type."""
+        return self._select("type", type)
+
+    def models_by_organization(self, organization: str) -> tuple[Record, ...]:
+        """Give the models of this publisher."""
+        return self._select("organization", organization)
+
+    def models_by_family(self, family: str) -> tuple[Record, ...]:
+        """Give the models of this line of models."""
+        return self._select("family", family)
+
+    def models_by_language(self, language: str) -> tuple[Record, ...]:
+        """Give the models known to be trained for this language, a BCP-47 tag."""
+        return self._select("language", language)
+
+    def models_by_license(self, license: str) -> tuple[Record, ...]:
+        """Give the models under this licence expression."""
+        return self._select("license", license)
+
+    def models_by_capability(self, capability: str) -> tuple[Record, ...]:
+        """Give the models that can be used for this task."""
+        return self._select("capability", capability)
+
+    def models_by_tag(self, tag: str) -> tuple[Record, ...]:
+        """Give the models with this tag."""
+        return self._select("tag", tag)
+
+    def models_by_quantization(self, quantization: str) -> tuple[Record, ...]:
+        """Give the models offered in this storage format."""
+        return self._select("quantization", quantization)
+
+    def models_with_matryoshka(self) -> tuple[Record, ...]:
+        """Give the embedding models whose vectors may be cut to smaller sizes."""
+        return self._select("matryoshka", True)
+
+    def models_by_max_embedding_dim(self, max_embedding_dim: int) -> tuple[Record, ...]:
+        """Give the embedding models whose vectors have at most this many components."""
+        # Every limit between two sizes of the registry has the same answer: cached under the smaller one.
+        limit = self._dims_up_to(max_embedding_dim)
+        key = ("max_embedding_dim", limit)
+        if key not in self._found:
+            self._found[key] = self._records(self._rows_with_dims(limit))
+        return self._found[key]
+
+    def find_models(
+        self,
+        *,
+        type: str | None = None,
+        organization: str | None = None,
+        family: str | None = None,
+        language: str | None = None,
+        license: str | None = None,
+        capability: str | None = None,
+        tag: str | None = None,
+        quantization: str | None = None,
+        max_embedding_dim: int | None = None,
+        matryoshka: bool | None = None,
+    ) -> tuple[Record, ...]:
+        """Give the models that meet every condition given; all models without one."""
+        fields = {
+            "type": type,
+            "organization": organization,
+            "family": family,
+            "language": language,
+            "license": license,
+            "capability": capability,
+            "tag": tag,
+            "quantization": quantization,
+            "matryoshka": matryoshka,
+        }
+        found: list[Iterable[int]] = [
+            self._index(field).get(value, ()) for field, value in fields.items() if value is not None
+        ]
+        if max_embedding_dim is not None:
+            found.append(self._rows_with_dims(self._dims_up_to(max_embedding_dim)))
+        if not found:
+            return self._records(range(len(self)))
+        return self._records(set(found[0]).intersection(*found[1:]))
+
+    # What the generated module resolves on first touch
+
+    def attribute(self, name: str) -> Any:
+        """Give the constant, enum or alias `name` of the generated module, and keep it there.
+
+        Raises:
+            AttributeError: The module has no such name.
+        """
+        if name == "__all__":
+            return [name for name in self.names() if not name.startswith("_")]
+        if name == "ModelId":
+            from typing import Literal
+
+            value: Any = Literal[(*self._ids, *self._aliases)]
+        elif name in self.storage.table("ENUMS"):
+            return self._enum(name)
+        elif name in (names := self.storage.table("NAMES")):
+            value = self._record(names.index(name))
+        else:
+            raise AttributeError(f"module {self._module!r} has no attribute {name!r}")
+        vars(sys.modules[self._module])[name] = value
+        return value
+
+    def names(self) -> list[str]:
+        """Give every public name of the generated module, those not yet touched included."""
+        present = [name for name in vars(sys.modules[self._module]) if not name.startswith("_")]
+        return sorted({*present, "ModelId", *self.storage.table("ENUMS"), *self.storage.table("NAMES")})
+
+    def decode(self, field: str, raw: Any) -> Any:
+        """Turn the raw value of a row into what the record's `field` holds."""
+        if field in self._parts:
+            if raw == () or isinstance(raw[0], tuple):
+                return tuple(map(self._part, repeat(field), raw))
+            return self._part(field, raw)
+        if field in self._vocabularies:
+            members = self._enum(self._vocabularies[field])
+            return tuple(map(members, raw)) if isinstance(raw, tuple) else members(raw)
+        return raw
+
+    def _part(self, field: str, raw: tuple[Any, ...]) -> object:
+        cls, names = self._parts[field]
+        stated = ((name, value) for name, value in zip(names, raw, strict=True) if value is not None)
+        return cls(**{name: self.decode(name, value) for name, value in stated})
+
+    def _number(self, model_id: str) -> int | None:
+        if not isinstance(model_id, str):
+            raise TypeError(f"expected the id of a model as a string, got {model_id!r}")
+        if not self._rows:
+            self._rows = {**dict(zip(self._ids, range(len(self._ids)), strict=True)), **self._aliases}
+        return self._rows.get(model_id)
+
+    def _record(self, number: int) -> Record:
+        model_id = self._ids[number]
+        made = self._made.get(model_id)
+        if made is None:
+            cls, columns = self._kinds[self.storage.row(number)[0]]
+            # setdefault: two threads that touch one record at the same time get one object.
+            made = self._made.setdefault(model_id, from_row(cls, _Row(self, columns, number)))
+        return made
+
+    def _records(self, numbers: Iterable[int]) -> tuple[Record, ...]:
+        return tuple(map(self._record, sorted(numbers)))
+
+    def _select(self, field: str, value: object) -> tuple[Record, ...]:
+        key = (field, value)
+        try:
+            return self._found[key]
+        except KeyError:
+            found = self._records(self._index(field).get(value, ()))
+            if found:  # what is not there is not kept: values may come from outside
+                self._found[key] = found
+            return found
+
+    def _dims_up_to(self, max_embedding_dim: int) -> int:
+        """Count the embedding sizes of the registry that are not above this one."""
+        if not self._dims:
+            self._dims = tuple(self._index("embedding_dim"))  # emitted in ascending order
+        return bisect_right(self._dims, max_embedding_dim)
+
+    def _rows_with_dims(self, count: int) -> list[int]:
+        """Give the numbers of the rows with one of the `count` smallest embedding sizes."""
+        rows = self._index("embedding_dim")
+        return [number for dim in self._dims[:count] for number in rows[dim]]
+
+    def _index(self, field: str) -> Any:
+        return self.storage.table("INDEX")[field]
+
+    def _enum(self, name: str) -> type[StrEnum]:
+        if name not in self._enums:
+            from enum import StrEnum
+
+            doc, members = self.storage.table("ENUMS")[name]
+            made: Any = StrEnum(name, members, module=self._module)  # type: ignore[misc] # the name is data
+            made.__doc__ = doc
+            vars(sys.modules[self._module])[name] = self._enums.setdefault(name, made)
+        return self._enums[name]
+
+    def _close_matches(self, model_id: str) -> tuple[str, ...]:
+        from difflib import get_close_matches
+
+        wanted = model_id.lower().rpartition("/")[2].replace(" ", "-")
+        matches = get_close_matches(wanted, self._rows, n=9)
+        return tuple({self._rows[match]: match for match in reversed(matches)}.values())[:-4:-1]

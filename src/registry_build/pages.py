@@ -1,0 +1,79 @@
+"""Plan -> docs/MODELS.md, the page that lists every model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from registry_build.emit import environment
+from registry_build.plan import Model, Plan
+
+HEADINGS = {
+    "colbert": "Late interaction (ColBERT)",
+    "multimodal-colbert": "Late interaction on images and text",
+    "dense": "Dense embeddings",
+    "sparse": "Sparse embeddings",
+    "reranker": "Rerankers",
+    "chat": "Chat models (GGUF)",
+}
+
+
+def page(plan: Plan) -> str:
+    """Write the page."""
+    return environment().get_template("models.md.j2").render(plan=plan, sections=list(_sections(plan)))
+
+
+def _sections(plan: Plan) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """Give heading, column names and rows for each type, in the order of the file."""
+    for model_type in dict.fromkeys(model.record["type"] for model in plan.models):
+        models = [model for model in plan.models if model.record["type"] == model_type]
+        columns = _CHAT if models[0].class_name == "ChatModel" else _ENCODER
+        rows = [[_cell(of(model)) for of in columns.values()] for model in models]
+        yield HEADINGS.get(model_type, f"Type `{model_type}`"), list(columns), rows
+
+
+def _cell(value: Any) -> str:
+    """Write a value so that it stays in its cell of a Markdown table."""
+    text = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    text = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _hub_link(model: Model) -> str:
+    name = model.record["huggingface_id"]
+    return f"[{name}](https://huggingface.co/{name})"
+
+
+def _pinned(model: Model) -> str:
+    files = model.record.get("files", {}).get("weights", {}).values()
+    weights = [model.record["file"]] if "file" in model.record else [f for found in files for f in _listed(found)]
+    hashed = any(isinstance(file, dict) and file.get("sha256") for file in weights)
+    return ", ".join(word for word, said in (("commit", model.record.get("revision")), ("sha256", hashed)) if said)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _license(model: Model) -> Any:
+    return model.record["license"]
+
+
+_ENCODER = {
+    "id": lambda model: f"`{model.id}`",
+    "repository": _hub_link,
+    "parameters": lambda model: model.record["specs"]["parameters"],
+    "dimensions": lambda model: model.record["specs"]["embedding_dim"],
+    "tokens": lambda model: model.record["specs"]["context_length"],
+    "license": _license,
+    "pinned": _pinned,
+}
+_CHAT = {
+    "id": lambda model: f"`{model.id}`",
+    "repository": _hub_link,
+    "parameters": lambda model: model.record["specs"]["parameters"],
+    "tokens": lambda model: model.record["specs"]["context_length"],
+    "bytes": lambda model: model.record["file"]["size_bytes"],
+    "license": _license,
+    "pinned": _pinned,
+}

@@ -1,0 +1,63 @@
+"""The hatchling build hook `model-registry`, for every project that has a models.json of its own.
+
+[build-system]
+requires = ["hatchling", "typed-model-registry[build]"]
+build-backend = "hatchling.build"
+
+[tool.hatch.build.hooks.model-registry]
+source = "models.json"
+target = "src/acme/_registry.py"
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.config import BuilderConfig
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.plugin import hookimpl
+
+from registry_build import build
+from registry_build.output import write
+from registry_build.problems import BuildError
+
+
+class ModelRegistryHook(BuildHookInterface[BuilderConfig]):
+    """Generates the registry before files are collected; bad data stop the build with the problem lines only."""
+
+    PLUGIN_NAME = "model-registry"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
+        """Generate, and ship what was generated although git ignores it."""
+        target = self._path("target")
+        try:
+            schema = self._path("schema") if "schema" in self.config else None
+            files, warnings = build(self._path("source"), schema, module=target.stem)
+            written = write(files, target.parent)
+        except BuildError as error:
+            self.app.abort(str(error))
+            raise  # abort() ends the process
+        for warning in warnings:
+            self.app.display_warning(str(warning))
+        build_data["artifacts"] += [f"/{path.relative_to(self.root).as_posix()}" for path in written]
+
+    def _path(self, option: str) -> Path:
+        value = self.config.get(option)
+        if not isinstance(value, str) or not value:
+            self.app.abort(
+                f"Option `{option}` of build hook `{self.PLUGIN_NAME}` must be a path, got {value!r}. "
+                f"Set it in `[tool.hatch.build.hooks.{self.PLUGIN_NAME}]`."
+            )
+        path = Path(self.root, str(value))
+        if option == "target" and (path.suffix != ".py" or not path.stem.isidentifier()):
+            self.app.abort(
+                f"Option `target` of build hook `{self.PLUGIN_NAME}` must be a Python module, got {value!r}."
+            )
+        return path
+
+
+@hookimpl
+def hatch_register_build_hook() -> type[ModelRegistryHook]:
+    """Make the hook known to hatchling."""
+    return ModelRegistryHook

@@ -1,0 +1,65 @@
+"""Which fields draw their values from an enum of the generated module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from registry_build.problems import Path
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """An enum and the places in a record where its values stand.
+
+    Attributes:
+        enum: Name of the enum.
+        doc: What its members are.
+        attribute: Attributes of records that hold members.
+        path: Place of the values in a record; a list holds several, `*` goes through a list of objects.
+    """
+
+    enum: str
+    doc: str
+    attributes: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+VOCABULARIES = (
+    Vocabulary("ModelType", "Kinds of models.", ("model_type",), ("type",)),
+    Vocabulary("Organization", "Publishers.", ("organization",), ("organization",)),
+    Vocabulary("Family", "Lines of models.", ("family",), ("family",)),
+    Vocabulary("License", "Licences: SPDX expressions, or `LicenseRef-...`.", ("license",), ("license",)),
+    Vocabulary("Language", "Languages: BCP-47 tags.", ("languages",), ("capabilities.languages",)),
+    Vocabulary("Modality", "What models read.", ("modalities",), ("capabilities.modalities",)),
+    Vocabulary("Capability", "What models can be used for.", ("capabilities",), ("capabilities.tasks",)),
+    Vocabulary(
+        "Quantization",
+        "Storage formats of weights.",
+        ("quantization", "quantizations"),
+        ("quantization", "capabilities.quantization", "variants.*.quantization"),
+    ),
+    Vocabulary("Similarity", "Functions that compare two embeddings.", ("similarity",), ("similarity",)),
+    Vocabulary("Pooling", "Ways from token states to one vector.", ("pooling",), ("pooling",)),
+    Vocabulary("Template", "Chat templates.", ("template",), ("template",)),
+    Vocabulary("Tag", "Free labels.", ("tags",), ("tags",)),
+)
+
+# The upper-case public names of a generated module that are not constants of records.
+RESERVED = frozenset({"MODEL_REGISTRY", "REGISTRY_VERSION"})
+
+
+def values_at(record: Any, path: str) -> Iterator[tuple[Path, Any]]:
+    """Give every value at a dotted path of a record with its exact place; nothing where the path ends early."""
+    yield from _descend(record, tuple(path.split(".")), ())
+
+
+def _descend(value: Any, steps: tuple[str, ...], done: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, list) and (not steps or steps[0] == "*"):
+        for number, item in enumerate(value):
+            yield from _descend(item, steps[1:], (*done, number))
+    elif not steps:
+        yield done, value
+    elif isinstance(value, dict) and steps[0] in value:
+        yield from _descend(value[steps[0]], steps[1:], (*done, steps[0]))
