@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from registry.config import ModelConfig as ModelConfig
     from registry.errors import GeneratedFormatError as GeneratedFormatError
     from registry.errors import ModelNotFoundError as ModelNotFoundError
+    from registry.errors import NameCollisionError as NameCollisionError
     from registry.errors import NoDefaultModelError as NoDefaultModelError
     from registry.errors import RegistryError as RegistryError
     from registry.errors import UnsupportedDimensionError as UnsupportedDimensionError
+    from registry.queries import ModelRegistry as ModelRegistry
+    from registry.queries import combine as combine
     from registry.records import ChatModel as ChatModel
     from registry.records import EmbeddingModel as EmbeddingModel
     from registry.records import EncoderModel as EncoderModel
@@ -36,10 +39,12 @@ _HOMES = {
     "registry.errors": (
         "GeneratedFormatError",
         "ModelNotFoundError",
+        "NameCollisionError",
         "NoDefaultModelError",
         "RegistryError",
         "UnsupportedDimensionError",
     ),
+    "registry.queries": ("ModelRegistry", "combine"),
     "registry.records": (
         "ChatModel",
         "EmbeddingModel",

@@ -1,6 +1,6 @@
 """The mechanics under a generated registry: rows become records on first touch, queries read compiled indexes.
 
-A generated module holds constants only and hands them to one `ModelRegistry`, whose methods are its functions. What
+A generated module holds constants only and hands them to one `CompiledRegistry`, whose methods are its functions. What
 the names and numbers in the constants mean is `FORMAT`; a module of another format is refused on import.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 import sys
 from bisect import bisect_right
 from collections.abc import Mapping
-from itertools import repeat
+from itertools import chain, repeat
 
 from registry._frozen import from_row
-from registry.errors import GeneratedFormatError, ModelNotFoundError, NoDefaultModelError
+from registry.errors import GeneratedFormatError, NoDefaultModelError
+from registry.queries import ModelRegistry
 
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this module
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class _Row:
 
     __slots__ = ("_columns", "_number", "_registry")
 
-    def __init__(self, registry: ModelRegistry, columns: Mapping[str, int], number: int) -> None:
+    def __init__(self, registry: CompiledRegistry, columns: Mapping[str, int], number: int) -> None:
         self._registry = registry
         self._columns = columns
         self._number = number
@@ -74,11 +75,8 @@ class _Row:
         return self._registry.decode(field, raw)
 
 
-class ModelRegistry(Mapping[str, "Record"]):
-    """All records of one generated module: a mapping from ids to records, and the queries on them.
-
-    Iteration gives ids in registry order. Aliases are found as ids are, but not iterated.
-    """
+class CompiledRegistry(ModelRegistry["Record"]):
+    """All records of one generated module."""
 
     def __init__(
         self,
@@ -109,7 +107,7 @@ class ModelRegistry(Mapping[str, "Record"]):
         if format != FORMAT:
             raise GeneratedFormatError(module, FORMAT, format)
         self.storage = storage
-        self._module = module
+        self._name = module
         self._kinds = tuple((cls, {name: column for column, name in enumerate(columns, 1)}) for cls, columns in kinds)
         self._parts = parts
         self._vocabularies = vocabularies
@@ -122,35 +120,11 @@ class ModelRegistry(Mapping[str, "Record"]):
         self._dims: tuple[int, ...] = ()
         self._found: dict[tuple[str, object], tuple[Record, ...]] = {}
 
-    # Mapping
-
-    def __getitem__(self, model_id: str) -> Record:
-        return self.get_model(model_id)
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._ids)
 
     def __len__(self) -> int:
         return len(self._ids)
-
-    def __contains__(self, model_id: object) -> bool:
-        return isinstance(model_id, str) and self._number(model_id) is not None
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __repr__(self) -> str:
-        return f"<registry of {len(self)} models: {self._module}>"
-
-    def get(self, model_id: str, default: Any = None) -> Any:
-        """Give the record with this id or alias, or `default`."""
-        found = self.find_model(model_id)
-        return default if found is None else found
-
-    # One record
 
     def get_model(self, model_id: str) -> Record:
         """Give the record with this id or alias; the same object every time.
@@ -161,19 +135,7 @@ class ModelRegistry(Mapping[str, "Record"]):
         try:
             return self._made[model_id]
         except KeyError:
-            pass
-        number = self._number(model_id)
-        if number is None:
-            raise ModelNotFoundError(model_id, self._close_matches(model_id), self._module)
-        return self._made.setdefault(model_id, self._record(number))
-
-    def lookup_model(self, text: str) -> Record:
-        """Give the record with an id or alias that is known at run time only.
-
-        Raises:
-            ModelNotFoundError: There is none; the error names close matches.
-        """
-        return self.get_model(text)
+            return self._made.setdefault(model_id, super().get_model(model_id))
 
     def find_model(self, text: str) -> Record | None:
         """Give the record with this id or alias, or `None`."""
@@ -187,7 +149,7 @@ class ModelRegistry(Mapping[str, "Record"]):
             NoDefaultModelError: The registry has no chat records.
         """
         if self._default is None:
-            raise NoDefaultModelError(self._module)
+            raise NoDefaultModelError(self._name)
         return self._record(self._default)
 
     def get_sources(self, model: str | Record) -> Mapping[str, tuple[str, ...]]:
@@ -199,48 +161,10 @@ class ModelRegistry(Mapping[str, "Record"]):
             ModelNotFoundError: No record has this id or alias.
         """
         model_id: str = self.get_model(model if isinstance(model, str) else model.id).id
-        module = f"{self._module}_sources"
+        module = f"{self._name}_sources"
         __import__(module)
         sources: Mapping[str, Mapping[str, tuple[str, ...]]] = sys.modules[module].SOURCES
         return sources.get(model_id, {})
-
-    # Several records: tuples in registry order
-
-    def models_by_type(self, type: str) -> tuple[Record, ...]:
-        """Give the models of this type."""
-        return self._select("type", type)
-
-    def models_by_organization(self, organization: str) -> tuple[Record, ...]:
-        """Give the models of this publisher."""
-        return self._select("organization", organization)
-
-    def models_by_family(self, family: str) -> tuple[Record, ...]:
-        """Give the models of this line of models."""
-        return self._select("family", family)
-
-    def models_by_language(self, language: str) -> tuple[Record, ...]:
-        """Give the models known to be trained for this language, a BCP-47 tag."""
-        return self._select("language", language)
-
-    def models_by_license(self, license: str) -> tuple[Record, ...]:
-        """Give the models under this licence expression."""
-        return self._select("license", license)
-
-    def models_by_capability(self, capability: str) -> tuple[Record, ...]:
-        """Give the models that can be used for this task."""
-        return self._select("capability", capability)
-
-    def models_by_tag(self, tag: str) -> tuple[Record, ...]:
-        """Give the models with this tag."""
-        return self._select("tag", tag)
-
-    def models_by_quantization(self, quantization: str) -> tuple[Record, ...]:
-        """Give the models offered in this storage format."""
-        return self._select("quantization", quantization)
-
-    def models_with_matryoshka(self) -> tuple[Record, ...]:
-        """Give the embedding models whose vectors may be cut to smaller sizes."""
-        return self._select("matryoshka", True)
 
     def models_by_max_embedding_dim(self, max_embedding_dim: int) -> tuple[Record, ...]:
         """Give the embedding models whose vectors have at most this many components."""
@@ -250,41 +174,6 @@ class ModelRegistry(Mapping[str, "Record"]):
         if key not in self._found:
             self._found[key] = self._records(self._rows_with_dims(limit))
         return self._found[key]
-
-    def find_models(
-        self,
-        *,
-        type: str | None = None,
-        organization: str | None = None,
-        family: str | None = None,
-        language: str | None = None,
-        license: str | None = None,
-        capability: str | None = None,
-        tag: str | None = None,
-        quantization: str | None = None,
-        max_embedding_dim: int | None = None,
-        matryoshka: bool | None = None,
-    ) -> tuple[Record, ...]:
-        """Give the models that meet every condition given; all models without one."""
-        fields = {
-            "type": type,
-            "organization": organization,
-            "family": family,
-            "language": language,
-            "license": license,
-            "capability": capability,
-            "tag": tag,
-            "quantization": quantization,
-            "matryoshka": matryoshka,
-        }
-        found: list[Iterable[int]] = [
-            self._index(field).get(value, ()) for field, value in fields.items() if value is not None
-        ]
-        if max_embedding_dim is not None:
-            found.append(self._rows_with_dims(self._dims_up_to(max_embedding_dim)))
-        if not found:
-            return self._records(range(len(self)))
-        return self._records(set(found[0]).intersection(*found[1:]))
 
     # What the generated module resolves on first touch
 
@@ -296,22 +185,24 @@ class ModelRegistry(Mapping[str, "Record"]):
         """
         if name == "__all__":
             return [name for name in self.names() if not name.startswith("_")]
+        if name in self.storage.table("ENUMS"):
+            return self._enum(name)
+        value: Any
         if name == "ModelId":
             from typing import Literal
 
-            value: Any = Literal[(*self._ids, *self._aliases)]
-        elif name in self.storage.table("ENUMS"):
-            return self._enum(name)
-        elif name in (names := self.storage.table("NAMES")):
-            value = self._record(names.index(name))
+            value = Literal[(*self._ids, *self._aliases)]
         else:
-            raise AttributeError(f"module {self._module!r} has no attribute {name!r}")
-        vars(sys.modules[self._module])[name] = value
+            try:
+                value = self._record(self.storage.table("NAMES").index(name))
+            except ValueError:
+                raise AttributeError(f"module {self._name!r} has no attribute {name!r}") from None
+        vars(sys.modules[self._name])[name] = value
         return value
 
     def names(self) -> list[str]:
         """Give every public name of the generated module, those not yet touched included."""
-        present = [name for name in vars(sys.modules[self._module]) if not name.startswith("_")]
+        present = [name for name in vars(sys.modules[self._name]) if not name.startswith("_")]
         return sorted({*present, "ModelId", *self.storage.table("ENUMS"), *self.storage.table("NAMES")})
 
     def decode(self, field: str, raw: Any) -> Any:
@@ -349,6 +240,17 @@ class ModelRegistry(Mapping[str, "Record"]):
     def _records(self, numbers: Iterable[int]) -> tuple[Record, ...]:
         return tuple(map(self._record, sorted(numbers)))
 
+    def _find(self, conditions: dict[str, object], max_embedding_dim: int | None) -> tuple[Record, ...]:
+        found: list[Iterable[int]] = [self._index(field).get(value, ()) for field, value in conditions.items()]
+        if max_embedding_dim is not None:
+            found.append(self._rows_with_dims(self._dims_up_to(max_embedding_dim)))
+        if not found:
+            return self._records(range(len(self)))
+        return self._records(set(found[0]).intersection(*found[1:]))
+
+    def _names(self) -> Iterable[tuple[str, str]]:
+        return chain(zip(self._ids, self._ids, strict=True), ((a, self._ids[n]) for a, n in self._aliases.items()))
+
     def _select(self, field: str, value: object) -> tuple[Record, ...]:
         key = (field, value)
         try:
@@ -378,14 +280,7 @@ class ModelRegistry(Mapping[str, "Record"]):
             from enum import StrEnum
 
             doc, members = self.storage.table("ENUMS")[name]
-            made: Any = StrEnum(name, members, module=self._module)  # type: ignore[misc] # the name is data
+            made: Any = StrEnum(name, members, module=self._name)  # type: ignore[misc] # the name is data
             made.__doc__ = doc
-            vars(sys.modules[self._module])[name] = self._enums.setdefault(name, made)
+            vars(sys.modules[self._name])[name] = self._enums.setdefault(name, made)
         return self._enums[name]
-
-    def _close_matches(self, model_id: str) -> tuple[str, ...]:
-        from difflib import get_close_matches
-
-        wanted = model_id.lower().rpartition("/")[2].replace(" ", "-")
-        matches = get_close_matches(wanted, self._rows, n=9)
-        return tuple({self._rows[match]: match for match in reversed(matches)}.values())[:-4:-1]

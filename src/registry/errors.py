@@ -71,6 +71,28 @@ class UnsupportedDimensionError(RegistryError, ValueError):
         )
 
 
+class NameCollisionError(RegistryError, ValueError):
+    """Two registries cannot be combined: they use one name for two records.
+
+    Attributes:
+        name: The id or alias that both have.
+        first: Registry that had it first.
+        second: Registry that has it too.
+    """
+
+    def __init__(self, name: str, first: str, second: str) -> None:
+        super().__init__(name, first, second)
+        self.name = name
+        self.first = first
+        self.second = second
+
+    def __str__(self) -> str:
+        return (
+            f"expected every id and alias once, got `{self.name}` in `{self.first}` and in `{self.second}`. "
+            "Rename it in one of their models.json."
+        )
+
+
 class GeneratedFormatError(RegistryError, ImportError):
     """A generated registry and this library do not fit together.
 

@@ -45,14 +45,17 @@ def _hub_link(model: Model) -> str:
 
 
 def _pinned(model: Model) -> str:
-    files = model.record.get("files", {}).get("weights", {}).values()
-    weights = [model.record["file"]] if "file" in model.record else [f for found in files for f in _listed(found)]
-    hashed = any(isinstance(file, dict) and file.get("sha256") for file in weights)
-    return ", ".join(word for word, said in (("commit", model.record.get("revision")), ("sha256", hashed)) if said)
+    """Say what proves the files that loading takes: safetensors and GGUF, never the other formats."""
+    weights = model.record.get("files", {}).get("weights", {})
+    files = [model.record.get("file"), *(file for role in ("safetensors", "gguf") for file in _listed(weights, role))]
+    hashed = [bool(isinstance(file, dict) and file.get("sha256")) for file in files if file]
+    words = {"commit": model.record.get("revision"), "sha256": hashed and all(hashed)}
+    return ", ".join(word for word, said in words.items() if said)
 
 
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _listed(weights: dict[str, Any], role: str) -> list[Any]:
+    found = weights.get(role, [])
+    return found if isinstance(found, list) else [found]
 
 
 def _license(model: Model) -> Any:
