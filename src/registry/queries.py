@@ -253,11 +253,12 @@ class CombinedRegistry(ModelRegistry[R_co]):
         return tuple(chain.from_iterable(found))
 
 
-def combine(*registries: ModelRegistry[R_co]) -> ModelRegistry[R_co]:
+def combine(first: ModelRegistry[R_co], *more: ModelRegistry[R_co]) -> ModelRegistry[R_co]:
     """Join registries into one that answers for all, in the order given.
 
     Args:
-        registries: `MODEL_REGISTRY` of this package and of generated modules of your own.
+        first: A registry: `MODEL_REGISTRY` of this package or of a generated module of your own.
+        more: Others.
 
     Raises:
         NameCollisionError: Two of them have the same id or alias.
@@ -267,6 +268,7 @@ def combine(*registries: ModelRegistry[R_co]) -> ModelRegistry[R_co]:
         >>> combine(MODEL_REGISTRY).get_model("colbert-v2").embedding_dim
         128
     """
+    registries = (first, *more)
     homes: dict[str, str] = {}
     for registry in registries:
         for name, _ in registry._names():

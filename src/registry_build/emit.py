@@ -10,7 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from registry_build.plan import PARTS, Plan
+from registry_build.plan import Plan
+from registry_build.rows import PARTS
 from registry_build.vocabulary import VOCABULARIES
 
 FORMAT = 1  # what the constants mean to `registry._lookup`, which refuses other numbers
