@@ -6,7 +6,7 @@
     >>> get_model("colbert-v2") is COLBERT_V2
     True
 
-Importing the package reads no file of its own choosing and touches no network. Names are resolved when they are first
+Importing the package reads no data file and touches no network. Names are resolved when they are first
 used, so `import registry` alone costs next to nothing.
 """
 
@@ -59,37 +59,38 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    import sys
+if not TYPE_CHECKING:  # or every misspelt name would have a type
 
-    if name == "__all__":
-        return __dir__()
-    value: object
-    if name == "__version__":
-        from importlib.metadata import version
+    def __getattr__(name: str) -> object:
+        import sys
 
-        value = version("typed-model-registry")
-    elif name.startswith("_"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    else:
-        home = next((home for home, names in _HOMES.items() if name in names), f"{__name__}._registry")
-        try:
-            __import__(home)
-            value = getattr(sys.modules[home], name)
-        except ModuleNotFoundError as error:
-            if error.name != f"{__name__}._registry":
-                raise
-            raise ImportError(
-                "`registry._registry` is missing: it is generated when the package is built. "
-                "Run `make generate`, or install the checkout with `pip install -e .`."
-            ) from None
-        except AttributeError:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    globals()[name] = value
-    return value
+        if name == "__all__":
+            return __dir__()
+        value: object
+        if name == "__version__":
+            from importlib.metadata import version
 
+            value = version("typed-model-registry")
+        elif name.startswith("_"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        else:
+            home = next((home for home, names in _HOMES.items() if name in names), f"{__name__}._registry")
+            try:
+                __import__(home)
+                value = getattr(sys.modules[home], name)
+            except ModuleNotFoundError as error:
+                if error.name != f"{__name__}._registry":
+                    raise
+                raise ImportError(
+                    "`registry._registry` is missing: it is generated when the package is built. "
+                    "Run `make generate`, or install the checkout with `pip install -e .`."
+                ) from None
+            except AttributeError:
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+        globals()[name] = value
+        return value
 
-def __dir__() -> list[str]:
-    from registry import _registry
+    def __dir__() -> list[str]:
+        from registry import _registry
 
-    return sorted({*dir(_registry), *(name for names in _HOMES.values() for name in names)})
+        return sorted({*dir(_registry), *(name for names in _HOMES.values() for name in names)})

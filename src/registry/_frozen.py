@@ -107,9 +107,8 @@ class _Shared:
         vars(self).update(given)
 
     def __repr__(self) -> str:
-        fields = _fields(type(self))
-        shown = (f"{name}={value!r}" for name, value in _state(self).items() if value != fields[name].default)
-        return f"{type(self).__qualname__}({', '.join(shown)})"
+        shown = ", ".join(f"{name}={value!r}" for name, value in _state(self).items())
+        return f"{type(self).__qualname__}({shown})"
 
     def __eq__(self, other: object) -> bool:
         if self is other:

@@ -155,7 +155,7 @@ class CompiledRegistry(ModelRegistry["Record"]):
     def get_sources(self, model: str | Record) -> Mapping[str, tuple[str, ...]]:
         """Give where the values of a record were read: path of the field in models.json -> sources.
 
-        Imports the module that holds them, about as large as the registry itself.
+        Imports the module that holds them, larger than the registry itself.
 
         Raises:
             ModelNotFoundError: No record has this id or alias.

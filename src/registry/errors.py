@@ -63,7 +63,7 @@ class UnsupportedDimensionError(RegistryError, ValueError):
 
     def __str__(self) -> str:
         if not self.supported:
-            return f"`{self.model_id}` gives no embeddings. Choose a model from `models_by_type`."
+            return f"`{self.model_id}` gives no embeddings. Choose an embedding model."
         sizes = ", ".join(map(str, self.supported))
         return (
             f"`{self.model_id}` cannot give embeddings of {self.embedding_dim} components: "
@@ -88,7 +88,7 @@ class NameCollisionError(RegistryError, ValueError):
 
     def __str__(self) -> str:
         return (
-            f"expected every id and alias once, got `{self.name}` in `{self.first}` and in `{self.second}`. "
+            f"Cannot combine `{self.first}` and `{self.second}`: both have `{self.name}`. "
             "Rename it in one of their models.json."
         )
 

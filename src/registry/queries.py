@@ -66,7 +66,7 @@ class ModelRegistry(_Records[R_co]):
     def get_sources(self, model: str | Any) -> Mapping[str, tuple[str, ...]]:
         """Give where the values of a record were read: path of the field in models.json -> sources.
 
-        Imports the module that holds them, about as large as the registry itself.
+        Imports the module that holds them, larger than the registry itself.
 
         Args:
             model: A record, or an id or alias.

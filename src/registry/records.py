@@ -21,7 +21,7 @@ class ModelFile:
     Attributes:
         name: Path in the repository, one folder deep at most.
         role: `tokenizer`, `config`, or the format of weights: `safetensors`, `gguf`, `onnx`, `pytorch`.
-        sha256: Digest of the content, 64 hexadecimal digits. A file without one is never fetched silently.
+        sha256: Digest of the content, 64 hexadecimal digits. `None`: not known.
         size_bytes: Exact size.
         url: Address to fetch it from when that is not the hub.
     """
@@ -74,7 +74,7 @@ class RuntimeDefaults:
     Attributes:
         context_length: Context to allocate, in tokens.
         gpu_layers: Layers to place on the GPU; -1 is all.
-        threads: CPU threads; `None` is one a core of the machine.
+        threads: CPU threads; `None`: one for each core of the machine.
         batch_size: Prompt tokens evaluated at once.
     """
 

@@ -18,7 +18,7 @@ def build(
 
     Args:
         source: The data.
-        schema: JSON Schema to hold them against; without it, the one of this package.
+        schema: JSON Schema that the data must satisfy as well as the one of this package.
         module: Name of the module to generate.
 
     Returns:
@@ -50,7 +50,7 @@ def load(source: str | Path, schema: str | Path | None = None) -> tuple[Source, 
     from registry_build.validate import validate
 
     data = read(source)
-    problems = validate(data, load_schema(schema))
+    problems = validate(data, [load_schema(), *([load_schema(schema)] if schema else [])])
     if any(problem.severity == "error" for problem in problems):
         raise BuildError(problems)
     return data, tuple(problems)

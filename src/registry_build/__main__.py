@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BuildError as error:
         _report(error.problems)
         errors = sum(problem.severity == "error" for problem in error.problems)
-        print(f"{errors} error{'s' if errors > 1 else ''} in {options.file}; nothing was written", file=sys.stderr)
+        print(f"{errors} error{'s' if errors > 1 else ''}{options.on_error}", file=sys.stderr)
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
     except ModuleNotFoundError as error:
@@ -42,18 +42,36 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     validate = command("validate", _validate, "Report everything that is wrong with a models.json.")
-    validate.add_argument("file", metavar="FILE", help="the models.json")
-    generate = command("generate", _generate, "Write the typed module of a models.json, and the files beside it.")
-    generate.add_argument("file", metavar="FILE", help="the models.json")
-    generate.add_argument("-o", "--output", type=_module_path, required=True, metavar="OUT", help="the module, OUT.py")
-    pages = command("pages", _pages, "Write the page that lists the models.")
-    pages.add_argument("file", metavar="FILE", nargs="?", default="models.json", help="default: models.json")
-    pages.add_argument(
-        "-o", "--output", type=Path, default=Path("docs/MODELS.md"), metavar="OUT", help="default: docs/MODELS.md"
+    validate.add_argument(
+        "files", metavar="FILE", nargs="+", help="the models.json to read; several are checked one by one"
     )
+    generate = command("generate", _generate, "Write the typed module of a models.json, and the files beside it.")
+    generate.add_argument("file", metavar="FILE", help="the models.json to read")
+    generate.add_argument(
+        "-o",
+        "--output",
+        type=_module_path,
+        required=True,
+        metavar="OUT",
+        help="the module to write, such as src/acme/_registry.py",
+    )
+    pages = command("pages", _pages, "Write the page that lists the models.")
+    pages.add_argument(
+        "file", metavar="FILE", nargs="?", default="models.json", help="the models.json to read; default: models.json"
+    )
+    pages.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("docs/MODELS.md"),
+        metavar="OUT",
+        help="the page to write; default: docs/MODELS.md",
+    )
+    validate.set_defaults(on_error="")
     for made in (validate, generate, pages):
-        made.add_argument("--schema", metavar="FILE", help="JSON Schema to use instead of the one of this package")
+        made.add_argument("--schema", metavar="FILE", help="JSON Schema that the data must satisfy as well")
     for made in (generate, pages):
+        made.set_defaults(on_error="; nothing was written")
         made.add_argument(
             "--check", action="store_true", help="write nothing; exit 1 with a short diff where OUT is stale"
         )
@@ -70,9 +88,18 @@ def _module_path(text: str) -> Path:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    source, warnings = load(options.file, options.schema)
-    _report(warnings)
-    print(f"{options.file}: {len(source.data['models'])} models, no errors")
+    problems: list[Problem] = []
+    for file in options.files:
+        try:
+            source, warnings = load(file, options.schema)
+        except BuildError as error:
+            problems += error.problems
+        else:
+            _report(warnings)
+            count = len(source.data["models"])
+            print(f"{file}: {count} model{'s' if count > 1 else ''}, no errors")
+    if problems:
+        raise BuildError(problems)
     return 0
 
 

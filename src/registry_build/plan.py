@@ -86,8 +86,9 @@ def plan(source: Source) -> Plan:
     """Plan the registry of a file that has passed `validate`."""
     data = source.data
     records: list[Record] = data["models"]
-    kinds, models = _kinds_and_models(records)
     aliases = {alias: number for number, record in enumerate(records) for alias in record.get("aliases", ())}
+    ids = {alias: records[number]["id"] for alias, number in aliases.items()}
+    kinds, models = _kinds_and_models([_with_ids(record, ids) for record in records])
     default = next((number for number, record in enumerate(records) if record.get("default")), None)
     return Plan(
         source=PurePath(source.file).name,
@@ -105,6 +106,12 @@ def plan(source: Source) -> Plan:
 def _digest(data: Any) -> str:
     canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _with_ids(record: Record, ids: dict[str, str]) -> Record:
+    """Give the record with ids where it names other records by alias."""
+    links = {key: ids[record[key]] for key in ("superseded_by", "base_model") if record.get(key) in ids}
+    return record | links
 
 
 def _kinds_and_models(records: list[Record]) -> tuple[tuple[Kind, ...], tuple[Model, ...]]:
@@ -176,7 +183,7 @@ _INDEXED = {
     "license": ("license",),
     "capability": ("capabilities.tasks",),
     "tag": ("tags",),
-    "quantization": ("quantization", "capabilities.quantization"),
+    "quantization": ("quantization", "capabilities.quantization", "variants.*.quantization"),
 }
 
 

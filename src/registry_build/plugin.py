@@ -11,6 +11,7 @@ target = "src/acme/_registry.py"
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class ModelRegistryHook(BuildHookInterface[BuilderConfig]):
             files, warnings = build(self._path("source"), schema, module=target.stem)
             written = write(files, target.parent)
         except BuildError as error:
-            self.app.abort(str(error))
+            self.app.abort(str(error).replace(f"{self.root}{os.sep}", ""))
             raise  # abort() ends the process
         for warning in warnings:
             self.app.display_warning(str(warning))

@@ -66,7 +66,7 @@ def shown(value: object) -> str:
         case dict():
             return "an object"
         case list():
-            return "an array" if value else "an empty array"
+            return "a list" if value else "an empty list"
         case str():
             return f"`{value[:60]}...`" if len(value) > 60 else f"`{value}`"
         case _:

@@ -12,6 +12,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from registry_build.problems import BuildError, Path, Problem, one_of, shown
 
@@ -32,7 +34,9 @@ def load_schema(file: str | FilePath | None = None) -> dict[str, Any]:
     """
     path = _own_schema() if file is None else FilePath(file)
     try:
-        schema: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        schema = json.loads(path.read_text("utf-8"))
+        if not isinstance(schema, dict):
+            raise ValueError(f"got {shown(schema)}")
         Draft202012Validator.check_schema(schema)
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -48,11 +52,16 @@ def check(data: Any, schema: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     """Give the place and the wording of everything in `data` that the schema does not allow."""
     words = _Words(schema)
     seen: set[Path] = set()
-    for error in _Validator(schema).iter_errors(data):
-        for path, message in words.of(error):
-            if path not in seen:  # one value can break several keywords: the first says enough
-                seen.add(path)
-                yield path, message
+    try:
+        # With an empty registry the validator never fetches what a schema refers to.
+        for error in _Validator(schema, registry=Registry()).iter_errors(data):
+            for path, message in words.of(error):
+                if path not in seen:  # one value can break several keywords: the first says enough
+                    seen.add(path)
+                    yield path, message
+    except (Unresolvable, RecursionError) as error:
+        message = f"expected a JSON Schema that stands on its own: {error}"
+        raise BuildError([Problem(schema.get("$id", "the schema"), 0, "", "", message)]) from None
 
 
 @cache
@@ -74,6 +83,9 @@ class _Words:
         schema: dict[str, Any] = error.schema if isinstance(error.schema, dict) else {}
         instance: Any = error.instance
         properties = schema.get("properties", {})
+        if "propertyNames" in error.absolute_schema_path:  # the instance is the key
+            yield (*path, instance), f"expected a key of {self._describe(schema)}, got {shown(instance)}"
+            return
         match error.validator:
             case "required":
                 for key in schema["required"]:
@@ -83,29 +95,28 @@ class _Words:
             case "additionalProperties":
                 for key in sorted(instance.keys() - properties.keys()):
                     yield (*path, key), f"expected one of the known keys, got {shown(key)}{_hint(key, properties)}"
-            case "propertyNames":
-                yield (*path, instance), f"expected a key of {self._describe(schema)}, got {shown(instance)}"
             case "uniqueItems":
                 yield path, "expected every item once, got one of them twice"
             case _:
                 yield path, f"expected {self._describe(schema)}, got {shown(instance)}"
 
-    def _describe(self, schema: dict[str, Any]) -> str:
+    def _describe(self, schema: Any) -> str:
         """Put into words what a schema asks of a value."""
-        while "$ref" in schema:
-            schema = self._definitions[schema["$ref"].rpartition("/")[2]]
+        while isinstance(schema, dict) and "$ref" in schema:
+            schema = self._definitions.get(schema["$ref"].rpartition("/")[2])
+        if not isinstance(schema, dict):  # a schema of somebody else can be `true`, or refer elsewhere
+            return "another value"
         if "enum" in schema:
             return one_of(schema["enum"])
         types = schema.get("type", [])
         types = [types] if isinstance(types, str) else types
-        text = schema.get("x-expected") or " or ".join(self._kind(name, schema) for name in types if name != "null")
+        parts = [schema["x-expected"]] if "x-expected" in schema else []
+        parts = parts or [self._kind(name, schema) for name in types if name != "null"]
+        parts = parts or [self._describe(schema[branch]) for branch in ("then", "else") if branch in schema]
         if "null" in types:
-            text = f"{text} or null" if text else "null"
-        return (
-            text
-            or " or ".join(self._describe(part) for part in (schema.get("then"), schema.get("else")) if part)
-            or "another value"
-        )
+            parts.append("null")
+        *first, last = parts or ["another value"]
+        return f"{', '.join(first)} or {last}" if first else last
 
     def _kind(self, name: str, schema: dict[str, Any]) -> str:
         if name == "integer" and schema.get("minimum") == 1:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any, NoReturn
 
-from registry_build.problems import BuildError, Path, Problem, dotted
+from registry_build.problems import BuildError, Path, Problem, dotted, shown
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 
@@ -64,7 +64,7 @@ def read(file: str | FilePath) -> Source:
         message = f"expected JSON, got something else: {error.msg[:1].lower()}{error.msg[1:]} (column {error.colno})"
         raise BuildError([Problem(name, error.lineno, "", "", message)]) from None
     except RecursionError:
-        raise BuildError([Problem(name, 1, "", "", "expected at most a few levels, got too deep nesting")]) from None
+        raise BuildError([Problem(name, 1, "", "", "expected a few levels of nesting, got too many")]) from None
     except ValueError:  # _NotStrictError, or an integer longer than Python converts
         raise BuildError(_oddities(name, text)) from None
     return Source(name, text, data)
@@ -128,7 +128,7 @@ def _oddities(name: str, text: str) -> Iterator[Problem]:
                 name, line, "", dotted(path), f"expected a number, got {lexeme}: write null where it is unknown"
             )
         elif re.match(r"-?\d", lexeme) and not _is_sane(lexeme):
-            yield Problem(name, line, "", dotted(path), f"expected a number of ordinary size, got {lexeme[:20]}...")
+            yield Problem(name, line, "", dotted(path), f"expected a number of ordinary size, got {shown(lexeme)}")
 
 
 def _is_sane(lexeme: str) -> bool:

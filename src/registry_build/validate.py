@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from difflib import get_close_matches
 from typing import Any, TypeAlias
@@ -22,13 +22,16 @@ Record: TypeAlias = dict[str, Any]
 PROVIDERS = ("local", "ollama", "openai", "transformers")
 
 
-def validate(source: Source, schema: dict[str, Any]) -> list[Problem]:
+def validate(source: Source, schemas: Iterable[dict[str, Any]]) -> list[Problem]:
     """Give every problem of the file, errors and warnings, in the order of its lines."""
-    findings = dict(check(source.data, schema))
-    for path, message in _rules(source.data):
-        # Where the schema has spoken, a rule about the same value would only say it again.
-        if not any(path[:end] in findings for end in range(len(path) + 1)):
-            findings[path] = message
+    findings: dict[Path, str] = {}
+    for schema in schemas:
+        findings = dict(check(source.data, schema)) | findings
+    for rules in (_rules, _vocabulary_clashes):
+        for path, message in rules(source.data, findings):
+            # Where something has been said, a rule about the same value would only say it again.
+            if not _is_known(path, findings):
+                findings[path] = message
     problems = [_problem(source, path, message) for path, message in findings.items()]
     problems += [_problem(source, path, message, warning=True) for path, message in _doubts(source.data)]
     return sorted(problems)
@@ -36,20 +39,23 @@ def validate(source: Source, schema: dict[str, Any]) -> list[Problem]:
 
 def _problem(source: Source, path: Path, message: str, *, warning: bool = False) -> Problem:
     model_id, shown_path = "", path
-    if len(path) > 1 and path[0] == "models":
+    if len(path) > 1 and path[0] == "models" and isinstance(path[1], int):
         record = source.data["models"][path[1]]
         known = record.get("id") if isinstance(record, dict) else None
-        model_id, shown_path = (known, path[2:]) if isinstance(known, str) else (dotted(path[:2]), path[2:])
+        model_id, shown_path = known if isinstance(known, str) else dotted(path[:2]), path[2:]
     line = source.line(path)
     return Problem(source.file, line, model_id, dotted(shown_path), message, "warning" if warning else "error")
 
 
-def _rules(data: Any) -> Iterator[Finding]:
+def _is_known(path: Path, findings: Mapping[Path, str]) -> bool:
+    return any(path[:end] in findings for end in range(len(path) + 1))
+
+
+def _rules(data: Any, _: Mapping[Path, str]) -> Iterator[Finding]:
     """Give what is wrong beyond the schema; values of the wrong type are left to the schema."""
     records = list(_records(data))
     names = _Names(records)
     yield from names.clashes()
-    yield from _vocabulary_clashes(records)
     yield from _defaults(records)
     for place, record in records:
         for rule in _RECORD_RULES:
@@ -74,9 +80,12 @@ class _Names:
 
     def __init__(self, records: list[tuple[Path, Record]]) -> None:
         self._records = records
-        self._ids = {record["id"] for _, record in records if isinstance(record.get("id"), str)}
-        aliases = (value for _, record in records for _, value in values_at(record, "aliases"))
-        self.known = self._ids | {alias for alias in aliases if isinstance(alias, str)}
+        self._ids = {
+            name: record.get("id")
+            for _, record in records
+            for name in (record.get("id"), *(alias for _, alias in values_at(record, "aliases")))
+            if isinstance(name, str)
+        }
 
     def clashes(self) -> Iterator[Finding]:
         """Give ids and aliases that stand twice, and ids that cannot be constants or share one."""
@@ -108,21 +117,22 @@ class _Names:
 
     def link(self, path: Path, target: str, own: object = None) -> Iterator[Finding]:
         """Check that `target` names a record, another one than `own`."""
-        if target not in self.known:
-            close = get_close_matches(target, sorted(self.known), n=1)
+        if target not in self._ids:
+            close = get_close_matches(target, sorted(self._ids), n=1)
             hint = f": did you mean `{close[0]}`?" if close else ""
             yield path, f"expected the id or alias of a record, got {shown(target)}{hint}"
-        elif target == own:
+        elif self._ids[target] == own:
             yield path, f"expected another record, got {shown(target)} itself"
 
 
-def _vocabulary_clashes(records: list[tuple[Path, Record]]) -> Iterator[Finding]:
+def _vocabulary_clashes(data: Any, findings: Mapping[Path, str]) -> Iterator[Finding]:
+    """Give values that cannot be members of their enum; a value that is wrong in itself takes no name away."""
     for vocabulary in VOCABULARIES:
         members: dict[str, str] = {}
-        for place, record in records:
+        for place, record in _records(data):
             for path in vocabulary.paths:
                 for inner, value in values_at(record, path):
-                    if not isinstance(value, str) or not value:
+                    if not isinstance(value, str) or not value or _is_known((*place, *inner), findings):
                         continue
                     member = member_name(vocabulary.enum, value)
                     if not is_name(member):
@@ -176,6 +186,8 @@ def _projection(record: Record) -> Iterator[Finding]:
     dims = _at(record, "architecture.projection_dims", int)
     embedding_dim = _at(record, "specs.embedding_dim", int)
     path = ("architecture", "projection_dims")
+    if record.get("type") == "chat" or (embedding_dim is not None and embedding_dim < 1):
+        return
     if has and dims is None:
         yield path, "expected the size of the projection, got null: `has_projection` is true"
     elif dims is not None and not has:
@@ -202,8 +214,10 @@ def _matryoshka(record: Record) -> Iterator[Finding]:
 
 def _sparse_dimension(record: Record) -> Iterator[Finding]:
     dim, vocabulary = _at(record, "specs.embedding_dim", int), _at(record, "specs.vocab_size", int)
-    if record.get("type") == "sparse" and None not in (dim, vocabulary) and dim != vocabulary:
-        message = f"expected {vocabulary}, the `vocab_size`: a sparse vector has a component a word; got {dim}"
+    if record.get("type") == "sparse" and dim and vocabulary and dim != vocabulary:
+        message = (
+            f"expected {vocabulary}, the `vocab_size`, got {dim}: a sparse vector has one component for each entry"
+        )
         yield ("specs", "embedding_dim"), message
 
 

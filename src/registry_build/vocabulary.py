@@ -16,8 +16,8 @@ class Vocabulary:
     Attributes:
         enum: Name of the enum.
         doc: What its members are.
-        attribute: Attributes of records that hold members.
-        path: Place of the values in a record; a list holds several, `*` goes through a list of objects.
+        attributes: Attributes of records that hold members.
+        paths: Places of the values in a record; a list holds several, `*` goes through a list of objects.
     """
 
     enum: str
@@ -46,8 +46,8 @@ VOCABULARIES = (
     Vocabulary("Tag", "Free labels.", ("tags",), ("tags",)),
 )
 
-# The upper-case public names of a generated module that are not constants of records.
-RESERVED = frozenset({"MODEL_REGISTRY", "REGISTRY_VERSION"})
+# The upper-case names of a generated module, and of `registry` itself, that are not constants of records.
+RESERVED = frozenset({"MODEL_REGISTRY", "REGISTRY_VERSION", "TYPE_CHECKING"})
 
 
 def values_at(record: Any, path: str) -> Iterator[tuple[Path, Any]]:
