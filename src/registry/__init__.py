@@ -61,12 +61,9 @@ _HOMES = {
 
 if not TYPE_CHECKING:  # or every misspelt name would have a type
 
-    def __getattr__(name: str) -> object:
-        import sys
-
+    def __getattr__(name):
         if name == "__all__":
             return __dir__()
-        value: object
         if name == "__version__":
             from importlib.metadata import version
 
@@ -76,21 +73,26 @@ if not TYPE_CHECKING:  # or every misspelt name would have a type
         else:
             home = next((home for home, names in _HOMES.items() if name in names), f"{__name__}._registry")
             try:
-                __import__(home)
-                value = getattr(sys.modules[home], name)
-            except ModuleNotFoundError as error:
-                if error.name != f"{__name__}._registry":
-                    raise
-                raise ImportError(
-                    "`registry._registry` is missing: it is generated when the package is built. "
-                    "Run `make generate`, or install the checkout with `pip install -e .`."
-                ) from None
+                value = getattr(_load(home), name)
             except AttributeError:
                 raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
         globals()[name] = value
         return value
 
-    def __dir__() -> list[str]:
-        from registry import _registry
+    def __dir__():
+        generated = dir(_load(f"{__name__}._registry"))
+        return sorted({*generated, *(name for names in _HOMES.values() for name in names)})
 
-        return sorted({*dir(_registry), *(name for names in _HOMES.values() for name in names)})
+    def _load(module):
+        import sys
+
+        try:
+            __import__(module)
+        except ModuleNotFoundError as error:
+            if error.name != f"{__name__}._registry":
+                raise
+            raise ImportError(
+                "`registry._registry` is missing: it is generated when the package is built. "
+                "Run `make generate`, or install the checkout with `pip install -e .`."
+            ) from None
+        return sys.modules[module]

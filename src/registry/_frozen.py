@@ -34,7 +34,7 @@ def dataclass(*, frozen: bool, kw_only: bool = False) -> Callable[[type[T]], typ
         _mark_frozen(cls.__mro__, frozen)
         inherited = getattr(cls.__base__, "__dataclass_fields__", None)
         for name, field in _fields(cls).items():
-            if inherited is None or name not in inherited:
+            if inherited is None or inherited.get(name) is not field:
                 setattr(cls, name, _FirstTouch(name, field.default))
         if inherited is None:
             for name in _SHARED.keys() - vars(cls).keys():

@@ -134,8 +134,9 @@ class CompiledRegistry(ModelRegistry["Record"]):
         """
         try:
             return self._made[model_id]
-        except KeyError:
-            return self._made.setdefault(model_id, super().get_model(model_id))
+        except (KeyError, TypeError):
+            pass  # not from in here: the error of a miss would drag this one along
+        return self._made.setdefault(model_id, super().get_model(model_id))
 
     def find_model(self, text: str) -> Record | None:
         """Give the record with this id or alias, or `None`."""
@@ -184,7 +185,9 @@ class CompiledRegistry(ModelRegistry["Record"]):
             AttributeError: The module has no such name.
         """
         if name == "__all__":
-            return [name for name in self.names() if not name.startswith("_")]
+            return self.names()
+        if name.startswith("_"):  # Python asks for `__path__` and its like; that must not import tables
+            raise AttributeError(f"module {self._name!r} has no attribute {name!r}")
         if name in self.storage.table("ENUMS"):
             return self._enum(name)
         value: Any

@@ -42,7 +42,7 @@ class ModelConfig:
         from registry.errors import UnsupportedDimensionError
 
         if isinstance(model, str):
-            from registry._registry import lookup_model
+            from registry import lookup_model
 
             record = lookup_model(model)
         else:

@@ -189,9 +189,10 @@ class ModelRegistry(_Records[R_co]):
 
         wanted = model_id.lower().rpartition("/")[2].replace(" ", "-")
         ids = dict(self._names())
-        matches = get_close_matches(wanted, ids, n=9)
-        # One name a record, its closest: the later assignment wins.
-        return tuple({ids[match]: match for match in reversed(matches)}.values())[:-4:-1]
+        closest: dict[str, str] = {}  # one name a record
+        for match in get_close_matches(wanted, ids, n=9):
+            closest.setdefault(ids[match], match)
+        return tuple(closest.values())[:3]
 
 
 class CombinedRegistry(ModelRegistry[R_co]):

@@ -7,6 +7,7 @@ from typing import Any
 
 from registry_build.emit import environment
 from registry_build.plan import Model, Plan
+from registry_build.problems import printable
 
 HEADINGS = {
     "colbert": "Late interaction (ColBERT)",
@@ -35,8 +36,7 @@ def _sections(plan: Plan) -> Iterator[tuple[str, list[str], list[list[str]]]]:
 def _cell(value: Any) -> str:
     """Write a value so that it stays in its cell of a Markdown table."""
     text = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-    text = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return printable(" ".join(text.split())).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
 def _hub_link(model: Model) -> str:

@@ -33,7 +33,7 @@ class Problem:
         place = f"{self.file}:{self.line}" if self.line else self.file
         label = "warning" if self.severity == "warning" else ""
         text = ": ".join(part for part in (place, label, self.model_id, self.path, self.message) if part)
-        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+        return printable(text)
 
 
 class BuildError(Exception):
@@ -46,6 +46,11 @@ class BuildError(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(set(problems)))
         super().__init__("\n".join(map(str, self.problems)))
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal or a page could not show as it stands: control characters, lone surrogates."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def dotted(path: Path) -> str:

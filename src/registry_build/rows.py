@@ -158,9 +158,11 @@ def _part(field: str, record: Record) -> Row | None:
 
 
 def _files(files: Record) -> Iterable[Row]:
-    for role, found in (*files.items(), *files.get("weights", {}).items()):
-        if role != "weights":
-            yield from (_file(file, role) for file in (found if isinstance(found, list) else [found]))
+    """Give the files, in this order whatever the order in the data."""
+    found = files | files.get("weights", {})
+    for role in ("config", "tokenizer", "safetensors", "gguf", "onnx", "pytorch"):
+        listed = found.get(role, [])
+        yield from (_file(file, role) for file in (listed if isinstance(listed, list) else [listed]))
 
 
 def _file(file: str | dict[str, Any], role: str) -> Row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
@@ -23,7 +24,17 @@ _NOUNS = {"array": "a list", "boolean": "true or false", "null": "null", "object
 _CHECKER = Draft202012Validator.TYPE_CHECKER.redefine(
     "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
 )
-_Validator = extend(Draft202012Validator, type_checker=_CHECKER)  # type: ignore[no-untyped-call] # as typeshed has it
+
+
+def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+    """Match as the standard says: to Python `$` also stands before a line end."""
+    if isinstance(instance, str) and not re.search(re.sub(r"(?<!\\)\$$", r"\\Z", pattern), instance):
+        yield ValidationError("does not match")
+
+
+_Validator = extend(  # type: ignore[no-untyped-call] # as typeshed has it
+    Draft202012Validator, validators={"pattern": _pattern}, type_checker=_CHECKER
+)
 
 
 def load_schema(file: str | FilePath | None = None) -> dict[str, Any]:
@@ -33,19 +44,30 @@ def load_schema(file: str | FilePath | None = None) -> dict[str, Any]:
         BuildError: The file is missing, or not a JSON Schema.
     """
     path = _own_schema() if file is None else FilePath(file)
+    reason: str | None
     try:
         schema = json.loads(path.read_text("utf-8"))
-        if not isinstance(schema, dict):
-            raise ValueError(f"got {shown(schema)}")
+    except OSError as error:
+        reason = error.strerror
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    else:
+        reason = _fault(schema)
+        if reason is None:
+            made: dict[str, Any] = schema
+            return made
+    raise BuildError([Problem(str(path), 0, "", "", f"expected a JSON Schema: {reason}")])
+
+
+def _fault(schema: Any) -> str | None:
+    """Say what keeps a value from being a schema, if anything does."""
+    if not isinstance(schema, dict):
+        return f"got {shown(schema)}"
+    try:
         Draft202012Validator.check_schema(schema)
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise BuildError([Problem(str(path), 0, "", "", f"expected a JSON Schema: {reason}")]) from None
     except SchemaError as error:
-        raise BuildError(
-            [Problem(str(path), 0, "", error.json_path, f"expected a JSON Schema: {error.message}")]
-        ) from None
-    return schema
+        return f"{error.json_path}: {error.message}"
+    return None
 
 
 def check(data: Any, schema: dict[str, Any]) -> Iterator[tuple[Path, str]]:

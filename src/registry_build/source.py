@@ -17,6 +17,9 @@ from registry_build.problems import BuildError, Path, Problem, dotted, shown
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 
 
+_DIGITS = 4000
+
+
 class _NotStrictError(ValueError):
     """The text is JSON to Python and not to the standard."""
 
@@ -59,14 +62,18 @@ def read(file: str | FilePath) -> Source:
     name = str(file)
     text = _text(name, FilePath(file))
     try:
-        data = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
+        try:
+            data = json.loads(
+                text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite, parse_int=_integer
+            )
+        except _NotStrictError:
+            json.loads(text, parse_int=str)  # broken further on? Then that is what to say
+            raise BuildError(_oddities(name, text)) from None
     except json.JSONDecodeError as error:
         message = f"expected JSON, got something else: {error.msg[:1].lower()}{error.msg[1:]} (column {error.colno})"
         raise BuildError([Problem(name, error.lineno, "", "", message)]) from None
     except RecursionError:
         raise BuildError([Problem(name, 1, "", "", "expected a few levels of nesting, got too many")]) from None
-    except ValueError:  # _NotStrictError, or an integer longer than Python converts
-        raise BuildError(_oddities(name, text)) from None
     return Source(name, text, data)
 
 
@@ -105,6 +112,12 @@ def _refuse(_: str) -> NoReturn:
     raise _NotStrictError
 
 
+def _integer(text: str) -> int:
+    if len(text) > _DIGITS:  # Python itself refuses to convert more than about as many
+        raise _NotStrictError
+    return int(text)
+
+
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
@@ -132,7 +145,7 @@ def _oddities(name: str, text: str) -> Iterator[Problem]:
 
 
 def _is_sane(lexeme: str) -> bool:
-    return len(lexeme) < 4000 and math.isfinite(float(lexeme))
+    return len(lexeme) <= _DIGITS and math.isfinite(float(lexeme))
 
 
 def _walk(text: str) -> Iterator[tuple[Path, str, int]]:
