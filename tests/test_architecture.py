@@ -1,0 +1,105 @@
+"""The arrows of docs/design.md, read from the imports. Needs nothing but pytest: it also runs in `make check`."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src"
+RUN_TIME = sorted((SRC / "registry").rglob("*.py"))
+BUILD_TIME = sorted((SRC / "registry_build").rglob("*.py"))
+GENERATED = [path for path in RUN_TIME if path.name.startswith("_registry") or "_registry_rows" in path.parts]
+
+# Left may import right: which modules of the package each one may name.
+MAY_IMPORT = {
+    "__init__": {"_registry", "config", "errors", "queries", "records"},
+    "config": {"_registry", "errors", "records"},
+    "_lookup": {"_frozen", "errors", "queries"},
+    "queries": {"errors"},
+    "records": {"_frozen"},
+    "_frozen": set(),
+    "errors": set(),
+}
+ONLY_IN = {
+    "jsonschema": {"schema"},
+    "referencing": {"schema"},
+    "jinja2": {"emit"},
+    "hatchling": {"plugin"},
+    "langcodes": {"validate"},
+    "packaging": {"validate"},
+}
+
+
+def _imports(path: Path) -> set[str]:
+    """Give the full names of what a file imports, inside functions and under TYPE_CHECKING too."""
+    package = path.relative_to(SRC).parent.parts
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = (
+                ".".join((*package[: len(package) - node.level + 1], node.module or "")) if node.level else node.module
+            )
+            modules = {
+                f"{base}.{alias.name}"
+                for alias in node.names
+                if (SRC / base.replace(".", "/") / f"{alias.name}.py").exists()
+            }
+            found |= modules or {base}
+    return found
+
+
+def _top(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def _within(path: Path, package: str) -> set[str]:
+    """Give the modules of `package` that a file imports, without the package's name."""
+    return {name.removeprefix(f"{package}.") for name in _imports(path) if name.startswith(f"{package}.")}
+
+
+@pytest.mark.parametrize("path", RUN_TIME, ids=lambda path: path.stem)
+def test_core_imports_the_standard_library_and_itself_only(path: Path) -> None:
+    assert _top(_imports(path)) - sys.stdlib_module_names <= {"registry"}
+
+
+@pytest.mark.parametrize("path", BUILD_TIME, ids=lambda path: path.stem)
+def test_build_time_never_imports_run_time(path: Path) -> None:
+    assert "registry" not in _top(_imports(path))
+
+
+@pytest.mark.parametrize("path", [path for path in RUN_TIME if path not in GENERATED], ids=lambda path: path.stem)
+def test_module_imports_along_the_arrows_only(path: Path) -> None:
+    assert _within(path, "registry") - MAY_IMPORT[path.stem] == set()
+
+
+@pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.stem)
+def test_generated_module_imports_lookup_and_records_only(path: Path) -> None:
+    assert _imports(path) <= {"registry._lookup", "registry.records"}
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_third_party_package_is_imported_by_its_own_module_only(package: str) -> None:
+    assert {path.stem for path in BUILD_TIME if package in _top(_imports(path))} == ONLY_IN[package]
+
+
+def test_build_time_imports_no_other_third_party_package() -> None:
+    imported = {name for path in BUILD_TIME for name in _top(_imports(path))}
+
+    assert imported - sys.stdlib_module_names == {"registry_build", *ONLY_IN}
+
+
+def test_build_time_modules_import_each_other_without_a_circle() -> None:
+    left = {path.stem: _within(path, "registry_build") & {p.stem for p in BUILD_TIME} for path in BUILD_TIME}
+    while free := [name for name, needs in left.items() if not needs & left.keys()]:
+        for name in free:
+            del left[name]
+
+    assert left == {}
+
+
+@pytest.mark.parametrize("path", [*RUN_TIME, *BUILD_TIME], ids=lambda path: path.stem)
+def test_module_is_not_a_drawer_for_leftovers(path: Path) -> None:
+    assert path.stem not in {"utils", "util", "helpers", "common", "misc", "tools"}
