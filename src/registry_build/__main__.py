@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from registry_build import build, load
+from registry_build.naming import is_name
 from registry_build.output import differences, write
 from registry_build.problems import BuildError, Problem
 
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _module_path(text: str) -> Path:
     path = Path(text)
-    if path.suffix != ".py" or not path.stem.isidentifier():
+    if path.suffix != ".py" or not is_name(path.stem):
         raise argparse.ArgumentTypeError(
             f"expected the path of a Python module, such as `src/acme/_registry.py`, got {text!r}"
         )

@@ -6,6 +6,7 @@ docstrings, escaped so that no quote, backslash or character outside ASCII is le
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -52,9 +53,11 @@ def emit(plan: Plan, module: str = "_registry") -> dict[str, str]:
         Path relative to the module's folder, with `/` -> text.
     """
     sharded = len(plan.models) > INLINE_ROWS
-    header = f"{HEADER}{plan.source} (sha256:{plan.digest}). Do not edit: change {plan.source} and generate again."
+    source = _escaped(plan.source)
+    header = f"{HEADER}{source} (sha256:{plan.digest}). Do not edit: change {source} and generate again."
     names: dict[str, Any] = {
         "header": header,
+        "source": source,
         "plan": plan,
         "module": module,
         "format": FORMAT,
@@ -81,14 +84,18 @@ def emit(plan: Plan, module: str = "_registry") -> dict[str, str]:
 def docstring(text: str) -> str:
     """Quote a text as a docstring on one line, in ASCII."""
     plain = " ".join(text.split())
-    escaped = plain.encode("unicode_escape").decode("ascii").replace('"', '\\"')
-    return f'"""{escaped}"""'
+    return f'"""{_escaped(plain)}"""'
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
 
 
 def _render(template: str, names: dict[str, Any]) -> str:
     return environment().get_template(template).render(names)
 
 
+@cache
 def environment() -> Environment:
     """Give the Jinja2 environment of the templates beside this module."""
     made = Environment(

@@ -43,7 +43,8 @@ def differences(files: Mapping[str, str], folder: Path) -> list[str]:
             diff = unified_diff(
                 (old or "").splitlines(), text.splitlines(), str(folder / name), "freshly generated", n=0, lineterm=""
             )
-            lines += diff if old is not None else [f"{folder / name}: missing"]
+            shown = list(diff) if old is not None else [f"{folder / name}: missing"]
+            lines += shown or [f"{folder / name}: other line ends"]
     lines += [f"{path}: left over from an earlier run" for path in _left_over(files, folder)]
     if len(lines) > DIFF_LINES:
         lines[DIFF_LINES:] = [f"... and {len(lines) - DIFF_LINES} more lines"]

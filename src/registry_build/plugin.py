@@ -20,6 +20,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.plugin import hookimpl
 
 from registry_build import build
+from registry_build.naming import is_name
 from registry_build.output import write
 from registry_build.problems import BuildError
 
@@ -31,7 +32,7 @@ class ModelRegistryHook(BuildHookInterface[BuilderConfig]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
         """Generate, and ship what was generated although git ignores it."""
-        target = self._path("target")
+        target = self._target()
         try:
             schema = self._path("schema") if "schema" in self.config else None
             files, warnings = build(self._path("source"), schema, module=target.stem)
@@ -39,23 +40,32 @@ class ModelRegistryHook(BuildHookInterface[BuilderConfig]):
         except BuildError as error:
             self.app.abort(str(error).replace(f"{self.root}{os.sep}", ""))
             raise  # abort() ends the process
+        except OSError as error:
+            self.app.abort(f"{error.filename}: {error.strerror}".replace(f"{self.root}{os.sep}", ""))
+            raise
         for warning in warnings:
-            self.app.display_warning(str(warning))
+            self.app.display_warning(str(warning).replace(f"{self.root}{os.sep}", ""))
         build_data["artifacts"] += [f"/{path.relative_to(self.root).as_posix()}" for path in written]
+
+    def _target(self) -> Path:
+        path = self._path("target")
+        if path.suffix != ".py" or not is_name(path.stem):
+            self._refuse("target", "a Python module")
+        if not path.resolve().is_relative_to(Path(self.root).resolve()):
+            self._refuse("target", "inside the project")
+        return path
 
     def _path(self, option: str) -> Path:
         value = self.config.get(option)
         if not isinstance(value, str) or not value:
-            self.app.abort(
-                f"Option `{option}` of build hook `{self.PLUGIN_NAME}` must be a path, got {value!r}. "
-                f"Set it in `[tool.hatch.build.hooks.{self.PLUGIN_NAME}]`."
-            )
-        path = Path(self.root, str(value))
-        if option == "target" and (path.suffix != ".py" or not path.stem.isidentifier()):
-            self.app.abort(
-                f"Option `target` of build hook `{self.PLUGIN_NAME}` must be a Python module, got {value!r}."
-            )
-        return path
+            self._refuse(option, "a path")
+        return Path(self.root, str(value))
+
+    def _refuse(self, option: str, expected: str) -> None:
+        self.app.abort(
+            f"Option `{option}` of build hook `{self.PLUGIN_NAME}` must be {expected}, "
+            f"got {self.config.get(option)!r}. Set it in `[tool.hatch.build.hooks.{self.PLUGIN_NAME}]`."
+        )
 
 
 @hookimpl

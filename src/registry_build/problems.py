@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -59,6 +59,15 @@ def dotted(path: Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def locate(data: Any, path: Path) -> tuple[str, str]:
+    """Give the record that a path of the file leads into, empty outside the records, and the rest of the path."""
+    if len(path) < 2 or path[0] != "models" or not isinstance(path[1], int):
+        return "", dotted(path)
+    record = data["models"][path[1]]
+    model_id = record.get("id") if isinstance(record, dict) else None
+    return model_id if isinstance(model_id, str) else dotted(path[:2]), dotted(path[2:])
 
 
 def shown(value: object) -> str:

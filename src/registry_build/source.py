@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any, NoReturn
 
-from registry_build.problems import BuildError, Path, Problem, dotted, shown
+from registry_build.problems import BuildError, Path, Problem, locate, shown
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 
@@ -67,8 +67,8 @@ def read(file: str | FilePath) -> Source:
                 text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite, parse_int=_integer
             )
         except _NotStrictError:
-            json.loads(text, parse_int=str)  # broken further on? Then that is what to say
-            raise BuildError(_oddities(name, text)) from None
+            lenient = json.loads(text, parse_int=str)  # broken further on? Then that is what to say
+            raise BuildError(_oddities(name, text, lenient)) from None
     except json.JSONDecodeError as error:
         message = f"expected JSON, got something else: {error.msg[:1].lower()}{error.msg[1:]} (column {error.colno})"
         raise BuildError([Problem(name, error.lineno, "", "", message)]) from None
@@ -125,23 +125,22 @@ def _finite(text: str) -> float:
     return number
 
 
-def _oddities(name: str, text: str) -> Iterator[Problem]:
+def _oddities(name: str, text: str, data: Any) -> Iterator[Problem]:
     """Find what made reading stop, all of it, with lines."""
     seen: dict[Path, int] = {}
     repeated: set[Path] = set()
     for path, lexeme, line in _walk(text):
+        messages = []
         if path in seen:
             repeated.add(path)
-        if path in seen and path[:-1] not in repeated:
-            message = f"expected every key once, got `{path[-1]}` again (first on line {seen[path]})"
-            yield Problem(name, line, "", dotted(path), message)
-        seen.setdefault(path, line)
+            if path[:-1] not in repeated:
+                messages.append(f"expected every key once, got `{path[-1]}` again (first on line {seen[path]})")
         if re.fullmatch(r"-?(NaN|Infinity)", lexeme):
-            yield Problem(
-                name, line, "", dotted(path), f"expected a number, got {lexeme}: write null where it is unknown"
-            )
+            messages.append(f"expected a number, got {lexeme}: write null where it is unknown")
         elif re.match(r"-?\d", lexeme) and not _is_sane(lexeme):
-            yield Problem(name, line, "", dotted(path), f"expected a number of ordinary size, got {shown(lexeme)}")
+            messages.append(f"expected a number of ordinary size, got {shown(lexeme)}")
+        seen.setdefault(path, line)
+        yield from (Problem(name, line, *locate(data, path), message) for message in messages)
 
 
 def _is_sane(lexeme: str) -> bool:

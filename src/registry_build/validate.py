@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from difflib import get_close_matches
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import langcodes
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from registry_build.naming import constant_name, is_name, member_name
-from registry_build.problems import Path, Problem, dotted, one_of, shown
+from registry_build.problems import Path, Problem, locate, one_of, shown
 from registry_build.schema import check
 from registry_build.source import Source
 from registry_build.vocabulary import RESERVED, VOCABULARIES, values_at
@@ -38,13 +38,8 @@ def validate(source: Source, schemas: Iterable[dict[str, Any]]) -> list[Problem]
 
 
 def _problem(source: Source, path: Path, message: str, *, warning: bool = False) -> Problem:
-    model_id, shown_path = "", path
-    if len(path) > 1 and path[0] == "models" and isinstance(path[1], int):
-        record = source.data["models"][path[1]]
-        known = record.get("id") if isinstance(record, dict) else None
-        model_id, shown_path = known if isinstance(known, str) else dotted(path[:2]), path[2:]
-    line = source.line(path)
-    return Problem(source.file, line, model_id, dotted(shown_path), message, "warning" if warning else "error")
+    severity: Literal["error", "warning"] = "warning" if warning else "error"
+    return Problem(source.file, source.line(path), *locate(source.data, path), message, severity)
 
 
 def _is_known(path: Path, findings: Mapping[Path, str]) -> bool:

@@ -104,7 +104,8 @@ def test_hook_with_a_target_that_is_no_module_says_so(
         run(**OPTIONS | {"target": target})
 
     assert capsys.readouterr().err == (
-        f"Option `target` of build hook `model-registry` must be a Python module, got {target!r}.\n"
+        f"Option `target` of build hook `model-registry` must be a Python module, got {target!r}. "
+        "Set it in `[tool.hatch.build.hooks.model-registry]`.\n"
     )
 
 

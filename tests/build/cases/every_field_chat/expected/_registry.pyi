@@ -49,10 +49,10 @@ class Quantization(StrEnum):
     """Storage formats of weights."""
     Q4_K_M = 'Q4_K_M'
 
-class Similarity(StrEnum):
+class Similarity(StrEnum):  # type: ignore[misc] # no record has a value
     """Functions that compare two embeddings."""
 
-class Pooling(StrEnum):
+class Pooling(StrEnum):  # type: ignore[misc] # no record has a value
     """Ways from token states to one vector."""
 
 class Template(StrEnum):

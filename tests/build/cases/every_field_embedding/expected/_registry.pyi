@@ -61,7 +61,7 @@ class Pooling(StrEnum):
     """Ways from token states to one vector."""
     MEAN = 'mean'
 
-class Template(StrEnum):
+class Template(StrEnum):  # type: ignore[misc] # no record has a value
     """Chat templates."""
 
 class Tag(StrEnum):

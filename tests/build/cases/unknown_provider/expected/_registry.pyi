@@ -22,7 +22,7 @@ class Organization(StrEnum):
     """Publishers."""
     ORGANIZATION = 'Organization'
 
-class Family(StrEnum):
+class Family(StrEnum):  # type: ignore[misc] # no record has a value
     """Lines of models."""
 
 class License(StrEnum):
@@ -37,23 +37,23 @@ class Modality(StrEnum):
     """What models read."""
     TEXT = 'text'
 
-class Capability(StrEnum):
+class Capability(StrEnum):  # type: ignore[misc] # no record has a value
     """What models can be used for."""
 
 class Quantization(StrEnum):
     """Storage formats of weights."""
     Q4_K_M = 'Q4_K_M'
 
-class Similarity(StrEnum):
+class Similarity(StrEnum):  # type: ignore[misc] # no record has a value
     """Functions that compare two embeddings."""
 
-class Pooling(StrEnum):
+class Pooling(StrEnum):  # type: ignore[misc] # no record has a value
     """Ways from token states to one vector."""
 
-class Template(StrEnum):
+class Template(StrEnum):  # type: ignore[misc] # no record has a value
     """Chat templates."""
 
-class Tag(StrEnum):
+class Tag(StrEnum):  # type: ignore[misc] # no record has a value
     """Free labels."""
 
 _ChatModelId: TypeAlias = Literal[
