@@ -49,7 +49,7 @@ class Sharded:
         return rows[offset]
 
     def table(self, name: str) -> Any:
-        return getattr(self._import("tables"), name)
+        return getattr(self._import(name.lower()), name)
 
     def _import(self, name: str) -> Any:
         module = f"{self._package}.{name}"
@@ -89,6 +89,7 @@ class CompiledRegistry(ModelRegistry["Record"]):
         ids: tuple[str, ...],
         aliases: Mapping[str, int],
         default: int | None,
+        kind_of: str,
         storage: Inline | Sharded,
     ) -> None:
         """Take what the generated `module` knows.
@@ -96,24 +97,26 @@ class CompiledRegistry(ModelRegistry["Record"]):
         Args:
             module: Name of the generated module; its enums pickle under it.
             format: Format number it was generated for.
-            kinds: Record class and column names of each kind of row; a row starts with its kind's number.
+            kinds: Record class and column names of each kind of row.
             parts: Field -> class and field names of the value objects in it.
             vocabularies: Field -> name of the enum its strings belong to.
             ids: Id of every row.
             aliases: Alias -> row number.
             default: Row number of the default chat record.
+            kind_of: Number of the kind of every row, one digit each: a record is made without a look at its row.
             storage: Where rows and the tables `NAMES`, `ENUMS` and `INDEX` are.
         """
         if format != FORMAT:
             raise GeneratedFormatError(module, FORMAT, format)
         self.storage = storage
         self._name = module
-        self._kinds = tuple((cls, {name: column for column, name in enumerate(columns, 1)}) for cls, columns in kinds)
+        self._kinds = tuple((cls, {name: column for column, name in enumerate(columns)}) for cls, columns in kinds)
         self._parts = parts
         self._vocabularies = vocabularies
         self._ids = ids
         self._aliases = aliases
         self._default = default
+        self._kind_of = kind_of
         self._rows: dict[str, int] = {}
         self._made: dict[str, Record] = {}
         self._enums: dict[str, type[StrEnum]] = {}
@@ -235,7 +238,7 @@ class CompiledRegistry(ModelRegistry["Record"]):
         model_id = self._ids[number]
         made = self._made.get(model_id)
         if made is None:
-            cls, columns = self._kinds[self.storage.row(number)[0]]
+            cls, columns = self._kinds[int(self._kind_of[number])]
             # setdefault: two threads that touch one record at the same time get one object.
             made = self._made.setdefault(model_id, from_row(cls, _Row(self, columns, number)))
         return made

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("jinja2", "jsonschema", "langcodes", "packaging"):
+        if (error.name or "").partition(".")[0] not in ("jinja2", "jsonschema_rs", "langcodes", "packaging"):
             raise
         print(f"error: generating a registry needs the package `{error.name}`", file=sys.stderr)
         print('hint: install it with `pip install "typed-model-registry[build]"`', file=sys.stderr)

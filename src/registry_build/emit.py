@@ -74,7 +74,8 @@ def emit(plan: Plan, module: str = "_registry") -> dict[str, str]:
     }
     if sharded:
         files[f"{module}_rows/__init__.py"] = f"{header}\n"
-        files[f"{module}_rows/tables.py"] = _render("tables.py.j2", names)
+        for table in ("names", "enums", "index"):
+            files[f"{module}_rows/{table}.py"] = _render("tables.py.j2", names | {"table": table})
         for number, start in enumerate(range(0, len(plan.models), ROWS_PER_MODULE)):
             rows = plan.models[start : start + ROWS_PER_MODULE]
             files[f"{module}_rows/rows_{number:04d}.py"] = _render("rows.py.j2", names | {"models": rows})

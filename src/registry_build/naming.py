@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 from keyword import iskeyword
 
 
@@ -12,6 +13,7 @@ def constant_name(model_id: str) -> str:
     return _upper(model_id, "MODEL")
 
 
+@cache
 def member_name(enum: str, value: str) -> str:
     """Name the enum member of a value: `Apache-2.0` -> `APACHE_2_0`, organization `01-ai` -> `ORGANIZATION_01_AI`."""
     return _upper(value, enum.upper())

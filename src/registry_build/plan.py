@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from registry_build.naming import constant_name, member_name
-from registry_build.rows import ATTRIBUTES, Record, Row, at, cells, class_of
+from registry_build.rows import ATTRIBUTES, Cells, Record, Row, cells_of, class_of
 from registry_build.source import Source
 from registry_build.vocabulary import VOCABULARIES, values_at
 
@@ -49,6 +49,7 @@ class Model:
     id: str
     constant: str
     class_name: str
+    kind: int
     row: Row
     summary: str
     record: Record
@@ -88,18 +89,21 @@ def plan(source: Source) -> Plan:
     records: list[Record] = data["models"]
     aliases = {alias: number for number, record in enumerate(records) for alias in record.get("aliases", ())}
     ids = {alias: records[number]["id"] for alias, number in aliases.items()}
-    kinds, models = _kinds_and_models([_with_ids(record, ids) for record in records])
     default = next((number for number, record in enumerate(records) if record.get("default")), None)
+    linked = [_with_ids(record, ids) for record in records]
+    classes = [class_of(record) for record in linked]
+    cells = [cells_of(record, name) for record, name in zip(linked, classes, strict=True)]
+    kinds = tuple(_kinds(linked, classes, cells))
     return Plan(
         source=PurePath(source.file).name,
         digest=_digest(data),
         version=data["version"],
         kinds=kinds,
         enums=tuple(_enums(records)),
-        models=models,
+        models=tuple(_models(linked, classes, cells, kinds)),
         aliases=aliases,
         default=default,
-        index=_index(records),
+        index=_index(cells, classes),
     )
 
 
@@ -114,41 +118,37 @@ def _with_ids(record: Record, ids: dict[str, str]) -> Record:
     return record | links
 
 
-def _kinds_and_models(records: list[Record]) -> tuple[tuple[Kind, ...], tuple[Model, ...]]:
-    classes = [class_of(record) for record in records]
-    used = [name for name in ATTRIBUTES if name in classes]
-    values = [cells(record, name) for record, name in zip(records, classes, strict=True)]
-    kinds = []
-    for name in used:
+def _kinds(records: list[Record], classes: list[str], cells: list[Cells]) -> Iterable[Kind]:
+    for name in ATTRIBUTES:
         own = [number for number, class_name in enumerate(classes) if class_name == name]
-        kinds.append(
-            Kind(
+        if own:
+            types = dict.fromkeys(records[number]["type"] for number in own)
+            yield Kind(
                 class_name=name,
                 # A column that no record fills is left out: the class knows what silence means.
-                columns=tuple(c for c in ATTRIBUTES[name] if any(values[number][c] is not None for number in own)),
+                columns=tuple(c for c in ATTRIBUTES[name] if any(cells[number][c] is not None for number in own)),
                 names=tuple(text for n in own for text in (records[n]["id"], *records[n].get("aliases", ()))),
-                types=tuple((member_name("ModelType", t), t) for t in dict.fromkeys(records[n]["type"] for n in own)),
+                types=tuple((member_name("ModelType", text), text) for text in types),
             )
+
+
+def _models(records: list[Record], classes: list[str], cells: list[Cells], kinds: tuple[Kind, ...]) -> Iterable[Model]:
+    numbers = {kind.class_name: number for number, kind in enumerate(kinds)}
+    for record, name, row in zip(records, classes, cells, strict=True):
+        number = numbers[name]
+        yield Model(
+            id=record["id"],
+            constant=constant_name(record["id"]),
+            class_name=name,
+            kind=number,
+            row=tuple(row[column] for column in kinds[number].columns),
+            summary=_summary(record),
+            record=record,
+            sources={
+                field: (text,) if isinstance(text, str) else tuple(text)
+                for field, text in sorted(record.get("sources", {}).items())
+            },
         )
-    columns = {kind.class_name: (number, kind.columns) for number, kind in enumerate(kinds)}
-    models = []
-    for record, name, value in zip(records, classes, values, strict=True):
-        number, wanted = columns[name]
-        models.append(
-            Model(
-                id=record["id"],
-                constant=constant_name(record["id"]),
-                class_name=name,
-                row=(number, *(value[column] for column in wanted)),
-                summary=_summary(record),
-                record=record,
-                sources={
-                    field: (text,) if isinstance(text, str) else tuple(text)
-                    for field, text in sorted(record.get("sources", {}).items())
-                },
-            )
-        )
-    return tuple(kinds), tuple(models)
 
 
 def _summary(record: Record) -> str:
@@ -168,42 +168,50 @@ def _summary(record: Record) -> str:
 
 def _enums(records: list[Record]) -> Iterable[Enum]:
     for vocabulary in VOCABULARIES:
-        found = (value for record in records for path in vocabulary.paths for _, value in values_at(record, path))
-        values = {value for value in found if value is not None}
+        values = {value for record in records for path in vocabulary.paths for _, value in values_at(record, path)}
+        values.discard(None)
         members = tuple((member_name(vocabulary.enum, value), value) for value in sorted(values))
         yield Enum(vocabulary.enum, vocabulary.doc, members)
 
 
-# Field of a query -> paths of the values it is asked for.
+# Field of a query -> attributes that hold the values it is asked for.
 _INDEXED = {
-    "type": ("type",),
+    "type": ("model_type",),
     "organization": ("organization",),
     "family": ("family",),
-    "language": ("capabilities.languages",),
+    "language": ("languages",),
     "license": ("license",),
-    "capability": ("capabilities.tasks",),
+    "capability": ("capabilities",),
     "tag": ("tags",),
-    "quantization": ("quantization", "capabilities.quantization", "variants.*.quantization"),
+    "quantization": ("quantization", "quantizations", "variants"),
 }
 
 
-def _index(records: list[Record]) -> dict[str, dict[Any, tuple[int, ...]]]:
+def _index(cells: list[Cells], classes: list[str]) -> dict[str, dict[Any, tuple[int, ...]]]:
     index = {
-        field: _rows_by((value for path in paths for _, value in values_at(record, path)) for record in records)
-        for field, paths in _INDEXED.items()
+        field: _rows_by([value for name in attributes for value in _values(row, name)] for row in cells)
+        for field, attributes in _INDEXED.items()
     }
-    embedding = [record if class_of(record) == "EmbeddingModel" else None for record in records]
-    index["embedding_dim"] = _rows_by([record["specs"]["embedding_dim"]] if record else [] for record in embedding)
-    index["matryoshka"] = _rows_by(
-        [bool(at(record, "architecture.matryoshka_dims"))] if record else [] for record in embedding
-    )
+    embedding = [row if name == "EmbeddingModel" else None for row, name in zip(cells, classes, strict=True)]
+    index["embedding_dim"] = _rows_by([row["embedding_dim"]] if row else [] for row in embedding)
+    index["matryoshka"] = _rows_by([bool(row["matryoshka_dims"])] if row else [] for row in embedding)
     return index
+
+
+def _values(cells: Cells, attribute: str) -> tuple[Any, ...]:
+    """Give the vocabulary values that an attribute holds."""
+    value = cells.get(attribute)
+    if value is None:
+        return ()
+    if attribute == "variants":
+        return tuple(quantization for _, quantization, _ in value)
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _rows_by(values_of_rows: Iterable[Iterable[Any]]) -> dict[Any, tuple[int, ...]]:
     """Give the numbers of the rows that have each value, in the order of the values."""
     rows: dict[Any, list[int]] = defaultdict(list)
     for number, values in enumerate(values_of_rows):
-        for value in set(values) - {None}:
+        for value in set(values):
             rows[value].append(number)
     return {value: tuple(rows[value]) for value in sorted(rows)}

@@ -6,8 +6,11 @@ import re
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+from registry_build.vocabulary import steps
+
 Record: TypeAlias = dict[str, Any]
 Row: TypeAlias = tuple[Any, ...]
+Cells: TypeAlias = dict[str, Any]
 
 # Attribute of the record -> path of its value in models.json. Attributes that need more than a look are below.
 _COMMON = {
@@ -109,7 +112,7 @@ def class_of(record: Record) -> str:
     return "RerankerModel" if re.fullmatch(r"(.*-)?reranker", record["type"]) else "EmbeddingModel"
 
 
-def cells(record: Record, class_name: str) -> dict[str, Any]:
+def cells_of(record: Record, class_name: str) -> Cells:
     """Give the value of every attribute; `None` where the data are silent."""
     cells = {name: _frozen(at(record, path)) for name, path in ATTRIBUTES[class_name].items()}
     if cells["parameter_count"] is None:
@@ -127,7 +130,7 @@ def cells(record: Record, class_name: str) -> dict[str, Any]:
 def at(record: Record, path: str) -> Any:
     """Give the value at a dotted path, or `None` where the data are silent."""
     value: Any = record
-    for step in path.split("."):
+    for step in steps(path):
         value = value.get(step) if value else None
     return value
 

@@ -3,48 +3,29 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, TypeAlias
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.validators import extend
-from referencing import Registry
-from referencing.exceptions import Unresolvable
+import jsonschema_rs
 
 from registry_build.problems import BuildError, Path, Problem, one_of, shown
 
+Schema: TypeAlias = dict[str, Any]
+
 _NOUNS = {"array": "a list", "boolean": "true or false", "null": "null", "object": "an object", "string": "a string"}
 
-# Python's True is an int and JSON Schema takes 1.0 for an integer; a count is neither.
-_CHECKER = Draft202012Validator.TYPE_CHECKER.redefine(
-    "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-)
 
-
-def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
-    """Match as the standard says: to Python `$` also stands before a line end."""
-    if isinstance(instance, str) and not re.search(re.sub(r"(?<!\\)\$$", r"\\Z", pattern), instance):
-        yield ValidationError("does not match")
-
-
-_Validator = extend(  # type: ignore[no-untyped-call] # as typeshed has it
-    Draft202012Validator, validators={"pattern": _pattern}, type_checker=_CHECKER
-)
-
-
-def load_schema(file: str | FilePath | None = None) -> dict[str, Any]:
+def load_schema(file: str | FilePath | None = None) -> Schema:
     """Read a schema; without `file`, the one of this package.
 
     Raises:
-        BuildError: The file is missing, or not a JSON Schema.
+        BuildError: The file is missing, or not a JSON Schema that stands on its own.
     """
     if file is None:  # the package's own is checked by its tests
-        own: dict[str, Any] = json.loads(_own_schema().read_text("utf-8"))
+        own: Schema = json.loads(_own_schema().read_text("utf-8"))
         return own
     path = FilePath(file)
     reason: str | None
@@ -57,9 +38,44 @@ def load_schema(file: str | FilePath | None = None) -> dict[str, Any]:
     else:
         reason = _fault(schema)
         if reason is None:
-            made: dict[str, Any] = schema
+            made: Schema = schema
             return made
     raise BuildError([Problem(str(path), 0, "", "", f"expected a JSON Schema: {reason}")])
+
+
+def check(data: Any, schema: Schema) -> Iterator[tuple[Path, str]]:
+    """Give the place and the wording of everything in `data` that the schema does not allow."""
+    words = _Words(schema)
+    seen: set[Path] = set()
+    validator = jsonschema_rs.Draft202012Validator(schema, offline=True)
+    try:
+        errors = list(validator.iter_errors(data))
+    except UnicodeEncodeError:
+        errors = list(validator.iter_errors(_encodable(data)))
+    except ValueError:  # the validator's own limit, below Python's
+        yield (), "expected a few levels of nesting, got too many"
+        return
+    for error in errors:
+        for path, message in words.of(error, data):
+            if path not in seen:  # one value can break several keywords: the first says enough
+                seen.add(path)
+                yield path, message
+    for path, value, wanted in _fractions(data, _integer_fields(schema)):
+        if path not in seen:
+            yield path, f"expected {words.describe(wanted)}, got {value}"
+
+
+def _encodable(value: Any) -> Any:
+    """Give the same data without lone surrogates, which the validator cannot take and no schema asks for."""
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return list(map(_encodable, value))
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+
+
+def _validator(schema: Schema) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(schema, offline=True)  # a schema never makes the build fetch anything
 
 
 def _fault(schema: Any) -> str | None:
@@ -67,28 +83,11 @@ def _fault(schema: Any) -> str | None:
     if not isinstance(schema, dict):
         return f"got {shown(schema)}"
     try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        return f"{error.json_path}: {error.message}"
+        jsonschema_rs.meta.validate(schema)
+        _validator(schema)
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        return str(error).partition("\n")[0]
     return None
-
-
-def check(data: Any, schema: dict[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Give the place and the wording of everything in `data` that the schema does not allow."""
-    words = _Words(schema)
-    seen: set[Path] = set()
-    try:
-        # With an empty registry the validator never fetches what a schema refers to.
-        for error in _Validator(schema, registry=Registry()).iter_errors(data):
-            for path, message in words.of(error):
-                if path not in seen:  # one value can break several keywords: the first says enough
-                    seen.add(path)
-                    yield path, message
-    except RecursionError:
-        yield (), "expected a few levels of nesting, got too many"
-    except Unresolvable as error:
-        message = f"expected a JSON Schema that stands on its own: {error}"
-        raise BuildError([Problem(schema.get("$id", "the schema"), 0, "", "", message)]) from None
 
 
 @cache
@@ -102,50 +101,49 @@ def _own_schema() -> FilePath:
 class _Words:
     """Sentences for what the validator finds."""
 
-    def __init__(self, schema: dict[str, Any]) -> None:
-        self._definitions = schema.get("$defs", {})
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
 
-    def of(self, error: ValidationError) -> Iterator[tuple[Path, str]]:
-        path: Path = tuple(error.absolute_path)
-        schema: dict[str, Any] = error.schema if isinstance(error.schema, dict) else {}
-        instance: Any = error.instance
-        properties = schema.get("properties", {})
-        if "propertyNames" in error.absolute_schema_path:  # the instance is the key
-            yield (*path, instance), f"expected a key of {self._describe(schema)}, got {shown(instance)}"
-            return
-        match error.validator:
-            case "required":
-                for key in schema["required"]:
-                    if key not in instance:
-                        wanted = self._describe(properties.get(key, {}))
-                        yield (*path, key), f"expected {wanted}, got nothing: the key is missing"
-            case "additionalProperties":
-                for key in sorted(instance.keys() - properties.keys()):
-                    yield (*path, key), f"expected one of the known keys, got {shown(key)}{_hint(key, properties)}"
-            case "uniqueItems":
-                yield path, "expected every item once, got one of them twice"
-            case _:
-                yield path, f"expected {self._describe(schema)}, got {shown(instance)}"
+    def of(self, error: jsonschema_rs.ValidationError, data: Any) -> Iterator[tuple[Path, str]]:
+        path: Path = tuple(error.instance_path)
+        *place, keyword = error.schema_path
+        schema, value = _follow(self._schema, place), _follow(data, path)
+        properties = schema.get("properties", {}) if isinstance(schema, dict) else {}
+        if isinstance(
+            error.kind, jsonschema_rs.ValidationErrorKind.PropertyNames
+        ):  # the path leads to what has the key
+            key = str(error.kind.error.instance)
+            yield (*path, key), f"expected a key of {self.describe(schema)}, got {shown(key)}"
+        elif keyword == "required":
+            for key in schema["required"]:
+                if key not in value:
+                    wanted = self.describe(properties.get(key, {}))
+                    yield (*path, key), f"expected {wanted}, got nothing: the key is missing"
+        elif keyword == "additionalProperties":
+            for key in sorted(value.keys() - properties.keys()):
+                yield (*path, key), f"expected one of the known keys, got {shown(key)}{_hint(key, properties)}"
+        elif keyword == "uniqueItems":
+            yield path, "expected every item once, got one of them twice"
+        else:
+            yield path, f"expected {self.describe(schema)}, got {shown(value)}"
 
-    def _describe(self, schema: Any) -> str:
+    def describe(self, schema: Any) -> str:
         """Put into words what a schema asks of a value."""
-        while isinstance(schema, dict) and "$ref" in schema:
-            schema = self._definitions.get(schema["$ref"].rpartition("/")[2])
-        if not isinstance(schema, dict):  # a schema of somebody else can be `true`, or refer elsewhere
+        schema = _resolved(schema, self._schema)
+        if not isinstance(schema, dict):  # a schema of somebody else can be `true`
             return "another value"
         if "enum" in schema:
             return one_of(schema["enum"])
-        types = schema.get("type", [])
-        types = [types] if isinstance(types, str) else types
+        types = _listed(schema.get("type"))
         parts = [schema["x-expected"]] if "x-expected" in schema else []
         parts = parts or [self._kind(name, schema) for name in types if name != "null"]
-        parts = parts or [self._describe(schema[branch]) for branch in ("then", "else") if branch in schema]
+        parts = parts or [self.describe(schema[branch]) for branch in ("then", "else") if branch in schema]
         if "null" in types:
             parts.append("null")
         *first, last = parts or ["another value"]
         return f"{', '.join(first)} or {last}" if first else last
 
-    def _kind(self, name: str, schema: dict[str, Any]) -> str:
+    def _kind(self, name: str, schema: Schema) -> str:
         if name == "integer" and schema.get("minimum") == 1:
             return "a positive integer"
         if name in ("integer", "number"):
@@ -158,7 +156,57 @@ class _Words:
         return _NOUNS[name]
 
 
-def _bounds(schema: dict[str, Any]) -> str:
+def _integer_fields(schema: Schema) -> dict[str, Schema]:
+    """Give the properties of a schema that hold integers or lists of them, wherever they are defined."""
+    found: dict[str, Schema] = {}
+    parts: list[Any] = [schema]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, list):
+            parts += part
+        elif isinstance(part, dict):
+            parts += part.values()
+            properties = part.get("properties")
+            for name, field in properties.items() if isinstance(properties, dict) else ():
+                field = _resolved(field, schema)
+                item = _resolved(field.get("items", field), schema) if isinstance(field, dict) else field
+                if isinstance(item, dict) and "integer" in _listed(item.get("type")):
+                    found[name] = item
+    return found
+
+
+def _fractions(data: Any, integers: dict[str, Schema]) -> Iterator[tuple[Path, float, Schema]]:
+    """Give the fractions that stand where integers belong: JSON Schema takes 128.0 for one, a count is none."""
+    holding = (dict, list, float)
+    waiting: list[tuple[Path, str | int, Any]] = [((), "", data)]
+    while waiting:
+        path, key, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [((*path, k), k, inner) for k, inner in value.items() if isinstance(inner, holding)]
+        elif isinstance(value, list):
+            waiting += [((*path, n), key, inner) for n, inner in enumerate(value) if isinstance(inner, holding)]
+        elif isinstance(value, float) and key in integers:
+            yield path, value, integers[str(key)]
+
+
+def _follow(value: Any, path: list[str | int] | Path) -> Any:
+    for step in path:
+        value = value[step]
+    return value
+
+
+def _resolved(schema: Any, root: Schema) -> Any:
+    """Follow references to the definitions of the same schema."""
+    while isinstance(schema, dict) and str(schema.get("$ref", "")).startswith("#/$defs/"):
+        schema = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    return schema
+
+
+def _listed(types: Any) -> list[str]:
+    return types if isinstance(types, list) else [types] if types else []
+
+
+def _bounds(schema: Schema) -> str:
     low, above, high = (schema.get(key) for key in ("minimum", "exclusiveMinimum", "maximum"))
     if low is not None and high is not None:
         return f" from {low} to {high}"

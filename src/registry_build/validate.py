@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, Literal, TypeAlias
 
 import langcodes
@@ -43,7 +44,7 @@ def _problem(source: Source, path: Path, message: str, *, warning: bool = False)
 
 
 def _is_known(path: Path, findings: Mapping[Path, str]) -> bool:
-    return any(path[:end] in findings for end in range(len(path) + 1))
+    return bool(findings) and any(path[:end] in findings for end in range(len(path) + 1))
 
 
 def _rules(data: Any, _: Mapping[Path, str]) -> Iterator[Finding]:
@@ -218,26 +219,31 @@ def _sparse_dimension(record: Record) -> Iterator[Finding]:
 
 def _licence(record: Record) -> Iterator[Finding]:
     text = _at(record, "license", str)
-    if not text:
-        return
+    if text and (message := _licence_fault(text)):
+        yield ("license",), message
+
+
+@cache
+def _licence_fault(text: str) -> str:
     try:
         normal = canonicalize_license_expression(text)
     except InvalidLicenseExpression:
-        message = f"expected an SPDX licence expression, got {shown(text)}: a publisher's own is `LicenseRef-...`"
-        yield ("license",), message
-    else:
-        if normal != text:
-            yield ("license",), f"expected `{normal}`, got {shown(text)}"
+        return f"expected an SPDX licence expression, got {shown(text)}: a publisher's own is `LicenseRef-...`"
+    return "" if normal == text else f"expected `{normal}`, got {shown(text)}"
 
 
 def _languages(record: Record) -> Iterator[Finding]:
     for path, tag in values_at(record, "capabilities.languages"):
-        if not isinstance(tag, str) or not tag:
-            continue
-        if not langcodes.tag_is_valid(tag):
-            yield path, f"expected a BCP-47 language tag, got {shown(tag)}"
-        elif (normal := langcodes.standardize_tag(tag)) != tag:
-            yield path, f"expected `{normal}`, the normal form, got {shown(tag)}"
+        if isinstance(tag, str) and tag and (message := _language_fault(tag)):
+            yield path, message
+
+
+@cache
+def _language_fault(tag: str) -> str:
+    if not langcodes.tag_is_valid(tag):
+        return f"expected a BCP-47 language tag, got {shown(tag)}"
+    normal = langcodes.standardize_tag(tag)
+    return "" if normal == tag else f"expected `{normal}`, the normal form, got {shown(tag)}"
 
 
 def _release_date(record: Record) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from registry_build.problems import Path
@@ -52,14 +53,25 @@ RESERVED = frozenset({"MODEL_REGISTRY", "REGISTRY_VERSION", "TYPE_CHECKING"})
 
 def values_at(record: Any, path: str) -> Iterator[tuple[Path, Any]]:
     """Give every value at a dotted path of a record with its exact place; nothing where the path ends early."""
-    yield from _descend(record, tuple(path.split(".")), ())
+    value = record
+    way = steps(path)
+    for number, step in enumerate(way):
+        if step == "*":
+            for index, item in enumerate(value if isinstance(value, list) else ()):
+                for place, inner in values_at(item, ".".join(way[number + 1 :])):
+                    yield (*way[:number], index, *place), inner
+            return
+        if not isinstance(value, dict) or step not in value:
+            return
+        value = value[step]
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield (*way, index), item
+    else:
+        yield way, value
 
 
-def _descend(value: Any, steps: tuple[str, ...], done: Path) -> Iterator[tuple[Path, Any]]:
-    if isinstance(value, list) and (not steps or steps[0] == "*"):
-        for number, item in enumerate(value):
-            yield from _descend(item, steps[1:], (*done, number))
-    elif not steps:
-        yield done, value
-    elif isinstance(value, dict) and steps[0] in value:
-        yield from _descend(value[steps[0]], steps[1:], (*done, steps[0]))
+@cache
+def steps(path: str) -> tuple[str, ...]:
+    """Split a dotted path; the same few paths are asked for in every record."""
+    return tuple(path.split("."))
