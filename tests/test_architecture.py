@@ -22,8 +22,7 @@ MAY_IMPORT = {
     "errors": set(),
 }
 ONLY_IN = {
-    "jsonschema": {"schema"},
-    "referencing": {"schema"},
+    "jsonschema_rs": {"schema"},
     "jinja2": {"emit"},
     "hatchling": {"plugin"},
     "langcodes": {"validate"},

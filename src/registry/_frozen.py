@@ -1,19 +1,18 @@
 """Frozen dataclasses that are cheap to define and read their fields on first touch.
 
-`dataclasses.dataclass` compiles an `__init__`, `__repr__`, `__eq__` and `__hash__` of its own for every class. For
-the record classes that is most of what importing a registry would cost, so here these methods are written once and
-shared. What comes out is a real frozen dataclass: `fields`, `asdict`, `replace`, pickle and copy work.
+`dataclasses.dataclass` compiles methods for every class, and importing `dataclasses` brings `inspect`, `ast` and
+`tokenize`: most of what importing a registry would cost. So here the methods are written once and shared, and the
+standard library itself makes a class a dataclass when somebody first asks for that: `fields`, `asdict`, `replace`,
+subclasses, pickle and copy work as ever.
 """
 
 from __future__ import annotations
 
-from dataclasses import MISSING, FrozenInstanceError
-from dataclasses import dataclass as _stdlib_dataclass
+from _thread import RLock
 
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from dataclasses import Field
     from typing import Any, Protocol, TypeVar
 
     T = TypeVar("T")
@@ -24,19 +23,22 @@ if TYPE_CHECKING:
         def value(self, field: str, default: Any) -> Any: ...
 
 
+_MISSING = object()  # no default
+_LOCK = RLock()
+
+
 def dataclass(*, frozen: bool, kw_only: bool = False) -> Callable[[type[T]], type[T]]:
-    """Do what `dataclasses.dataclass` does for frozen classes, without compiling methods."""
-    make = _stdlib_dataclass(init=False, repr=False, eq=False, match_args=False, kw_only=kw_only)
+    """Do what `dataclasses.dataclass` does for frozen classes, without importing `dataclasses` yet."""
 
     def decorate(cls: type[T]) -> type[T]:
-        _mark_frozen(cls.__mro__[1:], False)
-        make(cls)
-        _mark_frozen(cls.__mro__, frozen)
-        inherited = getattr(cls.__base__, "__dataclass_fields__", None)
-        for name, field in _fields(cls).items():
-            if inherited is None or inherited.get(name) is not field:
-                setattr(cls, name, _FirstTouch(name, field.default))
-        if inherited is None:
+        own = {name: vars(cls).get(name, _MISSING) for name in vars(cls).get("__annotations__", ())}
+        inherited = getattr(cls, "_fields", {})
+        cls._fields = inherited | {name: (default, kw_only) for name, default in own.items()}  # type: ignore[attr-defined]
+        for name, default in own.items():
+            setattr(cls, name, _FirstTouch(name, default))
+        for name in ("__dataclass_fields__", "__dataclass_params__"):
+            setattr(cls, name, _Standard(name, frozen, kw_only))
+        if not inherited:
             for name in _SHARED.keys() - vars(cls).keys():
                 setattr(cls, name, _SHARED[name])
         return cls
@@ -44,10 +46,10 @@ def dataclass(*, frozen: bool, kw_only: bool = False) -> Callable[[type[T]], typ
     return decorate
 
 
-def from_row(cls: type[T], row: Row) -> T:
-    """Make a record of `cls` that reads its fields from `row` when they are first touched."""
+def from_row(cls: type[T], row: Row, **known: Any) -> T:
+    """Make a record of `cls` that reads its fields, but for the known ones, from `row` when they are first touched."""
     record = object.__new__(cls)
-    vars(record)["_row"] = row
+    vars(record).update(known, _row=row)
     return record
 
 
@@ -62,7 +64,7 @@ class _FirstTouch:
 
     def __get__(self, record: object | None, owner: type) -> Any:
         if record is None:  # on the class: what `dataclasses` looks up as the default
-            if self.default is MISSING:
+            if self.default is _MISSING:
                 raise AttributeError(f"type object {owner.__name__!r} has no attribute {self.name!r}")
             return self.default
         values = vars(record)
@@ -72,15 +74,44 @@ class _FirstTouch:
         return values.setdefault(self.name, values["_row"].value(self.name, self.default))
 
 
+class _Standard:
+    """What makes a class a dataclass to the standard library, made by it, bases first, on first touch."""
+
+    __slots__ = ("frozen", "kw_only", "name")
+
+    def __init__(self, name: str, frozen: bool, kw_only: bool) -> None:
+        self.name = name
+        self.frozen = frozen
+        self.kw_only = kw_only
+
+    def __get__(self, record: object | None, owner: type) -> Any:
+        from dataclasses import dataclass as standard
+
+        with _LOCK:
+            for cls in reversed(owner.__mro__):
+                waiting = vars(cls).get("__dataclass_fields__")
+                if isinstance(waiting, _Standard):
+                    # `frozen` is set by hand: as an argument it compiles two methods for each class, and a class
+                    # made without it may not inherit from one made with it.
+                    _mark_frozen(cls.__mro__[1:], False)
+                    standard(init=False, repr=False, eq=False, match_args=False, kw_only=waiting.kw_only)(cls)
+                    _mark_frozen(cls.__mro__, waiting.frozen)
+        return getattr(owner, self.name)
+
+
 def _mark_frozen(classes: tuple[type, ...], frozen: bool) -> None:
-    """Set what `frozen=True` would; as an argument of `dataclass` it compiles two methods for each class."""
     for cls in classes:
         if "__dataclass_params__" in vars(cls):
             cls.__dataclass_params__.frozen = frozen  # type: ignore[attr-defined]
 
 
-def _fields(cls: type) -> dict[str, Field[Any]]:
-    return cls.__dataclass_fields__  # type: ignore[attr-defined, no-any-return]
+def _fields(cls: type) -> dict[str, tuple[Any, bool]]:
+    """Give the default of every field, and whether it is keyword-only."""
+    if "_fields" in vars(cls):
+        return cls._fields  # type: ignore[attr-defined, no-any-return]
+    from dataclasses import MISSING, fields  # a subclass that somebody else has made
+
+    return {f.name: (_MISSING if f.default is MISSING else f.default, bool(f.kw_only)) for f in fields(cls)}
 
 
 def _state(record: object) -> dict[str, Any]:
@@ -92,7 +123,7 @@ class _Shared:
 
     def __init__(self, /, *args: Any, **values: Any) -> None:
         cls, fields = type(self), _fields(type(self))
-        positional = [name for name, field in fields.items() if not field.kw_only]
+        positional = [name for name, (_, kw_only) in fields.items() if not kw_only]
         if len(args) > len(positional):
             raise TypeError(f"{cls.__name__}() takes {len(positional)} positional arguments, got {len(args)}")
         for name, value in zip(positional, args, strict=False):
@@ -101,8 +132,8 @@ class _Shared:
             values[name] = value
         if unknown := [name for name in values if name not in fields]:
             raise TypeError(f"{cls.__name__}() got an unexpected keyword argument {unknown[0]!r}")
-        given = {name: values.get(name, field.default) for name, field in fields.items()}
-        if missing := [name for name, value in given.items() if value is MISSING]:
+        given = {name: values.get(name, default) for name, (default, _) in fields.items()}
+        if missing := [name for name, value in given.items() if value is _MISSING]:
             raise TypeError(f"{cls.__name__}() is missing the arguments {', '.join(map(repr, missing))}")
         vars(self).update(given)
 
@@ -121,10 +152,17 @@ class _Shared:
         return hash(tuple(_state(self).values()))
 
     def __setattr__(self, name: str, value: object) -> None:
+        from dataclasses import FrozenInstanceError
+
         raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
     def __delattr__(self, name: str) -> None:
+        from dataclasses import FrozenInstanceError
+
         raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __replace__(self, /, **changes: Any) -> Any:
+        return type(self)(**(_state(self) | changes))
 
     def __getstate__(self) -> dict[str, Any]:
         return _state(self)

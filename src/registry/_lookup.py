@@ -7,8 +7,8 @@ the names and numbers in the constants mean is `FORMAT`; a module of another for
 from __future__ import annotations
 
 import sys
+from _collections_abc import Mapping  # what `collections.abc` gives, without importing `collections`
 from bisect import bisect_right
-from collections.abc import Mapping
 from itertools import chain, repeat
 
 from registry._frozen import from_row
@@ -240,7 +240,7 @@ class CompiledRegistry(ModelRegistry["Record"]):
         if made is None:
             cls, columns = self._kinds[int(self._kind_of[number])]
             # setdefault: two threads that touch one record at the same time get one object.
-            made = self._made.setdefault(model_id, from_row(cls, _Row(self, columns, number)))
+            made = self._made.setdefault(model_id, from_row(cls, _Row(self, columns, number), id=model_id))
         return made
 
     def _records(self, numbers: Iterable[int]) -> tuple[Record, ...]:

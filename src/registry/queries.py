@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from _collections_abc import Mapping  # what `collections.abc` gives, without importing `collections`
 from itertools import chain
 
 from registry.errors import ModelNotFoundError, NameCollisionError, NoDefaultModelError

@@ -221,7 +221,7 @@ def test_process_with_wrong_usage_exits_2(project: Path) -> None:
     assert _run("generate", folder=project).returncode == 2
 
 
-@pytest.mark.parametrize("package", ["jinja2", "jsonschema", "langcodes", "packaging"])
+@pytest.mark.parametrize("package", ["jinja2", "jsonschema_rs", "langcodes", "packaging"])
 def test_process_without_a_package_of_the_extra_says_how_to_install_it(package: str, project: Path) -> None:
     code = f"import sys; sys.modules[{package!r}] = None\nfrom registry_build.__main__ import main\nsys.exit(main())"
 

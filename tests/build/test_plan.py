@@ -18,8 +18,8 @@ def planned(write_data: Callable[..., Path]) -> Callable[..., Plan]:
 
 
 def _column(made: Plan, attribute: str, number: int = 0) -> object:
-    kind, *row = made.models[number].row
-    return row[made.kinds[kind].columns.index(attribute)]
+    model = made.models[number]
+    return model.row[made.kinds[model.kind].columns.index(attribute)]
 
 
 def test_plan_keeps_the_order_of_the_file(
@@ -49,7 +49,7 @@ def test_plan_numbers_record_classes_in_one_order_whatever_the_file_says(
     made = planned(chat, reranker, embedding)
 
     assert [kind.class_name for kind in made.kinds] == ["EmbeddingModel", "RerankerModel", "ChatModel"]
-    assert [model.row[0] for model in made.models] == [2, 1, 0]
+    assert [model.kind for model in made.models] == [2, 1, 0]
 
 
 def test_plan_leaves_out_columns_that_no_record_fills(planned: Callable[..., Plan], embedding: Record) -> None:

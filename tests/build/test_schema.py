@@ -3,8 +3,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
-from jsonschema import Draft202012Validator
 
 from registry_build.problems import BuildError
 from registry_build.schema import check, load_schema
@@ -18,7 +18,7 @@ SCHEMA = load_schema()
 
 def test_schema_is_a_valid_json_schema_of_2020_12() -> None:
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    Draft202012Validator.check_schema(SCHEMA)
+    jsonschema_rs.meta.validate(SCHEMA)
 
 
 def test_schema_id_carries_its_version() -> None:
@@ -222,7 +222,10 @@ def test_check_of_deep_lists_in_a_list_of_unique_items_is_a_build_error(
     ("text", "reason"),
     [
         ("{", "expected a JSON Schema: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        ('{"type": 5}', "expected a JSON Schema: $.type: 5 is not valid under any of the given schemas"),
+        (
+            '{"type": 5}',
+            "expected a JSON Schema: 5 is not valid under any of the schemas listed in the 'anyOf' keyword",
+        ),
         ("[]", "expected a JSON Schema: got an empty list"),
         ("true", "expected a JSON Schema: got true"),
     ],

@@ -2,7 +2,8 @@
 # ruff: noqa
 """1 models, compiled. Types and documentation of every name: the stub beside this file."""
 
-from registry import _lookup, records as _records
+import registry._lookup as _lookup
+import registry.records as _records
 
 # fmt: off
 REGISTRY_VERSION = '1.0'
@@ -36,8 +37,9 @@ _IDS = (
 )
 _ALIASES = {
 }
+_KIND_OF = '0'
 _ROWS = (
-    (0, 'new-model', 'colbert', 'New Model', 'org/new-model', 'Organization', 'Description of the model', '2024', 'MIT', '110M', 110000000, 512, 768, 30522, 'bert', 'bert-base', ('en',), ('text',), 512, True, 128, (('config.json', 'config', None, None, None), ('tokenizer.json', 'tokenizer', None, None, None), ('model.safetensors', 'safetensors', None, None, None), ('pytorch_model.bin', 'pytorch', None, None, None)), ('fp32', 'fp16', 'int8'), 0.52, 0.39, 128, True),
+    ('new-model', 'colbert', 'New Model', 'org/new-model', 'Organization', 'Description of the model', '2024', 'MIT', '110M', 110000000, 512, 768, 30522, 'bert', 'bert-base', ('en',), ('text',), 512, True, 128, (('config.json', 'config', None, None, None), ('tokenizer.json', 'tokenizer', None, None, None), ('model.safetensors', 'safetensors', None, None, None), ('pytorch_model.bin', 'pytorch', None, None, None)), ('fp32', 'fp16', 'int8'), 0.52, 0.39, 128, True),
 )
 _NAMES = (
     'NEW_MODEL',
@@ -118,6 +120,7 @@ MODEL_REGISTRY = _lookup.CompiledRegistry(
     ids=_IDS,
     aliases=_ALIASES,
     default=None,
+    kind_of=_KIND_OF,
     storage=_lookup.Inline(_ROWS, {"NAMES": _NAMES, "ENUMS": _ENUMS, "INDEX": _INDEX}),
 )
 get_model = MODEL_REGISTRY.get_model

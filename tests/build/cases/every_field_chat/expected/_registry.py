@@ -2,7 +2,8 @@
 # ruff: noqa
 """2 models, compiled. Types and documentation of every name: the stub beside this file."""
 
-from registry import _lookup, records as _records
+import registry._lookup as _lookup
+import registry.records as _records
 
 # fmt: off
 REGISTRY_VERSION = '1.0'
@@ -39,9 +40,10 @@ _ALIASES = {
     'every-chat': 0,
     'every.chat': 0,
 }
+_KIND_OF = '00'
 _ROWS = (
-    (0, 'every-chat-q4_k_m', 'chat', 'Every Chat', 'org/every-chat-gguf', 'Organization', 'All there is to say.', '2025-02', 'LicenseRef-Vendor', 'https://example.org/license', '3.2B', 3212749888, 131072, 3072, 128256, 28, 24, 'llama', 'llama-3', ('en', 'pt-BR'), ('text',), ('chat', 'code'), '0123456789abcdef0123456789abcdef01234567', 'Fields', ('small',), ('every-chat', 'every.chat'), True, False, '2', 'https://example.org/changes', False, ('every-chat.Q4_K_M.gguf', 'gguf', '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef', 2019377696, 'https://example.org/every-chat.gguf'), 'Q4_K_M', 'org/every-chat', 8, 128, 4096, 4000, 'llama3', ('<|eot_id|>', '\n\n'), True, (0.0, 1, 1, 0, 1.0), (8192, 0, 4, 256)),
-    (0, 'silent-chat', 'chat', 'Silent Chat', 'org/chat-one-gguf', 'Organization', 'A chat model', '2025-01', 'MIT', None, '3B', 3000000000, 2048, 3072, 128256, 28, 24, None, None, ('en',), ('text',), None, None, None, None, None, None, None, None, None, None, ('chat-one.gguf', 'gguf', None, None, None), 'Q4_K_M', 'every-chat-q4_k_m', 8, 128, None, None, None, None, None, None, (2048, None, None, None)),
+    ('every-chat-q4_k_m', 'chat', 'Every Chat', 'org/every-chat-gguf', 'Organization', 'All there is to say.', '2025-02', 'LicenseRef-Vendor', 'https://example.org/license', '3.2B', 3212749888, 131072, 3072, 128256, 28, 24, 'llama', 'llama-3', ('en', 'pt-BR'), ('text',), ('chat', 'code'), '0123456789abcdef0123456789abcdef01234567', 'Fields', ('small',), ('every-chat', 'every.chat'), True, False, '2', 'https://example.org/changes', False, ('every-chat.Q4_K_M.gguf', 'gguf', '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef', 2019377696, 'https://example.org/every-chat.gguf'), 'Q4_K_M', 'org/every-chat', 8, 128, 4096, 4000, 'llama3', ('<|eot_id|>', '\n\n'), True, (0.0, 1, 1, 0, 1.0), (8192, 0, 4, 256)),
+    ('silent-chat', 'chat', 'Silent Chat', 'org/chat-one-gguf', 'Organization', 'A chat model', '2025-01', 'MIT', None, '3B', 3000000000, 2048, 3072, 128256, 28, 24, None, None, ('en',), ('text',), None, None, None, None, None, None, None, None, None, None, ('chat-one.gguf', 'gguf', None, None, None), 'Q4_K_M', 'every-chat-q4_k_m', 8, 128, None, None, None, None, None, None, (2048, None, None, None)),
 )
 _NAMES = (
     'EVERY_CHAT_Q4_K_M',
@@ -130,6 +132,7 @@ MODEL_REGISTRY = _lookup.CompiledRegistry(
     ids=_IDS,
     aliases=_ALIASES,
     default=0,
+    kind_of=_KIND_OF,
     storage=_lookup.Inline(_ROWS, {"NAMES": _NAMES, "ENUMS": _ENUMS, "INDEX": _INDEX}),
 )
 get_model = MODEL_REGISTRY.get_model

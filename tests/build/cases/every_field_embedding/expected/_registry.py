@@ -2,7 +2,8 @@
 # ruff: noqa
 """2 models, compiled. Types and documentation of every name: the stub beside this file."""
 
-from registry import _lookup, records as _records
+import registry._lookup as _lookup
+import registry.records as _records
 
 # fmt: off
 REGISTRY_VERSION = '1.0'
@@ -39,9 +40,10 @@ _ALIASES = {
     'every': 0,
     'every.field': 0,
 }
+_KIND_OF = '00'
 _ROWS = (
-    (0, 'every-field', 'multimodal-colbert', 'Every Field', 'org/every-field', 'Organization', 'All there is to say.', '2024-05-31', 'Apache-2.0 OR MIT', 'https://example.org/license', '110.5M', 110500001, 8192, 768, 30522, 12, 12, 'bert', 'bert-base', ('en', 'zh-Hans'), ('text', 'image'), ('retrieval', 'reranking'), '0123456789abcdef0123456789abcdef01234567', 'Fields', ('late-interaction', 'multilingual'), ('every', 'every.field'), True, True, 'plain', 'v1.5', 'Longer input.', False, 8194, 3072, True, 128, (('config.json', 'config', None, None, None), ('tokenizer.json', 'tokenizer', '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef', 711396, None), ('model-00001-of-00002.safetensors', 'safetensors', '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef', 1, None), ('model-00002-of-00002.safetensors', 'safetensors', None, None, None), ('model.gguf', 'gguf', None, None, None), ('onnx/model.onnx', 'onnx', None, None, None), ('pytorch_model.bin', 'pytorch', None, None, None)), ('fp32', 'fp16'), (('int8', 'int8', ('onnx/model_int8.onnx', 'onnx', '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef', 2, None)), ('f16', 'fp16', ('model-f16.gguf', 'gguf', None, None, None))), 'query: ', '', 0.5, 13, 0.397, 'org/tokenizer', True, 32, 512.5, False, 128, True, (32, 64, 128), 'maxsim', 'mean', True, 32, 300),
-    (0, 'plain', 'colbert', 'New Model', 'org/new-model', 'Organization', 'Description of the model', '2024', 'MIT', None, '110M', 110000000, 512, 768, 30522, None, None, 'bert', 'bert-base', ('en',), ('text',), None, None, None, None, None, None, None, None, None, None, None, 512, None, True, 128, (('config.json', 'config', None, None, None), ('tokenizer.json', 'tokenizer', None, None, None), ('model.safetensors', 'safetensors', None, None, None), ('pytorch_model.bin', 'pytorch', None, None, None)), ('fp32', 'fp16', 'int8'), None, None, None, 0.52, None, 0.39, None, None, None, None, None, 128, True, None, None, None, None, None, None),
+    ('every-field', 'multimodal-colbert', 'Every Field', 'org/every-field', 'Organization', 'All there is to say.', '2024-05-31', 'Apache-2.0 OR MIT', 'https://example.org/license', '110.5M', 110500001, 8192, 768, 30522, 12, 12, 'bert', 'bert-base', ('en', 'zh-Hans'), ('text', 'image'), ('retrieval', 'reranking'), '0123456789abcdef0123456789abcdef01234567', 'Fields', ('late-interaction', 'multilingual'), ('every', 'every.field'), True, True, 'plain', 'v1.5', 'Longer input.', False, 8194, 3072, True, 128, (('config.json', 'config', None, None, None), ('tokenizer.json', 'tokenizer', '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef', 711396, None), ('model-00001-of-00002.safetensors', 'safetensors', '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef', 1, None), ('model-00002-of-00002.safetensors', 'safetensors', None, None, None), ('model.gguf', 'gguf', None, None, None), ('onnx/model.onnx', 'onnx', None, None, None), ('pytorch_model.bin', 'pytorch', None, None, None)), ('fp32', 'fp16'), (('int8', 'int8', ('onnx/model_int8.onnx', 'onnx', '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef', 2, None)), ('f16', 'fp16', ('model-f16.gguf', 'gguf', None, None, None))), 'query: ', '', 0.5, 13, 0.397, 'org/tokenizer', True, 32, 512.5, False, 128, True, (32, 64, 128), 'maxsim', 'mean', True, 32, 300),
+    ('plain', 'colbert', 'New Model', 'org/new-model', 'Organization', 'Description of the model', '2024', 'MIT', None, '110M', 110000000, 512, 768, 30522, None, None, 'bert', 'bert-base', ('en',), ('text',), None, None, None, None, None, None, None, None, None, None, None, 512, None, True, 128, (('config.json', 'config', None, None, None), ('tokenizer.json', 'tokenizer', None, None, None), ('model.safetensors', 'safetensors', None, None, None), ('pytorch_model.bin', 'pytorch', None, None, None)), ('fp32', 'fp16', 'int8'), None, None, None, 0.52, None, 0.39, None, None, None, None, None, 128, True, None, None, None, None, None, None),
 )
 _NAMES = (
     'EVERY_FIELD',
@@ -143,6 +145,7 @@ MODEL_REGISTRY = _lookup.CompiledRegistry(
     ids=_IDS,
     aliases=_ALIASES,
     default=None,
+    kind_of=_KIND_OF,
     storage=_lookup.Inline(_ROWS, {"NAMES": _NAMES, "ENUMS": _ENUMS, "INDEX": _INDEX}),
 )
 get_model = MODEL_REGISTRY.get_model

@@ -2,7 +2,8 @@
 # ruff: noqa
 """4 models, compiled. Types and documentation of every name: the stub beside this file."""
 
-from registry import _lookup, records as _records
+import registry._lookup as _lookup
+import registry.records as _records
 
 # fmt: off
 REGISTRY_VERSION = '1.0'
@@ -41,11 +42,12 @@ _IDS = (
 )
 _ALIASES = {
 }
+_KIND_OF = '0120'
 _ROWS = (
-    (0, 'hologram-1', 'hologram', 'New Model', 'org/new-model', 'Organization', 'Description of the model', '2024', 'MIT', '110M', 110000000, 512, 768, 30522, 'bert', 'bert-base', ('en',), ('video',), 512, True, 128, ('fp32', 'fp16', 'int8'), 0.52, 0.39, 128, True),
-    (1, 'listwise-1', 'listwise-reranker', 'New Model', 'org/new-model', 'Organization', 'Description of the model', '2024', 'MIT', '110M', 110000000, 512, 768, 30522, 'bert', 'bert-base', ('en',), ('text',), 512, False, ('fp32', 'fp16', 'int8'), 0.52, 0.39),
-    (2, 'tool-1', 'tool-chat', 'Chat One', 'org/chat-one-gguf', 'Organization', 'A chat model', '2025-01', 'MIT', '3B', 3000000000, 8192, 3072, 128256, 28, 24, ('en',), ('text',), ('chat-one.gguf', 'gguf', None, None, None), 'Q4_K_M', 8, 128, True, (4096, None, None, None)),
-    (0, 'plain', 'colbert', 'New Model', 'org/new-model', 'Organization', 'Description of the model', '2024', 'MIT', '110M', 110000000, 512, 768, 30522, 'bert', 'bert-base', ('en',), ('text',), 512, True, 128, ('fp32', 'fp16', 'int8'), 0.52, 0.39, 128, True),
+    ('hologram-1', 'hologram', 'New Model', 'org/new-model', 'Organization', 'Description of the model', '2024', 'MIT', '110M', 110000000, 512, 768, 30522, 'bert', 'bert-base', ('en',), ('video',), 512, True, 128, ('fp32', 'fp16', 'int8'), 0.52, 0.39, 128, True),
+    ('listwise-1', 'listwise-reranker', 'New Model', 'org/new-model', 'Organization', 'Description of the model', '2024', 'MIT', '110M', 110000000, 512, 768, 30522, 'bert', 'bert-base', ('en',), ('text',), 512, False, ('fp32', 'fp16', 'int8'), 0.52, 0.39),
+    ('tool-1', 'tool-chat', 'Chat One', 'org/chat-one-gguf', 'Organization', 'A chat model', '2025-01', 'MIT', '3B', 3000000000, 8192, 3072, 128256, 28, 24, ('en',), ('text',), ('chat-one.gguf', 'gguf', None, None, None), 'Q4_K_M', 8, 128, True, (4096, None, None, None)),
+    ('plain', 'colbert', 'New Model', 'org/new-model', 'Organization', 'Description of the model', '2024', 'MIT', '110M', 110000000, 512, 768, 30522, 'bert', 'bert-base', ('en',), ('text',), 512, True, 128, ('fp32', 'fp16', 'int8'), 0.52, 0.39, 128, True),
 )
 _NAMES = (
     'HOLOGRAM_1',
@@ -138,6 +140,7 @@ MODEL_REGISTRY = _lookup.CompiledRegistry(
     ids=_IDS,
     aliases=_ALIASES,
     default=2,
+    kind_of=_KIND_OF,
     storage=_lookup.Inline(_ROWS, {"NAMES": _NAMES, "ENUMS": _ENUMS, "INDEX": _INDEX}),
 )
 get_model = MODEL_REGISTRY.get_model

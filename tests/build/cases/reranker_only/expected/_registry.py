@@ -2,7 +2,8 @@
 # ruff: noqa
 """1 models, compiled. Types and documentation of every name: the stub beside this file."""
 
-from registry import _lookup, records as _records
+import registry._lookup as _lookup
+import registry.records as _records
 
 # fmt: off
 REGISTRY_VERSION = '1.0'
@@ -36,8 +37,9 @@ _IDS = (
 )
 _ALIASES = {
 }
+_KIND_OF = '0'
 _ROWS = (
-    (0, 'plain-reranker', 'reranker', 'New Model', 'org/new-model', 'Organization', 'Description of the model', '2024', 'MIT', '110M', 110000000, 512, 768, 30522, 'bert', 'bert-base', ('en',), ('text',), 512, False, ('fp32', 'fp16', 'int8'), 0.39),
+    ('plain-reranker', 'reranker', 'New Model', 'org/new-model', 'Organization', 'Description of the model', '2024', 'MIT', '110M', 110000000, 512, 768, 30522, 'bert', 'bert-base', ('en',), ('text',), 512, False, ('fp32', 'fp16', 'int8'), 0.39),
 )
 _NAMES = (
     'PLAIN_RERANKER',
@@ -116,6 +118,7 @@ MODEL_REGISTRY = _lookup.CompiledRegistry(
     ids=_IDS,
     aliases=_ALIASES,
     default=None,
+    kind_of=_KIND_OF,
     storage=_lookup.Inline(_ROWS, {"NAMES": _NAMES, "ENUMS": _ENUMS, "INDEX": _INDEX}),
 )
 get_model = MODEL_REGISTRY.get_model

@@ -2,7 +2,8 @@
 # ruff: noqa
 """1 models, compiled. Types and documentation of every name: the stub beside this file."""
 
-from registry import _lookup, records as _records
+import registry._lookup as _lookup
+import registry.records as _records
 
 # fmt: off
 REGISTRY_VERSION = '1.0'
@@ -36,8 +37,9 @@ _IDS = (
 )
 _ALIASES = {
 }
+_KIND_OF = '0'
 _ROWS = (
-    (0, 'chat-one', 'chat', 'Chat One', 'org/chat-one-gguf', 'Organization', 'A chat model', '2025-01', 'MIT', '3B', 3000000000, 8192, 3072, 128256, 28, 24, ('en',), ('text',), ('chat-one.gguf', 'gguf', None, None, None), 'Q4_K_M', 8, 128, True, (4096, None, None, None)),
+    ('chat-one', 'chat', 'Chat One', 'org/chat-one-gguf', 'Organization', 'A chat model', '2025-01', 'MIT', '3B', 3000000000, 8192, 3072, 128256, 28, 24, ('en',), ('text',), ('chat-one.gguf', 'gguf', None, None, None), 'Q4_K_M', 8, 128, True, (4096, None, None, None)),
 )
 _NAMES = (
     'CHAT_ONE',
@@ -112,6 +114,7 @@ MODEL_REGISTRY = _lookup.CompiledRegistry(
     ids=_IDS,
     aliases=_ALIASES,
     default=0,
+    kind_of=_KIND_OF,
     storage=_lookup.Inline(_ROWS, {"NAMES": _NAMES, "ENUMS": _ENUMS, "INDEX": _INDEX}),
 )
 get_model = MODEL_REGISTRY.get_model
