@@ -220,3 +220,47 @@ def test_subclass_made_here_leaves_its_base_frozen() -> None:
     assert ModelFile.__dataclass_params__.frozen is True
     with pytest.raises(dataclasses.FrozenInstanceError):
         Child("a", "b").extra = 1
+
+
+def test_value_object_matches_by_position() -> None:
+    match ModelFile("a", "config"):
+        case ModelFile(name, role):
+            assert (name, role) == ("a", "config")
+        case _:
+            pytest.fail("did not match")
+
+
+def test_record_of_an_older_pickle_has_the_default_of_a_field_it_lacks() -> None:
+    file = object.__new__(ModelFile)
+    vars(file).update(name="a", role="config")
+
+    assert file.sha256 is None
+
+
+THREADS = """
+import dataclasses, sys, threading
+from registry.records import ChatModel, ModelInfo
+sys.setswitchinterval(1e-6)
+errors = []
+def fields():
+    assert "quantization" in {field.name for field in dataclasses.fields(ChatModel)}
+def subclass():
+    dataclasses.dataclass(frozen=True, kw_only=True)(type("Mine", (ModelInfo,), {"__annotations__": {"extra": int}}))
+def run(work):
+    try:
+        barrier.wait()
+        work()
+    except Exception as error:
+        errors.append(error)
+barrier = threading.Barrier(8)
+threads = [threading.Thread(target=run, args=(work,)) for work in (fields, subclass) * 4]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(errors)
+"""
+
+
+def test_class_becomes_a_dataclass_for_all_threads_at_once(run_python: Callable[..., str]) -> None:
+    assert [run_python(THREADS) for _ in range(5)] == ["[]\n"] * 5

@@ -556,3 +556,19 @@ def test_sharded_registry_answers_as_an_inline_one(
     assert many.NEW_MODEL == inline.NEW_MODEL
     assert many.get_default_model() == inline.get_default_model()
     assert [record.id for record in many.models_by_type("chat")] == ["every-chat-q4_k_m"]
+
+
+# Copies
+
+
+def test_registry_and_its_functions_come_back_as_themselves_from_pickle_and_copy() -> None:
+    again = pickle.loads(pickle.dumps(get_model))
+
+    assert again("colbert-v2") is COLBERT_V2
+    assert len(pickle.dumps(get_model)) < 200
+    assert copy.deepcopy(MODEL_REGISTRY) is MODEL_REGISTRY
+
+
+def test_sources_cannot_be_changed() -> None:
+    with pytest.raises(TypeError):
+        get_sources("colbert-v2")["license"] = ("mine",)

@@ -65,15 +65,18 @@ if not TYPE_CHECKING:  # or every misspelt name would have a type
         if name == "__all__":
             return __dir__()
         if name == "__version__":
-            from importlib.metadata import version
+            from importlib.metadata import PackageNotFoundError, version
 
-            value = version("typed-model-registry")
+            try:
+                value = version("typed-model-registry")
+            except PackageNotFoundError:
+                raise AttributeError(f"{__name__!r} is not installed and has no version") from None
         elif name.startswith("_"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         else:
-            home = next((home for home, names in _HOMES.items() if name in names), f"{__name__}._registry")
+            home = _load(next((home for home, names in _HOMES.items() if name in names), f"{__name__}._registry"))
             try:
-                value = getattr(_load(home), name)
+                value = getattr(home, name)
             except AttributeError:
                 raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
         globals()[name] = value

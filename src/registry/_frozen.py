@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MISSING = object()  # no default
 _LOCK = RLock()
+_TWINS: dict[type, type] = {}
 
 
 def dataclass(*, frozen: bool, kw_only: bool = False) -> Callable[[type[T]], type[T]]:
@@ -34,6 +35,8 @@ def dataclass(*, frozen: bool, kw_only: bool = False) -> Callable[[type[T]], typ
         own = {name: vars(cls).get(name, _MISSING) for name in vars(cls).get("__annotations__", ())}
         inherited = getattr(cls, "_fields", {})
         cls._fields = inherited | {name: (default, kw_only) for name, default in own.items()}  # type: ignore[attr-defined]
+        positional = tuple(name for name, (_, keyword) in cls._fields.items() if not keyword)  # type: ignore[attr-defined]
+        cls.__match_args__ = positional  # type: ignore[misc, attr-defined]
         for name, default in own.items():
             setattr(cls, name, _FirstTouch(name, default))
         for name in ("__dataclass_fields__", "__dataclass_params__"):
@@ -63,13 +66,14 @@ class _FirstTouch:
         self.default = default
 
     def __get__(self, record: object | None, owner: type) -> Any:
-        if record is None:  # on the class: what `dataclasses` looks up as the default
-            if self.default is _MISSING:
-                raise AttributeError(f"type object {owner.__name__!r} has no attribute {self.name!r}")
-            return self.default
-        values = vars(record)
+        values = {} if record is None else vars(record)
         if "_row" not in values:
-            raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}")
+            # The class itself, which has the default as an attribute as any dataclass has; or a record that was pickled
+            # when its class did not have this field yet.
+            if self.default is _MISSING:
+                kind = "type object" if record is None else "object"
+                raise AttributeError(f"{kind} {owner.__name__!r} has no attribute {self.name!r}")
+            return self.default
         # setdefault: two threads that decode one field at the same time get one object.
         return values.setdefault(self.name, values["_row"].value(self.name, self.default))
 
@@ -85,24 +89,28 @@ class _Standard:
         self.kw_only = kw_only
 
     def __get__(self, record: object | None, owner: type) -> Any:
-        from dataclasses import dataclass as standard
-
         with _LOCK:
             for cls in reversed(owner.__mro__):
-                waiting = vars(cls).get("__dataclass_fields__")
+                waiting = vars(cls).get(self.name)
                 if isinstance(waiting, _Standard):
-                    # `frozen` is set by hand: as an argument it compiles two methods for each class, and a class
-                    # made without it may not inherit from one made with it.
-                    _mark_frozen(cls.__mro__[1:], False)
-                    standard(init=False, repr=False, eq=False, match_args=False, kw_only=waiting.kw_only)(cls)
-                    _mark_frozen(cls.__mro__, waiting.frozen)
+                    _complete(cls, waiting.frozen, waiting.kw_only)
         return getattr(owner, self.name)
 
 
-def _mark_frozen(classes: tuple[type, ...], frozen: bool) -> None:
-    for cls in classes:
-        if "__dataclass_params__" in vars(cls):
-            cls.__dataclass_params__.frozen = frozen  # type: ignore[attr-defined]
+def _complete(cls: type, frozen: bool, kw_only: bool) -> None:
+    """Let the standard library make a twin of a class, and take over what says that it is a dataclass.
+
+    A twin, because the class itself is in use meanwhile and has methods of its own that the library would refuse.
+    """
+    from dataclasses import dataclass as standard
+
+    own = vars(cls)["__annotations__"]
+    defaults = {name: default for name in own if (default := cls._fields[name][0]) is not _MISSING}  # type: ignore[attr-defined]
+    names = {"__annotations__": own, "__doc__": cls.__doc__, "__module__": cls.__module__, **defaults}
+    twin = type(cls.__name__, tuple(_TWINS.get(base, base) for base in cls.__bases__), names)
+    _TWINS[cls] = standard(init=False, repr=False, eq=False, match_args=False, frozen=frozen, kw_only=kw_only)(twin)
+    for name in ("__dataclass_params__", "__dataclass_fields__"):
+        setattr(cls, name, getattr(twin, name))
 
 
 def _fields(cls: type) -> dict[str, tuple[Any, bool]]:

@@ -123,6 +123,9 @@ class CompiledRegistry(ModelRegistry["Record"]):
         self._dims: tuple[int, ...] = ()
         self._found: dict[tuple[str, object], tuple[Record, ...]] = {}
 
+    def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
+        return _registry_of, (self._name,)  # a copy is the registry itself, in another process too
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._ids)
 
@@ -165,10 +168,12 @@ class CompiledRegistry(ModelRegistry["Record"]):
             ModelNotFoundError: No record has this id or alias.
         """
         model_id: str = self.get_model(model if isinstance(model, str) else model.id).id
+        from types import MappingProxyType
+
         module = f"{self._name}_sources"
         __import__(module)
         sources: Mapping[str, Mapping[str, tuple[str, ...]]] = sys.modules[module].SOURCES
-        return sources.get(model_id, {})
+        return MappingProxyType(sources.get(model_id, {}))
 
     def models_by_max_embedding_dim(self, max_embedding_dim: int) -> tuple[Record, ...]:
         """Give the embedding models whose vectors have at most this many components."""
@@ -290,3 +295,8 @@ class CompiledRegistry(ModelRegistry["Record"]):
             made.__doc__ = doc
             vars(sys.modules[self._name])[name] = self._enums.setdefault(name, made)
         return self._enums[name]
+
+
+def _registry_of(module: str) -> Any:
+    __import__(module)
+    return sys.modules[module].MODEL_REGISTRY

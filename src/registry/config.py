@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this module
 if TYPE_CHECKING:
+    from typing import Self
+
     from registry.records import EmbeddingModel
 
 
@@ -28,7 +30,7 @@ class ModelConfig:
     context_length: int | None = None
 
     @classmethod
-    def from_registry(cls, model: str | EmbeddingModel, *, embedding_dim: int | None = None) -> ModelConfig:
+    def from_registry(cls, model: str | EmbeddingModel, *, embedding_dim: int | None = None) -> Self:
         """Take the configuration of an embedding model of a registry.
 
         Args:
@@ -45,8 +47,10 @@ class ModelConfig:
             from registry import lookup_model
 
             record = lookup_model(model)
-        else:
+        elif hasattr(model, "huggingface_id"):
             record = model
+        else:
+            raise TypeError(f"expected the id of a model as a string, or a record, got {model!r}")
         full: int | None = getattr(record, "embedding_dim", None)
         sizes = {*getattr(record, "matryoshka_dims", ()), full} - {None}
         wanted = full if embedding_dim is None else embedding_dim
@@ -55,21 +59,21 @@ class ModelConfig:
         return cls(record.huggingface_id, wanted, record.context_length)
 
     @classmethod
-    def colbert_v2(cls) -> ModelConfig:
+    def colbert_v2(cls) -> Self:
         """ColBERT v2: 128 components a token."""
         return cls.from_registry("colbert-v2")
 
     @classmethod
-    def colbert_small(cls) -> ModelConfig:
+    def colbert_small(cls) -> Self:
         """answerai-colbert-small-v1: 96 components a token."""
         return cls.from_registry("colbert-small")
 
     @classmethod
-    def jina_colbert_v2(cls, embedding_dim: int = 128) -> ModelConfig:
+    def jina_colbert_v2(cls, embedding_dim: int = 128) -> Self:
         """Jina ColBERT v2, 128, 96 or 64 components a token."""
         return cls.from_registry("jina-colbert-v2", embedding_dim=embedding_dim)
 
     @classmethod
-    def all_minilm_l6_v2(cls) -> ModelConfig:
+    def all_minilm_l6_v2(cls) -> Self:
         """all-MiniLM-L6-v2: 384 components."""
         return cls.from_registry("all-minilm-l6-v2")

@@ -21,7 +21,8 @@ class ModelNotFoundError(RegistryError, LookupError):
         self.registry = registry
 
     def __str__(self) -> str:
-        remedy = f"`{self.registry}.MODEL_REGISTRY` lists all ids."
+        home = "registry" if self.registry == "registry._registry" else self.registry
+        remedy = f"`{home}.MODEL_REGISTRY` lists all ids."
         if self.close_matches:
             *first, last = (f"`{match}`" for match in self.close_matches)
             remedy = f"Did you mean {', '.join(first) + ' or ' if first else ''}{last}?"

@@ -10,7 +10,9 @@ from registry.errors import ModelNotFoundError, NameCollisionError, NoDefaultMod
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any, Generic, TypeVar
+    from typing import Any, Generic, TypeVar, overload
+
+    T = TypeVar("T")
 
     # Records are not named here: their module and this one do not know each other.
     R_co = TypeVar("R_co", covariant=True)
@@ -154,7 +156,14 @@ class ModelRegistry(_Records[R_co]):
     def __contains__(self, model_id: object) -> bool:
         return isinstance(model_id, str) and self.find_model(model_id) is not None
 
-    def get(self, model_id: str, default: Any = None) -> Any:
+    if TYPE_CHECKING:
+
+        @overload
+        def get(self, model_id: str, /) -> R_co | None: ...
+        @overload
+        def get(self, model_id: str, /, default: R_co | T) -> R_co | T: ...
+
+    def get(self, model_id: str, /, default: Any = None) -> Any:
         """Give the record with this id or alias, or `default`."""
         found = self.find_model(model_id)
         return default if found is None else found

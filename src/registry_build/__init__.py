@@ -50,7 +50,7 @@ def load(source: str | Path, schema: str | Path | None = None) -> tuple[Source, 
     from registry_build.validate import validate
 
     data = read(source)
-    problems = validate(data, [load_schema(), *([load_schema(schema)] if schema else [])])
+    problems = validate(data, [load_schema(), *([] if schema is None else [load_schema(schema)])])
     if any(problem.severity == "error" for problem in problems):
         raise BuildError(problems)
     return data, tuple(problems)

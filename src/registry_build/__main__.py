@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from registry_build import build, load
-from registry_build.naming import is_name
+from registry_build.naming import is_module_name
 from registry_build.output import differences, write
 from registry_build.problems import BuildError, Problem
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         errors = sum(problem.severity == "error" for problem in error.problems)
         print(f"{errors} error{'s' if errors > 1 else ''}{options.on_error}", file=sys.stderr)
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"error: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("jinja2", "jsonschema_rs", "langcodes", "packaging"):
             raise
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _module_path(text: str) -> Path:
     path = Path(text)
-    if path.suffix != ".py" or not is_name(path.stem):
+    if path.suffix != ".py" or not is_module_name(path.stem):
         raise argparse.ArgumentTypeError(
             f"expected the path of a Python module, such as `src/acme/_registry.py`, got {text!r}"
         )

@@ -24,6 +24,11 @@ def is_name(name: str) -> bool:
     return name.isidentifier() and not iskeyword(name)
 
 
+def is_module_name(name: str) -> bool:
+    """Tell whether a generated module can have this name; others belong to the files beside a module."""
+    return is_name(name) and not name.endswith(("_sources", "_rows"))
+
+
 def _upper(text: str, prefix: str) -> str:
     # Python itself folds identifiers by NFKC; upper-casing can leave that form (`ﬁ`), hence twice.
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).upper())

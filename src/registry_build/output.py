@@ -73,5 +73,9 @@ def _refuse_foreign(files: Mapping[str, str], folder: Path) -> None:
 def _left_over(files: Mapping[str, str], folder: Path) -> list[Path]:
     """Give generated modules of rows that no longer belong to the registry."""
     stems = [name.removesuffix(".pyi") for name in files if name.endswith(".pyi")]
-    found = [path for stem in stems for path in sorted((folder / f"{stem}_rows").glob("*.py"))]
-    return [path for path in found if path.relative_to(folder).as_posix() not in files and _is_generated(path)]
+    found = [path for stem in stems for path in sorted((folder / f"{stem}_rows").glob("rows_[0-9]*.py"))]
+    found += [
+        folder / f"{stem}_rows" / f"{name}.py" for stem in stems for name in ("__init__", "names", "enums", "index")
+    ]
+    gone = (path for path in found if path.relative_to(folder).as_posix() not in files)
+    return sorted(path for path in gone if path.is_file() and _is_generated(path))

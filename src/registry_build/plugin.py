@@ -12,6 +12,7 @@ target = "src/acme/_registry.py"
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.plugin import hookimpl
 
 from registry_build import build
-from registry_build.naming import is_name
+from registry_build.naming import is_module_name
 from registry_build.output import write
 from registry_build.problems import BuildError
 
@@ -38,20 +39,27 @@ class ModelRegistryHook(BuildHookInterface[BuilderConfig]):
             files, warnings = build(self._path("source"), schema, module=target.stem)
             written = write(files, target.parent)
         except BuildError as error:
-            self.app.abort(str(error).replace(f"{self.root}{os.sep}", ""))
+            self.app.abort(self._shortened(str(error)))
             raise  # abort() ends the process
         except OSError as error:
-            self.app.abort(f"{error.filename}: {error.strerror}".replace(f"{self.root}{os.sep}", ""))
+            self.app.abort(self._shortened(f"{error.filename}: {error.strerror}"))
             raise
         for warning in warnings:
-            self.app.display_warning(str(warning).replace(f"{self.root}{os.sep}", ""))
-        build_data["artifacts"] += [f"/{path.relative_to(self.root).as_posix()}" for path in written]
+            self.app.display_warning(self._shortened(str(warning)))
+        root = Path(self.root).resolve()
+        names = (path.relative_to(root).as_posix() for path in written)
+        # Patterns as git's: a sign that is one there stands for itself here.
+        build_data["artifacts"] += ["/" + re.sub(r"([\\*?\[\]!#])", r"\\\1", name) for name in names]
+
+    def _shortened(self, text: str) -> str:
+        """Name files as the project does."""
+        return text.replace(f"{Path(self.root).resolve()}{os.sep}", "")
 
     def _target(self) -> Path:
         path = self._path("target")
-        if path.suffix != ".py" or not is_name(path.stem):
+        if path.suffix != ".py" or not is_module_name(path.stem):
             self._refuse("target", "a Python module")
-        if not path.resolve().is_relative_to(Path(self.root).resolve()):
+        if not path.is_relative_to(Path(self.root).resolve()):
             self._refuse("target", "inside the project")
         return path
 
@@ -59,7 +67,11 @@ class ModelRegistryHook(BuildHookInterface[BuilderConfig]):
         value = self.config.get(option)
         if not isinstance(value, str) or not value:
             self._refuse(option, "a path")
-        return Path(self.root, str(value))
+        try:
+            return Path(self.root, str(value)).resolve()
+        except ValueError:  # a NUL byte
+            self._refuse(option, "a path")
+            raise
 
     def _refuse(self, option: str, expected: str) -> None:
         self.app.abort(

@@ -65,7 +65,9 @@ def locate(data: Any, path: Path) -> tuple[str, str]:
     """Give the record that a path of the file leads into, empty outside the records, and the rest of the path."""
     if len(path) < 2 or path[0] != "models" or not isinstance(path[1], int):
         return "", dotted(path)
-    record = data["models"][path[1]]
+    models = data.get("models") if isinstance(data, dict) else None
+    # Of a key that stands twice, the data hold the last value only.
+    record = models[path[1]] if isinstance(models, list) and path[1] < len(models) else None
     model_id = record.get("id") if isinstance(record, dict) else None
     return model_id if isinstance(model_id, str) else dotted(path[:2]), dotted(path[2:])
 

@@ -15,6 +15,9 @@ from registry_build.problems import BuildError, Path, Problem, one_of, shown
 
 Schema: TypeAlias = dict[str, Any]
 
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+# Keywords that `describe` puts into words; what others find is said as the validator says it.
+_WORDED = {"type", "enum", "minimum", "maximum", "exclusiveMinimum", "minItems", "minLength"}
 _NOUNS = {"array": "a list", "boolean": "true or false", "null": "null", "object": "an object", "string": "a string"}
 
 
@@ -24,9 +27,8 @@ def load_schema(file: str | FilePath | None = None) -> Schema:
     Raises:
         BuildError: The file is missing, or not a JSON Schema that stands on its own.
     """
-    if file is None:  # the package's own is checked by its tests
-        own: Schema = json.loads(_own_schema().read_text("utf-8"))
-        return own
+    if file is None:
+        return _own_schema()
     path = FilePath(file)
     reason: str | None
     try:
@@ -60,9 +62,10 @@ def check(data: Any, schema: Schema) -> Iterator[tuple[Path, str]]:
             if path not in seen:  # one value can break several keywords: the first says enough
                 seen.add(path)
                 yield path, message
-    for path, value, wanted in _fractions(data, _integer_fields(schema)):
-        if path not in seen:
-            yield path, f"expected {words.describe(wanted)}, got {value}"
+    models = data.get("models") if schema is _own_schema() and isinstance(data, dict) else None
+    for path, value, wanted in _fractions(models, _integer_fields(schema)):
+        if ("models", *path) not in seen:
+            yield ("models", *path), f"expected {words.describe(wanted)}, got {value}"
 
 
 def _encodable(value: Any) -> Any:
@@ -82,6 +85,9 @@ def _fault(schema: Any) -> str | None:
     """Say what keeps a value from being a schema, if anything does."""
     if not isinstance(schema, dict):
         return f"got {shown(schema)}"
+    dialect = schema.get("$schema", _DIALECT)
+    if not isinstance(dialect, str) or dialect.rstrip("#") != _DIALECT:  # any other would be fetched
+        return f"expected `$schema` to be {_DIALECT}, got {shown(dialect)}"
     try:
         jsonschema_rs.meta.validate(schema)
         _validator(schema)
@@ -91,11 +97,13 @@ def _fault(schema: Any) -> str | None:
 
 
 @cache
-def _own_schema() -> FilePath:
-    """The copy inside the installed package, or in a checkout the one at its root."""
+def _own_schema() -> Schema:
+    """Read the copy inside the installed package, or in a checkout the one at its root; the tests check it."""
     here = FilePath(__file__).parent
     shipped = here / "models.schema.json"
-    return shipped if shipped.is_file() else here.parents[1] / "schema" / "models.schema.json"
+    path = shipped if shipped.is_file() else here.parents[1] / "schema" / "models.schema.json"
+    schema: Schema = json.loads(path.read_text("utf-8"))
+    return schema
 
 
 class _Words:
@@ -109,6 +117,7 @@ class _Words:
         *place, keyword = error.schema_path
         schema, value = _follow(self._schema, place), _follow(data, path)
         properties = schema.get("properties", {}) if isinstance(schema, dict) else {}
+        ours = isinstance(schema, dict) and ("x-expected" in schema or keyword in _WORDED)
         if isinstance(
             error.kind, jsonschema_rs.ValidationErrorKind.PropertyNames
         ):  # the path leads to what has the key
@@ -119,20 +128,22 @@ class _Words:
                 if key not in value:
                     wanted = self.describe(properties.get(key, {}))
                     yield (*path, key), f"expected {wanted}, got nothing: the key is missing"
-        elif keyword == "additionalProperties":
+        elif keyword == "additionalProperties" and "patternProperties" not in schema:
             for key in sorted(value.keys() - properties.keys()):
                 yield (*path, key), f"expected one of the known keys, got {shown(key)}{_hint(key, properties)}"
         elif keyword == "uniqueItems":
             yield path, "expected every item once, got one of them twice"
-        else:
+        elif ours:
             yield path, f"expected {self.describe(schema)}, got {shown(value)}"
+        else:
+            yield path, f"the schema refuses it: {error.message}"
 
     def describe(self, schema: Any) -> str:
         """Put into words what a schema asks of a value."""
         schema = _resolved(schema, self._schema)
         if not isinstance(schema, dict):  # a schema of somebody else can be `true`
             return "another value"
-        if "enum" in schema:
+        if schema.get("enum"):
             return one_of(schema["enum"])
         types = _listed(schema.get("type"))
         parts = [schema["x-expected"]] if "x-expected" in schema else []
@@ -196,14 +207,19 @@ def _follow(value: Any, path: list[str | int] | Path) -> Any:
 
 
 def _resolved(schema: Any, root: Schema) -> Any:
-    """Follow references to the definitions of the same schema."""
+    """Follow references to the definitions of the same schema, where they lead somewhere."""
+    seen: set[str] = set()
     while isinstance(schema, dict) and str(schema.get("$ref", "")).startswith("#/$defs/"):
-        schema = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+        reference = schema["$ref"]
+        if reference in seen:
+            return True
+        seen.add(reference)
+        schema = root.get("$defs", {}).get(reference.removeprefix("#/$defs/"), True)
     return schema
 
 
 def _listed(types: Any) -> list[str]:
-    return types if isinstance(types, list) else [types] if types else []
+    return types if isinstance(types, list) else [types] if isinstance(types, str) else []
 
 
 def _bounds(schema: Schema) -> str:
@@ -212,6 +228,8 @@ def _bounds(schema: Schema) -> str:
         return f" from {low} to {high}"
     if low is not None:
         return f" of at least {low}"
+    if high is not None:
+        return f" of at most {high}"
     return f" above {above}" if above is not None else ""
 
 

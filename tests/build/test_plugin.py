@@ -138,3 +138,9 @@ def test_hook_with_a_schema_uses_it(
         run(**OPTIONS, schema="none.json")
 
     assert capsys.readouterr().err == "none.json: expected a JSON Schema: No such file or directory\n"
+
+
+def test_hook_with_a_roundabout_target_ships_what_it_writes(run: Callable[..., dict[str, Any]]) -> None:
+    made = run(**OPTIONS | {"target": "src/other/../acme/_registry.py"})
+
+    assert "/src/acme/_registry.py" in made["artifacts"]

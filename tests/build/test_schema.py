@@ -292,3 +292,43 @@ def test_load_schema_of_the_caller_is_the_one_that_decides(
         load(data, file)
 
     assert str(caught.value) == f"{data}:1: profiles: expected an object, got nothing: the key is missing"
+
+
+@pytest.mark.parametrize("dialect", ["http://127.0.0.1:9/meta", "file:///etc/hostname", 7])
+def test_load_schema_of_another_dialect_says_so_and_fetches_nothing(dialect: object, tmp_path: Path) -> None:
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps({"$schema": dialect}))
+
+    with pytest.raises(
+        BuildError, match=r"expected `\$schema` to be https://json-schema\.org/draft/2020-12/schema, got"
+    ):
+        load_schema(path)
+
+
+@pytest.mark.parametrize(
+    ("schema", "data", "message"),
+    [
+        ({"$defs": {"a": {"$ref": "#/$defs/a"}}, "properties": {"x": {"$ref": "#/$defs/a"}}}, {"x": 1}, None),
+        ({"properties": {"x": {"enum": []}}}, {"x": 1}, "expected another value, got 1"),
+        ({"properties": {"x": False}}, {"x": 1}, "the schema refuses it"),
+        ({"properties": {"type": {"type": "string"}, "x": False}}, {"x": 1}, "the schema refuses it"),
+        ({"properties": {"x": {"pattern": "^a"}}}, {"x": "b"}, 'the schema refuses it: "b" does not match'),
+        ({"properties": {"x": {"maximum": 3, "type": "integer"}}}, {"x": 4}, "expected an integer of at most 3, got 4"),
+        ({"patternProperties": {"^a": {}}, "additionalProperties": False}, {"b": 1}, "the schema refuses it"),
+        (
+            {
+                "$defs": {"a": {"properties": {"b": {"type": "string"}}}},
+                "properties": {"x": {"$ref": "#/$defs/a/properties/b"}},
+            },
+            {"x": 1},
+            "expected a string, got 1",
+        ),
+        ({"properties": {"x": {"type": ["integer", "number"]}}}, {"x": 1.5}, None),
+    ],
+)
+def test_check_against_a_schema_of_the_caller_says_what_it_refuses(
+    schema: dict[str, Any], data: object, message: str | None
+) -> None:
+    found = list(check(data, schema))
+
+    assert [text.startswith(message or "") for _, text in found] == ([True] if message else [])

@@ -215,3 +215,14 @@ def test_read_any_text_gives_a_value_or_problems_with_lines(
 
     assert lines
     assert all(line == "a value" or re.match(r":\d+: ", line) for line in lines)
+
+
+@pytest.mark.parametrize("last", ["[]", "null", "{}", "3"])
+def test_read_models_twice_names_the_problems_of_both(last: str, tmp_path: Path) -> None:
+    file = tmp_path / "models.json"
+    file.write_text(f'{{"models": [{{"id": "a", "id": "b"}}],\n"models": {last}}}')
+
+    with pytest.raises(BuildError) as caught:
+        read(file)
+
+    assert [(problem.line, problem.path) for problem in caught.value.problems] == [(1, "id"), (2, "models")]

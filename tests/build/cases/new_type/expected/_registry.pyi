@@ -184,8 +184,8 @@ def find_models(
     capability: Capability | str | None = None,
     tag: Tag | str | None = None,
     quantization: Quantization | str | None = None,
-    max_embedding_dim: int | None = None,
-    matryoshka: bool | None = None,
+    max_embedding_dim: None = None,
+    matryoshka: None = None,
 ) -> tuple[RerankerModel, ...]:
     """Give the models that meet every condition given, in registry order; all without one."""
 
@@ -200,10 +200,42 @@ def find_models(
     capability: Capability | str | None = None,
     tag: Tag | str | None = None,
     quantization: Quantization | str | None = None,
-    max_embedding_dim: int | None = None,
-    matryoshka: bool | None = None,
+    max_embedding_dim: None = None,
+    matryoshka: None = None,
 ) -> tuple[ChatModel, ...]:
     """Give the models that meet every condition given, in registry order; all without one."""
+
+@overload
+def find_models(
+    *,
+    type: ModelType | str | None = None,
+    organization: Organization | str | None = None,
+    family: Family | str | None = None,
+    language: Language | str | None = None,
+    license: License | str | None = None,
+    capability: Capability | str | None = None,
+    tag: Tag | str | None = None,
+    quantization: Quantization | str | None = None,
+    max_embedding_dim: int,
+    matryoshka: bool | None = None,
+) -> tuple[EmbeddingModel, ...]:
+    """Give the embedding models that meet every condition given, in registry order."""
+
+@overload
+def find_models(
+    *,
+    type: ModelType | str | None = None,
+    organization: Organization | str | None = None,
+    family: Family | str | None = None,
+    language: Language | str | None = None,
+    license: License | str | None = None,
+    capability: Capability | str | None = None,
+    tag: Tag | str | None = None,
+    quantization: Quantization | str | None = None,
+    max_embedding_dim: int | None = None,
+    matryoshka: bool,
+) -> tuple[EmbeddingModel, ...]:
+    """Give the embedding models that meet every condition given, in registry order."""
 
 @overload
 def find_models(
