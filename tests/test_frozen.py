@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import inspect
 import pickle
 import sys
 from collections.abc import Callable
@@ -264,3 +265,8 @@ print(errors)
 
 def test_class_becomes_a_dataclass_for_all_threads_at_once(run_python: Callable[..., str]) -> None:
     assert [run_python(THREADS) for _ in range(5)] == ["[]\n"] * 5
+
+
+def test_signature_shows_the_fields() -> None:
+    assert str(inspect.signature(ModelFile)) == "(name, role, sha256=None, size_bytes=None, url=None)"
+    assert str(inspect.signature(EmbeddingModel)).startswith("(*, id, model_type, name, huggingface_id, organization,")

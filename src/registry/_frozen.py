@@ -42,6 +42,7 @@ def dataclass(*, frozen: bool, kw_only: bool = False) -> Callable[[type[T]], typ
         for name in ("__dataclass_fields__", "__dataclass_params__"):
             setattr(cls, name, _Standard(name, frozen, kw_only))
         if not inherited:
+            cls.__signature__ = _Signature()  # type: ignore[attr-defined]
             for name in _SHARED.keys() - vars(cls).keys():
                 setattr(cls, name, _SHARED[name])
         return cls
@@ -76,6 +77,23 @@ class _FirstTouch:
             return self.default
         # setdefault: two threads that decode one field at the same time get one object.
         return values.setdefault(self.name, values["_row"].value(self.name, self.default))
+
+
+class _Signature:
+    """What `help` and `inspect.signature` show: the fields, not the `*args, **values` of the shared constructor."""
+
+    def __get__(self, record: object | None, owner: type) -> Any:
+        from inspect import Parameter, Signature
+
+        parameters = [
+            Parameter(
+                name,
+                Parameter.KEYWORD_ONLY if kw_only else Parameter.POSITIONAL_OR_KEYWORD,
+                default=Parameter.empty if default is _MISSING else default,
+            )
+            for name, (default, kw_only) in _fields(owner).items()
+        ]
+        return Signature(sorted(parameters, key=lambda parameter: parameter.kind))
 
 
 class _Standard:

@@ -23,7 +23,17 @@ from hatchling.plugin import hookimpl
 from registry_build import build
 from registry_build.naming import is_module_name
 from registry_build.output import write
-from registry_build.problems import BuildError
+from registry_build.problems import BuildError, one_of
+
+_OPTIONS = ("source", "target", "schema")
+# What hatchling itself reads of the table of a hook.
+_HATCHLING_OPTIONS = {
+    "dependencies",
+    "enable-by-default",
+    "path",
+    "require-runtime-dependencies",
+    "require-runtime-features",
+}
 
 
 class ModelRegistryHook(BuildHookInterface[BuilderConfig]):
@@ -33,6 +43,9 @@ class ModelRegistryHook(BuildHookInterface[BuilderConfig]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
         """Generate, and ship what was generated although git ignores it."""
+        for option in sorted(self.config.keys() - {*_OPTIONS, *_HATCHLING_OPTIONS}):
+            expected = one_of(_OPTIONS, "and")
+            self.app.abort(f"Build hook `{self.PLUGIN_NAME}` has no option `{option}`: its options are {expected}.")
         target = self._target()
         try:
             schema = self._path("schema") if "schema" in self.config else None

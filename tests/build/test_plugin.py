@@ -144,3 +144,18 @@ def test_hook_with_a_roundabout_target_ships_what_it_writes(run: Callable[..., d
     made = run(**OPTIONS | {"target": "src/other/../acme/_registry.py"})
 
     assert "/src/acme/_registry.py" in made["artifacts"]
+
+
+def test_hook_with_an_unknown_option_says_which_there_are(
+    run: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run(**OPTIONS | {"schmea": "s.json"})
+
+    assert capsys.readouterr().err == (
+        "Build hook `model-registry` has no option `schmea`: its options are `source`, `target` and `schema`.\n"
+    )
+
+
+def test_hook_leaves_options_of_hatchling_alone(run: Callable[..., dict[str, Any]]) -> None:
+    assert run(**OPTIONS | {"dependencies": [], "enable-by-default": True})["artifacts"]
