@@ -49,16 +49,13 @@ def check(data: Any, schema: Schema) -> Iterator[tuple[Path, str]]:
     """Give the place and the wording of everything in `data` that the schema does not allow."""
     words = _Words(schema)
     seen: set[Path] = set()
-    validator = jsonschema_rs.Draft202012Validator(schema, offline=True)
     try:
-        errors = list(validator.iter_errors(data))
-    except UnicodeEncodeError:
-        errors = list(validator.iter_errors(_encodable(data)))
-    except ValueError:  # the validator's own limit, below Python's
+        errors, checked = _errors(data, schema)
+    except (ValueError, RecursionError):  # the validator's own limit, below Python's
         yield (), "expected a few levels of nesting, got too many"
         return
     for error in errors:
-        for path, message in words.of(error, data):
+        for path, message in words.of(error, checked):
             if path not in seen:  # one value can break several keywords: the first says enough
                 seen.add(path)
                 yield path, message
@@ -66,6 +63,16 @@ def check(data: Any, schema: Schema) -> Iterator[tuple[Path, str]]:
     for path, value, wanted in _fractions(models, _integer_fields(schema)):
         if ("models", *path) not in seen:
             yield ("models", *path), f"expected {words.describe(wanted)}, got {value}"
+
+
+def _errors(data: Any, schema: Schema) -> tuple[list[jsonschema_rs.ValidationError], Any]:
+    """Give what the validator finds, and the data it has seen: their paths are those of the errors."""
+    validator = _validator(schema)
+    try:
+        return list(validator.iter_errors(data)), data
+    except UnicodeEncodeError:
+        data = _encodable(data)
+        return list(validator.iter_errors(data)), data
 
 
 def _encodable(value: Any) -> Any:
@@ -118,10 +125,8 @@ class _Words:
         schema, value = _follow(self._schema, place), _follow(data, path)
         properties = schema.get("properties", {}) if isinstance(schema, dict) else {}
         ours = isinstance(schema, dict) and ("x-expected" in schema or keyword in _WORDED)
-        if isinstance(
-            error.kind, jsonschema_rs.ValidationErrorKind.PropertyNames
-        ):  # the path leads to what has the key
-            key = str(error.kind.error.instance)
+        if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.PropertyNames):
+            key = str(error.kind.error.instance)  # the path leads to what has the key
             yield (*path, key), f"expected a key of {self.describe(schema)}, got {shown(key)}"
         elif keyword == "required":
             for key in schema["required"]:

@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from registry_build.problems import BuildError
+from registry_build.problems import BuildError, dotted
 from registry_build.schema import check, load_schema
 
 Record = dict[str, Any]
@@ -332,3 +332,30 @@ def test_check_against_a_schema_of_the_caller_says_what_it_refuses(
     found = list(check(data, schema))
 
     assert [text.startswith(message or "") for _, text in found] == ([True] if message else [])
+
+
+LONE = "\ud800"
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"profiles": {LONE: {"models": {"x": 3}}}}, "profiles.?.models.x"),
+        ({"profiles": {"p": {"models": {LONE: {"name": 3}}}}}, "profiles.p.models.?.name"),
+        ({"models": [{"id": "a", "type": "dense", "sources": {LONE: 3}}]}, "models[0].sources.?"),
+    ],
+)
+def test_check_below_a_key_with_a_lone_surrogate_names_the_place(change: Record, path: str, embedding: Record) -> None:
+    data = {"version": "1.0", "models": [embedding]} | change
+
+    assert path in [dotted(found) for found, _ in check(data, SCHEMA)]
+
+
+def test_check_of_deep_lists_with_a_lone_surrogate_is_a_problem() -> None:
+    deep: Any = LONE
+    for _ in range(600):
+        deep = [deep]
+
+    assert list(check({"version": "1.0", "models": deep}, SCHEMA)) == [
+        ((), "expected a few levels of nesting, got too many")
+    ]
