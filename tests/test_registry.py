@@ -200,3 +200,11 @@ def test_import_reads_no_file_but_modules_and_opens_no_socket(run_python: Callab
     )
 
     assert run_python(code) == "[]\n"
+
+
+def test_module_of_the_package_is_had_without_the_registry(run_python: Callable[..., str]) -> None:
+    code = (
+        "import sys\nfrom registry import errors, records\nprint(errors.__name__, 'registry._registry' in sys.modules)"
+    )
+
+    assert run_python(code) == "registry.errors False\n"

@@ -73,6 +73,8 @@ if not TYPE_CHECKING:  # or every misspelt name would have a type
                 raise AttributeError(f"{__name__!r} is not installed and has no version") from None
         elif name.startswith("_"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        elif f"{__name__}.{name}" in _HOMES:  # `from registry import errors` asks here before it looks for a module
+            return _load(f"{__name__}.{name}")
         else:
             home = _load(next((home for home, names in _HOMES.items() if name in names), f"{__name__}._registry"))
             try:
