@@ -29,12 +29,16 @@ RECORDS = (
     "ModelInfo",
     "EncoderModel",
     "EmbeddingModel",
+    "DenseModel",
+    "MultiVectorModel",
+    "SparseModel",
     "RerankerModel",
     "ChatModel",
     "ModelFile",
     "ModelVariant",
     "SamplingDefaults",
     "RuntimeDefaults",
+    "LoraAdapter",
 )
 
 INTRODUCTION = """\

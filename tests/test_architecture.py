@@ -29,7 +29,7 @@ BUILD_MAY_IMPORT = {
     "emit": {"plan", "rows", "vocabulary"},
     "plan": {"naming", "rows", "source", "vocabulary"},
     "rows": {"vocabulary"},
-    "validate": {"naming", "problems", "schema", "source", "vocabulary"},
+    "validate": {"naming", "problems", "rows", "schema", "source", "vocabulary"},
     "schema": {"problems"},
     "source": {"problems"},
     "output": {"problems"},

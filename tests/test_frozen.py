@@ -10,10 +10,24 @@ from typing import Any
 
 import pytest
 
-from registry import COLBERT_V2, ChatModel, EmbeddingModel, ModelFile, ModelInfo, SamplingDefaults, get_default_model
+from registry import (
+    ALL_MINILM_L6_V2,
+    COLBERT_V2,
+    SPLADE_V3,
+    ChatModel,
+    EmbeddingModel,
+    LoraAdapter,
+    ModelFile,
+    ModelInfo,
+    MultiVectorModel,
+    SamplingDefaults,
+    get_default_model,
+)
 from registry._frozen import dataclass, from_row
 
 FILE = ModelFile("a.gguf", "gguf")
+ADAPTER = LoraAdapter("a", FILE, "org/model")
+RECORDS = [FILE, ADAPTER, COLBERT_V2, ALL_MINILM_L6_V2, SPLADE_V3, get_default_model()]
 
 
 class Cells:
@@ -28,7 +42,7 @@ class Cells:
         return self.values.get(field, default)
 
 
-@pytest.mark.parametrize("record", [FILE, COLBERT_V2, get_default_model()], ids=repr)
+@pytest.mark.parametrize("record", RECORDS, ids=repr)
 def test_record_is_a_frozen_dataclass(record: object) -> None:
     assert dataclasses.is_dataclass(record)
     assert type(record).__dataclass_params__.frozen is True
@@ -49,7 +63,7 @@ def test_asdict_gives_every_field_deeply() -> None:
 def test_replace_changes_one_field_and_keeps_the_others() -> None:
     changed = dataclasses.replace(COLBERT_V2, embedding_dim=64)
 
-    assert type(changed) is EmbeddingModel
+    assert type(changed) is MultiVectorModel
     assert dataclasses.asdict(changed) == dataclasses.asdict(COLBERT_V2) | {"embedding_dim": 64}
 
 
@@ -100,7 +114,7 @@ CLONES = [copy.copy, copy.deepcopy, *(lambda r, p=p: pickle.loads(pickle.dumps(r
 
 
 @pytest.mark.parametrize("clone", CLONES)
-@pytest.mark.parametrize("record", [FILE, COLBERT_V2, get_default_model()], ids=repr)
+@pytest.mark.parametrize("record", RECORDS, ids=repr)
 def test_record_copied_or_pickled_is_equal(record: object, clone: Callable[[Any], Any]) -> None:
     made = clone(record)
 
@@ -181,6 +195,16 @@ def test_subclass_made_here_adds_its_fields() -> None:
     assert (record.id, record.recall, record.tags) == ("a", 0.5, ())
 
 
+def test_subclass_made_here_without_fields_is_a_dataclass_of_its_own() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Plain(ModelFile):
+        """Nothing more."""
+
+    assert dataclasses.fields(Plain) == dataclasses.fields(ModelFile)
+    assert dataclasses.replace(Plain("a", "gguf"), role="onnx") == Plain("a", "onnx")
+    assert Plain("a", "gguf") != ModelFile("a", "gguf")
+
+
 def test_subclass_made_here_with_another_default_still_reads_the_row() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Tagged(EmbeddingModel):
@@ -240,11 +264,12 @@ def test_record_of_an_older_pickle_has_the_default_of_a_field_it_lacks() -> None
 
 THREADS = """
 import dataclasses, sys, threading
-from registry.records import ChatModel, ModelInfo
+from registry.records import ChatModel, MultiVectorModel, ModelInfo
 sys.setswitchinterval(1e-6)
 errors = []
 def fields():
     assert "quantization" in {field.name for field in dataclasses.fields(ChatModel)}
+    assert "embedding_dim" in {field.name for field in dataclasses.fields(MultiVectorModel)}
 def subclass():
     dataclasses.dataclass(frozen=True, kw_only=True)(type("Mine", (ModelInfo,), {"__annotations__": {"extra": int}}))
 def run(work):

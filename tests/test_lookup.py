@@ -1,6 +1,7 @@
 """The mechanics under a generated registry, on the shipped one and on small ones generated here."""
 
 import copy
+import importlib
 import json
 import pickle
 import sys
@@ -21,6 +22,7 @@ from registry import (
     COLBERT_V2,
     MODEL_REGISTRY,
     Capability,
+    EmbeddingModel,
     Family,
     GeneratedFormatError,
     Language,
@@ -34,6 +36,7 @@ from registry import (
     Quantization,
     Tag,
     _lookup,
+    combine,
     find_model,
     find_models,
     get_default_model,
@@ -479,6 +482,23 @@ def test_generated_module_has_all_and_dir(generate: Callable[..., ModuleType], e
 
     assert module.__all__ == dir(module)
     assert {"NEW_MODEL", "ModelId", "ModelType", "MODEL_REGISTRY", "get_model"} <= set(dir(module))
+
+
+def test_generated_module_that_is_older_than_a_class_works(
+    generate: Callable[..., ModuleType], embedding: Record, chat: Record
+) -> None:
+    module = generate(embedding, chat)
+    file = Path(module.__file__)
+    lines = file.read_text().replace("_records.MultiVectorModel", "_records.EmbeddingModel").splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if "LoraAdapter" not in line))
+    del sys.modules[module.__name__]
+
+    older = importlib.import_module(module.__name__)
+
+    assert type(older.NEW_MODEL) is EmbeddingModel
+    assert older.NEW_MODEL.embedding_dim == 128
+    assert older.get_default_model().adapters == ()
+    assert combine(older.MODEL_REGISTRY, MODEL_REGISTRY).models_by_type("colbert")[0] is older.NEW_MODEL
 
 
 @pytest.mark.parametrize(("number", "age"), [(0, "an older"), (_lookup.FORMAT + 1, "a newer")])

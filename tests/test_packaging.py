@@ -195,9 +195,9 @@ from typing import assert_type
 
 from acme import ACME_ONE, get_model
 from acme._registry import MODEL_REGISTRY as OWN
-from registry import MODEL_REGISTRY, ChatModel, EmbeddingModel, ModelConfig, combine
+from registry import MODEL_REGISTRY, ChatModel, ModelConfig, MultiVectorModel, combine
 
-assert_type(ACME_ONE, EmbeddingModel)
+assert_type(ACME_ONE, MultiVectorModel)
 assert_type(get_model("acme-chat"), ChatModel)
 both = combine(MODEL_REGISTRY, OWN)
 print(ACME_ONE is get_model("acme-one"), ACME_ONE.embedding_dim, both["acme-chat"].id, len(both) - len(MODEL_REGISTRY))

@@ -1,6 +1,8 @@
 import dataclasses
 import inspect
+import json
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -8,22 +10,28 @@ import pytest
 
 from registry import (
     COLBERT_V2,
+    MODEL_REGISTRY,
     ChatModel,
+    DenseModel,
     EmbeddingModel,
     EncoderModel,
+    LoraAdapter,
     ModelFile,
     ModelInfo,
     ModelVariant,
+    MultiVectorModel,
     RerankerModel,
     RuntimeDefaults,
     SamplingDefaults,
+    SparseModel,
     get_default_model,
 )
 from registry.records import __doc__ as module_doc
 
 Record = dict[str, Any]
-CLASSES = [ModelFile, ModelVariant, SamplingDefaults, RuntimeDefaults]
-MODELS = [ModelInfo, EncoderModel, EmbeddingModel, RerankerModel, ChatModel]
+CLASSES = [ModelFile, ModelVariant, SamplingDefaults, RuntimeDefaults, LoraAdapter]
+EMBEDDING = [DenseModel, MultiVectorModel, SparseModel]
+MODELS = [ModelInfo, EncoderModel, EmbeddingModel, *EMBEDDING, RerankerModel, ChatModel]
 
 
 @pytest.mark.parametrize("cls", [*CLASSES, *MODELS], ids=lambda cls: cls.__name__)
@@ -46,9 +54,38 @@ def test_models_form_one_family() -> None:
         ModelInfo: object,
         EncoderModel: ModelInfo,
         EmbeddingModel: EncoderModel,
+        DenseModel: EmbeddingModel,
+        MultiVectorModel: EmbeddingModel,
+        SparseModel: EmbeddingModel,
         RerankerModel: EncoderModel,
         ChatModel: ModelInfo,
     }
+
+
+@pytest.mark.parametrize("cls", EMBEDDING, ids=lambda cls: cls.__name__)
+def test_embedding_classes_have_the_fields_of_their_base(cls: type) -> None:
+    assert _names(cls) == _names(EmbeddingModel)
+
+
+@pytest.mark.parametrize("cls", [EmbeddingModel, *EMBEDDING], ids=lambda cls: cls.__name__)
+def test_embedding_classes_construct_and_differ_from_each_other(cls: type) -> None:
+    values = {name: getattr(COLBERT_V2, name) for name in _names(cls)}
+
+    made = cls(**values)
+
+    assert isinstance(made, EmbeddingModel)
+    assert _values(made) == values
+    assert repr(made) == f"<{cls.__name__} colbert-v2: colbert-ir/colbertv2.0>"
+    assert (made == COLBERT_V2) is (cls is MultiVectorModel)
+
+
+def test_class_of_an_embedding_record_follows_from_type_and_multi_vector() -> None:
+    models = [model for model in MODEL_REGISTRY.values() if isinstance(model, EmbeddingModel)]
+
+    assert [type(model) for model in models] == [
+        SparseModel if model.model_type == "sparse" else MultiVectorModel if model.multi_vector else DenseModel
+        for model in models
+    ]
 
 
 def test_sampling_and_runtime_defaults_are_the_documented_ones() -> None:
@@ -73,7 +110,7 @@ def test_matryoshka_is_true_exactly_with_sizes(dims: tuple[int, ...], matryoshka
 
 
 def test_repr_of_a_model_is_short() -> None:
-    assert repr(COLBERT_V2) == "<EmbeddingModel colbert-v2: colbert-ir/colbertv2.0>"
+    assert repr(COLBERT_V2) == "<MultiVectorModel colbert-v2: colbert-ir/colbertv2.0>"
 
 
 def test_repr_of_a_value_object_is_what_makes_it() -> None:
@@ -198,25 +235,61 @@ EVERY_CHAT = {
     "default": True,
     "defaults": SamplingDefaults(0.0, 1, 1, 0, 1.0),
     "runtime": RuntimeDefaults(8192, 0, 4, 256),
+    "adapters": (
+        LoraAdapter(
+            id="every-adapter",
+            file=ModelFile(
+                "every-adapter.gguf", "gguf", "0123456789abcdef" * 4, 6848864, "https://example.org/every-adapter.gguf"
+            ),
+            base_model="org/every-chat",
+            version="1.1",
+            description="All there is to say.",
+            huggingface_id="org/every-adapter-gguf",
+            revision="0123456789abcdef0123456789abcdef01234567",
+            license="CC-BY-4.0",
+        ),
+        LoraAdapter("every-chat", ModelFile("by-alias.gguf", "gguf", "0123456789abcdef" * 4), "every-chat-q4_k_m"),
+    ),
 }
 
 
+def _names(cls: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(cls)]
+
+
 def _values(record: object) -> Record:
-    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return {name: getattr(record, name) for name in _names(type(record))}
+
+
+def _case(name: str) -> Record:
+    return json.loads((Path(__file__).parent / "build" / "cases" / name / "models.json").read_text("utf-8"))
 
 
 def test_embedding_record_with_every_field_has_every_value(generate: Callable[..., ModuleType]) -> None:
-    import json
-    from pathlib import Path
-
-    case = Path(__file__).parent / "build" / "cases" / "every_field_embedding" / "models.json"
-    module = generate(*json.loads(case.read_text("utf-8"))["models"])
+    module = generate(*_case("every_field_embedding")["models"])
 
     assert _values(module.EVERY_FIELD) == EVERY_EMBEDDING
 
 
-def test_chat_record_with_every_field_has_every_value(generate: Callable[..., ModuleType], chat: Record) -> None:
-    assert _values(generate(chat).EVERY_CHAT_Q4_K_M) == EVERY_CHAT
+def test_chat_record_with_every_field_has_every_value(generate: Callable[..., ModuleType]) -> None:
+    data = _case("every_field_chat")
+    module = generate(*data["models"], adapters=data["adapters"])
+
+    assert _values(module.EVERY_CHAT_Q4_K_M) == EVERY_CHAT
+    assert module.SILENT_CHAT.adapters == (
+        LoraAdapter("silent-adapter", ModelFile("silent-adapter.gguf", "gguf"), "silent-chat"),
+    )
+
+
+def test_adapter_has_a_licence_of_the_vocabulary_that_no_record_needs(
+    generate: Callable[..., ModuleType], chat: Record
+) -> None:
+    adapter = {"id": "a", "base_model": "every-chat", "file": "a.gguf", "license": "CC0-1.0"}
+
+    module = generate(chat, adapters=[adapter])
+
+    assert module.get_default_model().adapters[0].license is module.License.CC0_1_0
+    assert module.models_by_license("CC0-1.0") == ()
 
 
 def test_record_of_silent_data_has_the_defaults_of_its_class(

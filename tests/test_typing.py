@@ -22,24 +22,33 @@ BIN = Path(sys.executable).parent
 USER = """
 from typing import assert_type
 
-from registry import COLBERT_V2, ChatModel, EmbeddingModel, ModelConfig, ModelId, ModelInfo, ModelType
+from registry import ALL_MINILM_L6_V2, COLBERT_V2, SPLADE_V3, ChatModel, DenseModel, EmbeddingModel, LoraAdapter
+from registry import ModelConfig, ModelId, ModelInfo, ModelType, MultiVectorModel, SparseModel
 from registry import MODEL_REGISTRY, ModelRegistry, combine, find_model, find_models, get_default_model, get_model
 from registry import lookup_model, models_by_max_embedding_dim, models_by_type, models_with_matryoshka
 
-assert_type(COLBERT_V2, EmbeddingModel)
+assert_type(COLBERT_V2, MultiVectorModel)
+assert_type(ALL_MINILM_L6_V2, DenseModel)
+assert_type(SPLADE_V3, SparseModel)
 assert_type(COLBERT_V2.embedding_dim, int)
 assert_type(COLBERT_V2.context_length, int | None)
-assert_type(get_model("colbert-v2"), EmbeddingModel)
-assert_type(get_model("colbert-small"), EmbeddingModel)
+assert_type(get_model("colbert-v2"), MultiVectorModel)
+assert_type(get_model("colbert-small"), MultiVectorModel)
+assert_type(get_model("all-minilm-l6-v2"), DenseModel)
+assert_type(get_model("splade-v3"), SparseModel)
 assert_type(get_model("qwen2.5-coder-7b-q5"), ChatModel)
 assert_type(get_default_model(), ChatModel)
+assert_type(get_default_model().adapters, tuple[LoraAdapter, ...])
 assert_type(lookup_model(input()), ModelInfo)
 assert_type(find_model(input()), ModelInfo | None)
-assert_type(models_by_type(ModelType.COLBERT), tuple[EmbeddingModel, ...])
+assert_type(models_by_type(ModelType.COLBERT), tuple[MultiVectorModel, ...])
+assert_type(models_by_type("dense"), tuple[DenseModel, ...])
+assert_type(models_by_type(ModelType.SPARSE), tuple[SparseModel, ...])
 assert_type(models_by_type("chat"), tuple[ChatModel, ...])
 assert_type(models_by_type(input()), tuple[ModelInfo, ...])
 assert_type(find_models(type=ModelType.CHAT, language="en"), tuple[ChatModel, ...])
-assert_type(find_models(type="colbert", max_embedding_dim=128), tuple[EmbeddingModel, ...])
+assert_type(find_models(type="colbert", max_embedding_dim=128), tuple[MultiVectorModel, ...])
+assert_type(find_models(max_embedding_dim=128), tuple[EmbeddingModel, ...])
 assert_type(find_models(language="en"), tuple[ModelInfo, ...])
 assert_type(models_with_matryoshka(), tuple[EmbeddingModel, ...])
 assert_type(models_by_max_embedding_dim(128), tuple[EmbeddingModel, ...])
@@ -50,6 +59,15 @@ assert_type(ModelConfig.colbert_v2().embedding_dim, int)
 
 def choose(model_id: ModelId) -> ModelInfo:
     return get_model(model_id)
+
+
+def encode(model: EmbeddingModel) -> int:
+    return model.embedding_dim
+
+
+encode(COLBERT_V2)
+encode(get_model("all-minilm-l6-v2"))
+models: list[EmbeddingModel] = [COLBERT_V2, ALL_MINILM_L6_V2, SPLADE_V3]
 """
 
 WRONG = {
@@ -63,11 +81,13 @@ WRONG = {
         "attr-defined",
         "reportAttributeAccessIssue",
     ),
+    "embedding model of another class": ("vector_of(COLBERT_V2)", "arg-type", "reportArgumentType"),
     "id known at run time": ("get_model(input())", "call-overload", "reportCallIssue|reportArgumentType"),
 }
-WRONG_FILE = "import registry\nfrom registry import COLBERT_V2, find_models, get_model\n" + "".join(
-    f"{statement}\n" for statement, _, _ in WRONG.values()
-)
+WRONG_FILE = (
+    "import registry; from registry import COLBERT_V2, DenseModel, find_models, get_model\n"
+    "def vector_of(model: DenseModel) -> None: ...\n"
+) + "".join(f"{statement}\n" for statement, _, _ in WRONG.values())
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +153,15 @@ def test_pyright_refuses_what_is_wrong(what: str, pyright: dict[str, list[str]])
 
 # The stub itself, and the files as their checkers see them
 
-SHAPES = ["design_example", "every_field_embedding", "every_field_chat", "reranker_only", "new_type", "hostile_strings"]
+SHAPES = [
+    "design_example",
+    "embedding_classes",
+    "every_field_embedding",
+    "every_field_chat",
+    "reranker_only",
+    "new_type",
+    "hostile_strings",
+]
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +318,7 @@ def hover(project: Path, installed: Path) -> Iterator[Callable[[str], str]]:
     [
         (
             "COLBERT_V2",
-            ["COLBERT_V2", "EmbeddingModel", "colbertv2.0: colbert, 110M parameters, 128 dimensions, 512 tokens"],
+            ["COLBERT_V2", "MultiVectorModel", "colbertv2.0: colbert, 110M parameters, 128 dimensions, 512 tokens"],
         ),
         ("get_model", ["Give the record with this id or alias"]),
     ],

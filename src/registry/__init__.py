@@ -23,14 +23,18 @@ if TYPE_CHECKING:
     from registry.queries import ModelRegistry as ModelRegistry
     from registry.queries import combine as combine
     from registry.records import ChatModel as ChatModel
+    from registry.records import DenseModel as DenseModel
     from registry.records import EmbeddingModel as EmbeddingModel
     from registry.records import EncoderModel as EncoderModel
+    from registry.records import LoraAdapter as LoraAdapter
     from registry.records import ModelFile as ModelFile
     from registry.records import ModelInfo as ModelInfo
     from registry.records import ModelVariant as ModelVariant
+    from registry.records import MultiVectorModel as MultiVectorModel
     from registry.records import RerankerModel as RerankerModel
     from registry.records import RuntimeDefaults as RuntimeDefaults
     from registry.records import SamplingDefaults as SamplingDefaults
+    from registry.records import SparseModel as SparseModel
 
     __version__: str
 
@@ -47,14 +51,18 @@ _HOMES = {
     "registry.queries": ("ModelRegistry", "combine"),
     "registry.records": (
         "ChatModel",
+        "DenseModel",
         "EmbeddingModel",
         "EncoderModel",
+        "LoraAdapter",
         "ModelFile",
         "ModelInfo",
         "ModelVariant",
+        "MultiVectorModel",
         "RerankerModel",
         "RuntimeDefaults",
         "SamplingDefaults",
+        "SparseModel",
     ),
 }
 

@@ -122,7 +122,7 @@ def _complete(cls: type, frozen: bool, kw_only: bool) -> None:
     """
     from dataclasses import dataclass as standard
 
-    own = vars(cls)["__annotations__"]
+    own = vars(cls).get("__annotations__", {})
     defaults = {name: default for name in own if (default := cls._fields[name][0]) is not _MISSING}  # type: ignore[attr-defined]
     names = {"__annotations__": own, "__doc__": cls.__doc__, "__module__": cls.__module__, **defaults}
     twin = type(cls.__name__, tuple(_TWINS.get(base, base) for base in cls.__bases__), names)

@@ -84,6 +84,31 @@ class RuntimeDefaults:
     batch_size: int = 512
 
 
+@dataclass(frozen=True)
+class LoraAdapter:
+    """A LoRA adapter in one GGUF file: a change to the weights of a chat model, applied while that is loaded.
+
+    Attributes:
+        id: Name of the adapter, unique among the adapters of the registry.
+        file: The GGUF file.
+        base_model: Model that it changes, a record's id or the `base_model` of records, `org/model`.
+        version: Version as the publisher names it.
+        description: What it changes, in a sentence or two.
+        huggingface_id: Repository on the Hugging Face hub that holds the file, `org/model`.
+        revision: Commit of that repository that the digest holds for, 40 hexadecimal digits.
+        license: SPDX expression or `LicenseRef-...`, a `License`.
+    """
+
+    id: str
+    file: ModelFile
+    base_model: str
+    version: str | None = None
+    description: str | None = None
+    huggingface_id: str | None = None
+    revision: str | None = None
+    license: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """What every model has.
@@ -207,7 +232,7 @@ class EncoderModel(ModelInfo):
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingModel(EncoderModel):
-    """A model that gives vectors: dense, sparse, or one a token (late interaction).
+    """A model that gives vectors: the base of `DenseModel`, `MultiVectorModel` and `SparseModel`.
 
     Attributes:
         embedding_dim: Size of one output vector in components; of a token's vector for late interaction, of the
@@ -234,6 +259,21 @@ class EmbeddingModel(EncoderModel):
     def matryoshka(self) -> bool:
         """True when embeddings may be cut to the sizes in `matryoshka_dims`."""
         return bool(self.matryoshka_dims)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseModel(EmbeddingModel):
+    """An embedding model that gives one vector for a text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiVectorModel(EmbeddingModel):
+    """An embedding model that gives one vector for each token: late interaction, compared by MaxSim."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparseModel(EmbeddingModel):
+    """An embedding model that gives a weight for each entry of its vocabulary, most of them 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,6 +304,7 @@ class ChatModel(ModelInfo):
         default: True for the record that `get_default_model()` gives.
         defaults: How it samples unless the caller says otherwise.
         runtime: How it is loaded unless the caller says otherwise.
+        adapters: LoRA adapters that fit it.
     """
 
     file: ModelFile
@@ -278,3 +319,4 @@ class ChatModel(ModelInfo):
     default: bool = False
     defaults: SamplingDefaults = SamplingDefaults()
     runtime: RuntimeDefaults = RuntimeDefaults()
+    adapters: tuple[LoraAdapter, ...] = ()

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from registry_build.plan import Plan
-from registry_build.rows import PARTS
+from registry_build.rows import EMBEDDING, PARTS
 from registry_build.vocabulary import VOCABULARIES
 
 FORMAT = 1  # what the constants mean to `registry._lookup`, which refuses other numbers
@@ -62,6 +62,8 @@ def emit(plan: Plan, module: str = "_registry") -> dict[str, str]:
         "module": module,
         "format": FORMAT,
         "functions": FUNCTIONS,
+        "general": _common_class(plan),
+        "embedding": {"EmbeddingModel", *EMBEDDING},
         "parts": PARTS,
         "vocabularies": [(name, v.enum) for v in VOCABULARIES for name in v.attributes],
         "sharded": sharded,
@@ -80,6 +82,14 @@ def emit(plan: Plan, module: str = "_registry") -> dict[str, str]:
             rows = plan.models[start : start + ROWS_PER_MODULE]
             files[f"{module}_rows/rows_{number:04d}.py"] = _render("rows.py.j2", names | {"models": rows})
     return files
+
+
+def _common_class(plan: Plan) -> str:
+    """Give the narrowest class that every record of the registry has."""
+    classes = {kind.class_name for kind in plan.kinds}
+    if len(classes) == 1:
+        return classes.pop()
+    return "EmbeddingModel" if classes <= EMBEDDING else "ModelInfo"
 
 
 def docstring(text: str) -> str:

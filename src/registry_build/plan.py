@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from registry_build.naming import constant_name, member_name
-from registry_build.rows import ATTRIBUTES, Cells, Record, Row, cells_of, class_of
+from registry_build.rows import ATTRIBUTES, EMBEDDING, Cells, Record, Row, cells_of, class_of
 from registry_build.source import Source
 from registry_build.vocabulary import VOCABULARIES, values_at
 
@@ -33,13 +33,11 @@ class Kind:
         class_name: The class in `registry.records`.
         columns: Attributes in the order of a row.
         names: Ids and aliases.
-        types: Member of `ModelType` and its value.
     """
 
     class_name: str
     columns: tuple[str, ...]
     names: tuple[str, ...]
-    types: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,7 @@ class Plan:
         digest: sha256 of the data, the same for every layout of the same values.
         version: Version of the data.
         kinds: Record classes in use, in the order of their numbers.
+        types: Record class -> members of `ModelType`, each with its value, whose records all have it.
         enums: Enums with at least one member.
         models: The records, in the order of the file.
         aliases: Alias -> number of the record.
@@ -76,6 +75,7 @@ class Plan:
     digest: str
     version: str
     kinds: tuple[Kind, ...]
+    types: dict[str, tuple[tuple[str, str], ...]]
     enums: tuple[Enum, ...]
     models: tuple[Model, ...]
     aliases: dict[str, int]
@@ -90,7 +90,8 @@ def plan(source: Source) -> Plan:
     aliases = {alias: number for number, record in enumerate(records) for alias in record.get("aliases", ())}
     ids = {alias: records[number]["id"] for alias, number in aliases.items()}
     default = next((number for number, record in enumerate(records) if record.get("default")), None)
-    linked = [_with_ids(record, ids) for record in records]
+    adapters: list[Record] = data.get("adapters", [])
+    linked = list(_with_adapters([_with_ids(record, ids) for record in records], adapters, ids))
     classes = [class_of(record) for record in linked]
     cells = [cells_of(record, name) for record, name in zip(linked, classes, strict=True)]
     kinds = tuple(_kinds(linked, classes, cells))
@@ -99,7 +100,8 @@ def plan(source: Source) -> Plan:
         digest=_digest(data),
         version=data["version"],
         kinds=kinds,
-        enums=tuple(_enums(records)),
+        types=_types(linked, classes),
+        enums=tuple(_enums([*records, *adapters])),
         models=tuple(_models(linked, classes, cells, kinds)),
         aliases=aliases,
         default=default,
@@ -118,18 +120,43 @@ def _with_ids(record: Record, ids: dict[str, str]) -> Record:
     return record | links
 
 
+def _with_adapters(records: list[Record], adapters: list[Record], ids: dict[str, str]) -> Iterable[Record]:
+    """Give the records, each chat record with the adapters that fit it, in the order of the file."""
+    by_base: dict[str, list[int]] = defaultdict(list)
+    linked = [_with_ids(adapter, ids) for adapter in adapters]
+    for number, adapter in enumerate(linked):
+        by_base[adapter["base_model"]].append(number)
+    for record in records:
+        base = record.get("base_model") or ""
+        # A base that is a record is a model of its own: what fits that one need not fit this one.
+        fitting = sorted({*by_base.get(record["id"], ()), *(by_base.get(base, ()) if "/" in base else ())})
+        yield record | {"adapters": [linked[number] for number in fitting]} if fitting else record
+
+
 def _kinds(records: list[Record], classes: list[str], cells: list[Cells]) -> Iterable[Kind]:
     for name in ATTRIBUTES:
         own = [number for number, class_name in enumerate(classes) if class_name == name]
         if own:
-            types = dict.fromkeys(records[number]["type"] for number in own)
             yield Kind(
                 class_name=name,
                 # A column that no record fills is left out: the class knows what silence means.
                 columns=tuple(c for c in ATTRIBUTES[name] if any(cells[number][c] is not None for number in own)),
                 names=tuple(text for n in own for text in (records[n]["id"], *records[n].get("aliases", ()))),
-                types=tuple((member_name("ModelType", text), text) for text in types),
             )
+
+
+def _types(records: list[Record], classes: list[str]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Give the types of each record class; those that several classes share are the type of their base."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for record, class_name in zip(records, classes, strict=True):
+        found[record["type"]].add(class_name)
+    # Only embedding models can share a type: every other shape is decided by the type alone.
+    single = {text: names.pop() if len(names) == 1 else "EmbeddingModel" for text, names in found.items()}
+    return {
+        name: tuple((member_name("ModelType", text), text) for text, own in single.items() if own == name)
+        for name in ("EmbeddingModel", *ATTRIBUTES)
+        if name in single.values()
+    }
 
 
 def _models(records: list[Record], classes: list[str], cells: list[Cells], kinds: tuple[Kind, ...]) -> Iterable[Model]:
@@ -192,7 +219,7 @@ def _index(cells: list[Cells], classes: list[str]) -> dict[str, dict[Any, tuple[
         field: _rows_by([value for name in attributes for value in _values(row, name)] for row in cells)
         for field, attributes in _INDEXED.items()
     }
-    embedding = [row if name == "EmbeddingModel" else None for row, name in zip(cells, classes, strict=True)]
+    embedding = [row if name in EMBEDDING else None for row, name in zip(cells, classes, strict=True)]
     index["embedding_dim"] = _rows_by([row["embedding_dim"]] if row else [] for row in embedding)
     index["matryoshka"] = _rows_by([bool(row["matryoshka_dims"])] if row else [] for row in embedding)
     return index

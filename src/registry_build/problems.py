@@ -16,7 +16,7 @@ class Problem:
     Attributes:
         file: The file, as the caller named it.
         line: Line in the file, from 1; 0 where no line can be named.
-        model_id: Record it is in; empty outside the records.
+        model_id: Record or adapter it is in; empty elsewhere.
         path: Place in the record, or in the file: `specs.embedding_dim`.
         message: What was expected, what is there, what to do.
         severity: `warning` where the build goes on.
@@ -62,12 +62,12 @@ def dotted(path: Path) -> str:
 
 
 def locate(data: Any, path: Path) -> tuple[str, str]:
-    """Give the record that a path of the file leads into, empty outside the records, and the rest of the path."""
-    if len(path) < 2 or path[0] != "models" or not isinstance(path[1], int):
+    """Give the record or adapter that a path of the file leads into, empty elsewhere, and the rest of the path."""
+    if len(path) < 2 or path[0] not in ("models", "adapters") or not isinstance(path[1], int):
         return "", dotted(path)
-    models = data.get("models") if isinstance(data, dict) else None
+    listed = data.get(path[0]) if isinstance(data, dict) else None
     # Of a key that stands twice, the data hold the last value only.
-    record = models[path[1]] if isinstance(models, list) and path[1] < len(models) else None
+    record = listed[path[1]] if isinstance(listed, list) and path[1] < len(listed) else None
     model_id = record.get("id") if isinstance(record, dict) else None
     return model_id if isinstance(model_id, str) else dotted(path[:2]), dotted(path[2:])
 

@@ -66,17 +66,19 @@ _ENCODER = _COMMON | {
     "gpu_recommended": "performance_hints.gpu_recommended",
     "embedding_dim": "specs.embedding_dim",
 }
+_EMBEDDING = _ENCODER | {
+    "multi_vector": "capabilities.multi_vector",
+    "matryoshka_dims": "architecture.matryoshka_dims",
+    "similarity": "similarity",
+    "pooling": "pooling",
+    "normalize": "normalize",
+    "query_length": "specs.query_length",
+    "document_length": "specs.document_length",
+}
 ATTRIBUTES = {
-    "EmbeddingModel": _ENCODER
-    | {
-        "multi_vector": "capabilities.multi_vector",
-        "matryoshka_dims": "architecture.matryoshka_dims",
-        "similarity": "similarity",
-        "pooling": "pooling",
-        "normalize": "normalize",
-        "query_length": "specs.query_length",
-        "document_length": "specs.document_length",
-    },
+    "DenseModel": _EMBEDDING,
+    "MultiVectorModel": _EMBEDDING,
+    "SparseModel": _EMBEDDING,
     "RerankerModel": _ENCODER,
     "ChatModel": _COMMON
     | {
@@ -92,14 +94,22 @@ ATTRIBUTES = {
         "default": "default",
         "defaults": "defaults",
         "runtime": "runtime",
+        "adapters": "adapters",
     },
 }
+
+# The classes that are EmbeddingModels.
+EMBEDDING = frozenset({"DenseModel", "MultiVectorModel", "SparseModel"})
 
 # Value objects: field -> class and the names of what a row holds of it, in order.
 PARTS = {
     "file": ("ModelFile", ("name", "role", "sha256", "size_bytes", "url")),
     "files": ("ModelFile", ("name", "role", "sha256", "size_bytes", "url")),
     "variants": ("ModelVariant", ("id", "quantization", "file")),
+    "adapters": (
+        "LoraAdapter",
+        ("id", "file", "base_model", "version", "description", "huggingface_id", "revision", "license"),
+    ),
     "defaults": ("SamplingDefaults", ("temperature", "max_tokens", "top_p", "top_k", "repeat_penalty")),
     "runtime": ("RuntimeDefaults", ("context_length", "gpu_layers", "threads", "batch_size")),
 }
@@ -109,7 +119,16 @@ def class_of(record: Record) -> str:
     """Give the record class; the schema decides by the same shapes."""
     if "file" in record:
         return "ChatModel"
-    return "RerankerModel" if re.fullmatch(r"(.*-)?reranker", record["type"]) else "EmbeddingModel"
+    if _is_a("reranker", record["type"]):
+        return "RerankerModel"
+    if is_sparse(record["type"]):
+        return "SparseModel"
+    return "MultiVectorModel" if record["capabilities"]["multi_vector"] else "DenseModel"
+
+
+def is_sparse(model_type: str) -> bool:
+    """Tell whether models of this type give weights over their vocabulary."""
+    return _is_a("sparse", model_type)
 
 
 def cells_of(record: Record, class_name: str) -> Cells:
@@ -121,6 +140,7 @@ def cells_of(record: Record, class_name: str) -> Cells:
         cells["file"] = _file(record["file"], "gguf")
         cells["defaults"] = _part("defaults", record)
         cells["runtime"] = _part("runtime", {"runtime": _runtime(record)})
+        cells["adapters"] = tuple(map(_adapter, record.get("adapters", ()))) or None
     else:
         cells["files"] = tuple(_files(record.get("files", {}))) or None
         cells["variants"] = tuple(map(_variant, record.get("variants", ()))) or None
@@ -133,6 +153,10 @@ def at(record: Record, path: str) -> Any:
     for step in steps(path):
         value = value.get(step) if value else None
     return value
+
+
+def _is_a(kind: str, model_type: str) -> bool:
+    return re.fullmatch(rf"(.*-)?{kind}", model_type) is not None
 
 
 def _frozen(value: Any) -> Any:
@@ -177,6 +201,14 @@ def _variant(variant: Record) -> Row:
     file = variant["file"]
     name = file if isinstance(file, str) else file["name"]
     return (variant["id"], variant["quantization"], _file(file, _role(name)))
+
+
+def _adapter(adapter: Record) -> Row:
+    stated = adapter["file"]
+    facts = {"name": stated} if isinstance(stated, str) else stated
+    # The digest stands in the file, or beside it where that is a plain name.
+    file = _file(facts | {"sha256": facts.get("sha256") or adapter.get("sha256")}, "gguf")
+    return tuple((adapter | {"file": file}).get(name) for name in PARTS["adapters"][1])
 
 
 def _role(name: str) -> str:

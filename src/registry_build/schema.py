@@ -59,10 +59,11 @@ def check(data: Any, schema: Schema) -> Iterator[tuple[Path, str]]:
             if path not in seen:  # one value can break several keywords: the first says enough
                 seen.add(path)
                 yield path, message
-    models = data.get("models") if schema is _own_schema() and isinstance(data, dict) else None
-    for path, value, wanted in _fractions(models, _integer_fields(schema)):
-        if ("models", *path) not in seen:
-            yield ("models", *path), f"expected {words.describe(wanted)}, got {value}"
+    ours = schema is _own_schema() and isinstance(data, dict)
+    listed = {part: data[part] for part in ("models", "adapters") if part in data} if ours else {}
+    for path, value, wanted in _fractions(listed, _integer_fields(schema)):
+        if path not in seen:
+            yield path, f"expected {words.describe(wanted)}, got {value}"
 
 
 def _errors(data: Any, schema: Schema) -> tuple[list[jsonschema_rs.ValidationError], Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from difflib import get_close_matches
 from functools import cache
+from itertools import chain
 from typing import Any, Literal, TypeAlias
 
 import langcodes
@@ -13,6 +14,7 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 
 from registry_build.naming import constant_name, is_name, member_name
 from registry_build.problems import Path, Problem, locate, one_of, shown
+from registry_build.rows import is_sparse
 from registry_build.schema import check
 from registry_build.source import Source
 from registry_build.vocabulary import RESERVED, VOCABULARIES, values_at
@@ -61,14 +63,15 @@ def _rules(data: Any, _: Mapping[Path, str]) -> Iterator[Finding]:
             target = record.get(key)
             if isinstance(target, str) and "/" not in target:
                 yield from names.link((*place, key), target, record.get("id"))
+    yield from _adapters(data, records)
     yield from _profile_links(data, names)
 
 
-def _records(data: Any) -> Iterator[tuple[Path, Record]]:
-    models = data.get("models") if isinstance(data, dict) else None
-    for number, record in enumerate(models if isinstance(models, list) else ()):
+def _records(data: Any, part: str = "models") -> Iterator[tuple[Path, Record]]:
+    listed = data.get(part) if isinstance(data, dict) else None
+    for number, record in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(record, dict):
-            yield ("models", number), record
+            yield (part, number), record
 
 
 class _Names:
@@ -125,7 +128,7 @@ def _vocabulary_clashes(data: Any, findings: Mapping[Path, str]) -> Iterator[Fin
     """Give values that cannot be members of their enum; a value that is wrong in itself takes no name away."""
     for vocabulary in VOCABULARIES:
         members: dict[str, str] = {}
-        for place, record in _records(data):
+        for place, record in chain(_records(data), _records(data, "adapters")):
             for path in vocabulary.paths:
                 for inner, value in values_at(record, path):
                     if not isinstance(value, str) or not value or _is_known((*place, *inner), findings):
@@ -149,6 +152,39 @@ def _defaults(records: list[tuple[Path, Record]]) -> Iterator[Finding]:
         yield (*chat[0][0], "default"), "expected one chat record with `default` true, got none: mark one of them"
     for place in marked[1:]:
         yield (*place, "default"), "expected one chat record with `default` true, got another one: keep one of them"
+
+
+def _adapters(data: Any, records: list[tuple[Path, Record]]) -> Iterator[Finding]:
+    """Give what is wrong with the LoRA adapters."""
+    bases = sorted({name for _, record in records if "file" in record for name in _adapter_bases(record)})
+    seen: set[str] = set()
+    for place, adapter in _records(data, "adapters"):
+        for path, message in chain(_licence(adapter), _adapter_digest(adapter)):
+            yield (*place, *path), message
+        name, base = _at(adapter, "id", str), _at(adapter, "base_model", str)
+        if name is not None:
+            if name in seen:
+                yield (*place, "id"), f"expected an id of its own among the adapters, got {shown(name)} again"
+            seen.add(name)
+        if base is not None and base not in bases:
+            close = get_close_matches(base, bases, n=1)
+            hint = f": did you mean `{close[0]}`?" if close else ""
+            wanted = "the id or alias of a chat record, or the repository in `base_model` of one"
+            yield (*place, "base_model"), f"expected {wanted}, got {shown(base)}{hint}"
+
+
+def _adapter_bases(record: Record) -> Iterator[str]:
+    """Give the names by which an adapter can say that it is for this chat record."""
+    repository = _at(record, "base_model", str)
+    names = [record.get("id"), *(alias for _, alias in values_at(record, "aliases"))]
+    names += [repository] if repository and "/" in repository else []
+    yield from (name for name in names if isinstance(name, str))
+
+
+def _adapter_digest(adapter: Record) -> Iterator[Finding]:
+    beside, inside = _at(adapter, "sha256", str), _at(adapter, "file.sha256", str)
+    if beside is not None and inside is not None and beside != inside:
+        yield ("sha256",), f"expected {shown(inside)}, as `file.sha256`, got {shown(beside)}: state it once"
 
 
 def _profile_links(data: Any, names: _Names) -> Iterator[Finding]:
@@ -210,11 +246,17 @@ def _matryoshka(record: Record) -> Iterator[Finding]:
 
 def _sparse_dimension(record: Record) -> Iterator[Finding]:
     dim, vocabulary = _at(record, "specs.embedding_dim", int), _at(record, "specs.vocab_size", int)
-    if record.get("type") == "sparse" and dim and vocabulary and dim != vocabulary:
+    if is_sparse(_at(record, "type", str) or "") and dim and vocabulary and dim != vocabulary:
         message = (
             f"expected {vocabulary}, the `vocab_size`, got {dim}: a sparse vector has one component for each entry"
         )
         yield ("specs", "embedding_dim"), message
+
+
+def _sparse_vectors(record: Record) -> Iterator[Finding]:
+    if is_sparse(_at(record, "type", str) or "") and _at(record, "capabilities.multi_vector", bool):
+        message = "expected false, got true: a sparse model gives one vector a text"
+        yield ("capabilities", "multi_vector"), message
 
 
 def _licence(record: Record) -> Iterator[Finding]:
@@ -284,6 +326,7 @@ _RECORD_RULES: tuple[Callable[[Record], Iterator[Finding]], ...] = (
     _projection,
     _matryoshka,
     _sparse_dimension,
+    _sparse_vectors,
     _licence,
     _languages,
     _release_date,

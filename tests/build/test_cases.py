@@ -23,10 +23,15 @@ def test_case_fails_exactly_when_its_name_says_so(case: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("definition", "case"), [("embeddingModel", "every_field_embedding"), ("chatModel", "every_field_chat")]
+    ("definition", "case", "part"),
+    [
+        ("embeddingModel", "every_field_embedding", "models"),
+        ("chatModel", "every_field_chat", "models"),
+        ("adapter", "every_field_chat", "adapters"),
+    ],
 )
-def test_case_every_field_has_every_field_of_the_schema(definition: str, case: str) -> None:
-    record = json.loads((golden.CASES / case / "models.json").read_text("utf-8"))["models"][0]
+def test_case_every_field_has_every_field_of_the_schema(definition: str, case: str, part: str) -> None:
+    record = json.loads((golden.CASES / case / "models.json").read_text("utf-8"))[part][0]
 
     assert set(_schema_paths(SCHEMA["$defs"][definition])) - set(_paths(record)) == set()
 

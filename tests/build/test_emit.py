@@ -161,7 +161,7 @@ def test_emit_constants_of_the_stub_have_the_docstring_an_editor_shows(files: di
     body = ast.parse(files["_registry.pyi"]).body
     place = next(n for n, node in enumerate(body) if isinstance(node, ast.AnnAssign) and node.target.id == "NEW_MODEL")
 
-    assert ast.unparse(body[place]) == "NEW_MODEL: Final[EmbeddingModel]"
+    assert ast.unparse(body[place]) == "NEW_MODEL: Final[MultiVectorModel]"
     assert ast.literal_eval(body[place + 1].value) == (
         "New Model: colbert, 110M parameters, 128 dimensions, 512 tokens, MIT. Description of the model"
     )

@@ -44,12 +44,89 @@ def test_plan_without_chat_records_has_no_default(planned: Callable[..., Plan], 
 
 
 def test_plan_numbers_record_classes_in_one_order_whatever_the_file_says(
-    planned: Callable[..., Plan], embedding: Record, reranker: Record, chat: Record
+    planned: Callable[..., Plan], embedding: Record, reranker: Record, chat: Record, put: Callable[..., Record]
 ) -> None:
-    made = planned(chat, reranker, embedding)
+    sparse = embedding | {"id": "sparse", "type": "sparse"}
+    dense = put(embedding | {"id": "dense", "type": "dense"}, "capabilities.multi_vector", False)
 
-    assert [kind.class_name for kind in made.kinds] == ["EmbeddingModel", "RerankerModel", "ChatModel"]
-    assert [model.kind for model in made.models] == [2, 1, 0]
+    made = planned(chat, reranker, sparse, embedding, dense)
+
+    names = ["DenseModel", "MultiVectorModel", "SparseModel", "RerankerModel", "ChatModel"]
+    assert [kind.class_name for kind in made.kinds] == names
+    assert [model.kind for model in made.models] == [4, 3, 2, 1, 0]
+
+
+def test_plan_gives_a_type_of_several_classes_the_base_of_them(
+    planned: Callable[..., Plan], embedding: Record, chat: Record, put: Callable[..., Record]
+) -> None:
+    dense = put(embedding, "capabilities.multi_vector", False)
+
+    made = planned(chat, embedding, dense | {"id": "same-type"}, dense | {"id": "own-type", "type": "dense"})
+
+    assert made.types == {
+        "EmbeddingModel": (("COLBERT", "colbert"),),
+        "DenseModel": (("DENSE", "dense"),),
+        "ChatModel": (("CHAT", "chat"),),
+    }
+
+
+def _adapters(made: Plan) -> list[list[str]]:
+    columns = [made.kinds[model.kind].columns for model in made.models]
+    rows = [model.row[names.index("adapters")] for model, names in zip(made.models, columns, strict=True)]
+    return [[adapter[0] for adapter in row or ()] for row in rows]
+
+
+def test_plan_gives_adapters_to_the_records_they_fit_in_the_order_of_the_file(
+    planned: Callable[..., Plan], chat: Record
+) -> None:
+    q4, q8 = chat | {"id": "q4", "aliases": ["four"]}, chat | {"id": "q8", "aliases": []}
+    tuned = chat | {"id": "tuned", "aliases": [], "base_model": "q4"}
+    bases = {"every": "org/every-chat", "by-alias": "four", "eight": "q8", "every-again": "org/every-chat"}
+    adapters = [{"id": name, "base_model": base, "file": "a.gguf"} for name, base in bases.items()]
+
+    made = planned(q8, q4, tuned, adapters=adapters)
+
+    assert _adapters(made) == [["every", "eight", "every-again"], ["every", "by-alias", "every-again"], []]
+
+
+def test_plan_keeps_the_order_of_many_adapters(planned: Callable[..., Plan], chat: Record) -> None:
+    bases = {1: "every-chat", 8: "org/every-chat"}  # a set of these numbers is not in their order
+    other = chat | {"id": "other", "aliases": [], "base_model": None}
+    adapters = [{"id": f"a-{n}", "base_model": bases.get(n, "other"), "file": "a.gguf"} for n in range(9)]
+
+    assert _adapters(planned(chat, other, adapters=adapters))[0] == ["a-1", "a-8"]
+
+
+def test_plan_names_the_base_of_an_adapter_by_id_where_the_data_have_an_alias(
+    planned: Callable[..., Plan], chat: Record
+) -> None:
+    adapter = {"id": "a", "base_model": "every.chat", "file": "a.gguf", "sha256": "0" * 64}
+
+    ((row,),) = [_column(planned(chat, adapters=[adapter]), "adapters")]
+
+    file = ("a.gguf", "gguf", "0" * 64, None, None)
+    assert row == ("a", file, "every-chat-q4_k_m", None, None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "file"),
+    [
+        ({"file": "a.gguf"}, ("a.gguf", "gguf", None, None, None)),
+        ({"file": "a.gguf", "sha256": "0" * 64}, ("a.gguf", "gguf", "0" * 64, None, None)),
+        ({"file": {"name": "a.gguf"}, "sha256": "0" * 64}, ("a.gguf", "gguf", "0" * 64, None, None)),
+        ({"file": {"name": "a.gguf", "sha256": "0" * 64}}, ("a.gguf", "gguf", "0" * 64, None, None)),
+        (
+            {"file": {"name": "a.gguf", "sha256": None, "size_bytes": 1, "url": "https://example.org/a"}},
+            ("a.gguf", "gguf", None, 1, "https://example.org/a"),
+        ),
+    ],
+)
+def test_plan_reads_the_file_of_an_adapter_in_every_form(
+    facts: Record, file: tuple[object, ...], planned: Callable[..., Plan], chat: Record
+) -> None:
+    made = planned(chat, adapters=[{"id": "a", "base_model": "every-chat"} | facts])
+
+    assert _column(made, "adapters")[0][1] == file
 
 
 def test_plan_leaves_out_columns_that_no_record_fills(planned: Callable[..., Plan], embedding: Record) -> None:

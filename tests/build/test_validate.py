@@ -1,6 +1,7 @@
 """What the golden cases do not show: what is accepted, and how findings go together."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,68 @@ def test_validate_a_good_chat_value_finds_nothing(
     problems: Callable[..., list[str]],
 ) -> None:
     assert problems(embedding, put(chat, path, value)) == []
+
+
+ADAPTER = {"id": "an-adapter", "base_model": "every-chat", "file": "adapter.gguf"}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"id": "every-chat"},  # names of adapters and of records are two matters
+        {"base_model": "every-chat-q4_k_m"},
+        {"base_model": "org/every-chat"},
+        {"sha256": "0" * 64},
+        {"sha256": None, "version": None, "description": None, "huggingface_id": None, "license": None},
+        {"file": {"name": "adapter.gguf"}},
+        {"file": {"name": "adapter.gguf", "sha256": "0" * 64}, "sha256": "0" * 64},
+        {"file": {"name": "adapter.gguf", "sha256": None, "size_bytes": None, "url": None}, "sha256": "0" * 64},
+        {"license": "Apache-2.0 OR MIT"},
+    ],
+)
+def test_validate_a_good_adapter_finds_nothing(facts: Record, chat: Record, problems: Callable[..., list[str]]) -> None:
+    assert problems(chat, adapters=[ADAPTER | facts]) == []
+
+
+def test_validate_an_adapter_of_a_record_that_is_no_chat_record_finds_it(
+    embedding: Record, problems: Callable[..., list[str]]
+) -> None:
+    wanted = "the id or alias of a chat record, or the repository in `base_model` of one"
+
+    found = problems(embedding, adapters=[ADAPTER | {"base_model": "new-model"}])
+
+    assert found == [f"an-adapter: base_model: expected {wanted}, got `new-model`"]
+
+
+def test_validate_the_base_of_a_chat_record_that_is_a_record_is_no_base_of_adapters(
+    embedding: Record, chat: Record, put: Callable[..., Record], problems: Callable[..., list[str]]
+) -> None:
+    found = problems(embedding, put(chat, "base_model", "new-model"), adapters=[ADAPTER | {"base_model": "new-model"}])
+
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("adapters", [{}, None, "adapter"])
+def test_validate_adapters_that_are_no_list_finds_it(
+    adapters: object, chat: Record, problems: Callable[..., list[str]]
+) -> None:
+    assert [line.partition(",")[0] for line in problems(chat, adapters=adapters)] == ["adapters: expected a list"]
+
+
+def test_validate_the_examples_of_the_docs_finds_nothing(problems: Callable[..., list[str]]) -> None:
+    page = (CASES.parents[2] / "docs" / "adding-a-model.md").read_text("utf-8")
+    blocks = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    given = [json.loads(block if block.startswith("{") else f"{{{block}}}") for block in blocks]
+    records = [block for block in given if "type" in block]
+    parts = {key: value for block in given if "type" not in block for key, value in block.items()}
+
+    assert [record["type"] for record in records] == ["colbert", "chat"]
+    assert list(parts) == ["adapters", "sources"]
+    assert (
+        problems(records[0] | {"sources": parts["sources"]}, records[1] | {"default": True}, adapters=parts["adapters"])
+        == []
+    )
 
 
 def test_validate_a_registry_without_chat_records_needs_no_default(

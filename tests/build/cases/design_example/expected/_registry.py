@@ -8,12 +8,13 @@ import registry.records as _records
 # fmt: off
 REGISTRY_VERSION = '1.0'
 _KINDS = (
-    (_records.EmbeddingModel, ('id', 'model_type', 'name', 'huggingface_id', 'organization', 'description', 'release_date', 'license', 'parameters', 'parameter_count', 'context_length', 'hidden_dim', 'vocab_size', 'architecture_type', 'architecture_variant', 'languages', 'modalities', 'max_position_embeddings', 'has_projection', 'projection_dims', 'files', 'quantizations', 'beir_avg', 'ms_marco_mrr10', 'embedding_dim', 'multi_vector')),
+    (_records.MultiVectorModel, ('id', 'model_type', 'name', 'huggingface_id', 'organization', 'description', 'release_date', 'license', 'parameters', 'parameter_count', 'context_length', 'hidden_dim', 'vocab_size', 'architecture_type', 'architecture_variant', 'languages', 'modalities', 'max_position_embeddings', 'has_projection', 'projection_dims', 'files', 'quantizations', 'beir_avg', 'ms_marco_mrr10', 'embedding_dim', 'multi_vector')),
 )
 _PARTS = {
     'file': (_records.ModelFile, ('name', 'role', 'sha256', 'size_bytes', 'url')),
     'files': (_records.ModelFile, ('name', 'role', 'sha256', 'size_bytes', 'url')),
     'variants': (_records.ModelVariant, ('id', 'quantization', 'file')),
+    'adapters': (_records.LoraAdapter, ('id', 'file', 'base_model', 'version', 'description', 'huggingface_id', 'revision', 'license')),
     'defaults': (_records.SamplingDefaults, ('temperature', 'max_tokens', 'top_p', 'top_k', 'repeat_penalty')),
     'runtime': (_records.RuntimeDefaults, ('context_length', 'gpu_layers', 'threads', 'batch_size')),
 }

@@ -8,12 +8,13 @@ import registry.records as _records
 # fmt: off
 REGISTRY_VERSION = '1.0'
 _KINDS = (
-    (_records.EmbeddingModel, ('id', 'model_type', 'name', 'huggingface_id', 'organization', 'description', 'release_date', 'license', 'license_url', 'parameters', 'parameter_count', 'context_length', 'hidden_dim', 'vocab_size', 'layers', 'heads', 'architecture_type', 'architecture_variant', 'languages', 'modalities', 'capabilities', 'revision', 'family', 'tags', 'aliases', 'recommended', 'deprecated', 'superseded_by', 'version', 'changelog', 'requires_remote_code', 'max_position_embeddings', 'intermediate_dim', 'has_projection', 'projection_dims', 'files', 'quantizations', 'variants', 'query_prompt', 'document_prompt', 'beir_avg', 'beir_datasets', 'ms_marco_mrr10', 'tokenizer_model', 'requires_projection', 'batch_size_optimal', 'memory_mb_per_batch', 'gpu_recommended', 'embedding_dim', 'multi_vector', 'matryoshka_dims', 'similarity', 'pooling', 'normalize', 'query_length', 'document_length')),
+    (_records.MultiVectorModel, ('id', 'model_type', 'name', 'huggingface_id', 'organization', 'description', 'release_date', 'license', 'license_url', 'parameters', 'parameter_count', 'context_length', 'hidden_dim', 'vocab_size', 'layers', 'heads', 'architecture_type', 'architecture_variant', 'languages', 'modalities', 'capabilities', 'revision', 'family', 'tags', 'aliases', 'recommended', 'deprecated', 'superseded_by', 'version', 'changelog', 'requires_remote_code', 'max_position_embeddings', 'intermediate_dim', 'has_projection', 'projection_dims', 'files', 'quantizations', 'variants', 'query_prompt', 'document_prompt', 'beir_avg', 'beir_datasets', 'ms_marco_mrr10', 'tokenizer_model', 'requires_projection', 'batch_size_optimal', 'memory_mb_per_batch', 'gpu_recommended', 'embedding_dim', 'multi_vector', 'matryoshka_dims', 'similarity', 'pooling', 'normalize', 'query_length', 'document_length')),
 )
 _PARTS = {
     'file': (_records.ModelFile, ('name', 'role', 'sha256', 'size_bytes', 'url')),
     'files': (_records.ModelFile, ('name', 'role', 'sha256', 'size_bytes', 'url')),
     'variants': (_records.ModelVariant, ('id', 'quantization', 'file')),
+    'adapters': (_records.LoraAdapter, ('id', 'file', 'base_model', 'version', 'description', 'huggingface_id', 'revision', 'license')),
     'defaults': (_records.SamplingDefaults, ('temperature', 'max_tokens', 'top_p', 'top_k', 'repeat_penalty')),
     'runtime': (_records.RuntimeDefaults, ('context_length', 'gpu_layers', 'threads', 'batch_size')),
 }

@@ -8,7 +8,15 @@ from enum import StrEnum
 from typing import Final, Literal, TypeAlias, overload
 
 from registry.queries import ModelRegistry
-from registry.records import ChatModel, EmbeddingModel, ModelInfo, RerankerModel
+from registry.records import (
+    ChatModel,
+    DenseModel,
+    EmbeddingModel,
+    ModelInfo,
+    MultiVectorModel,
+    RerankerModel,
+    SparseModel,
+)
 
 REGISTRY_VERSION: Final[str]
 """Version of the data: 1.0."""
@@ -69,28 +77,28 @@ class Tag(StrEnum):
     LATE_INTERACTION = 'late-interaction'
     MULTILINGUAL = 'multilingual'
 
-_EmbeddingModelId: TypeAlias = Literal[
+_MultiVectorModelId: TypeAlias = Literal[
     'every-field',
     'every',
     'every.field',
     'plain',
 ]
-ModelId: TypeAlias = _EmbeddingModelId
-EVERY_FIELD: Final[EmbeddingModel]
+ModelId: TypeAlias = _MultiVectorModelId
+EVERY_FIELD: Final[MultiVectorModel]
 """Every Field: multimodal-colbert, 110.5M parameters, 128 dimensions, 8192 tokens, Apache-2.0 OR MIT. All there is to say."""
-PLAIN: Final[EmbeddingModel]
+PLAIN: Final[MultiVectorModel]
 """New Model: colbert, 110M parameters, 128 dimensions, 512 tokens, MIT. Description of the model"""
 
-MODEL_REGISTRY: Final[ModelRegistry[EmbeddingModel]]
+MODEL_REGISTRY: Final[ModelRegistry[MultiVectorModel]]
 """Every record by id, in the order of models.json. Aliases are found too, and not iterated."""
 
-def get_model(model_id: _EmbeddingModelId) -> EmbeddingModel:
+def get_model(model_id: _MultiVectorModelId) -> MultiVectorModel:
     """Give the record with this id or alias, the same object every time. For ids known at run time: `lookup_model`."""
 
-def lookup_model(text: str) -> EmbeddingModel:
+def lookup_model(text: str) -> MultiVectorModel:
     """Give the record with an id or alias known at run time only; `ModelNotFoundError` names close matches."""
 
-def find_model(text: str) -> EmbeddingModel | None:
+def find_model(text: str) -> MultiVectorModel | None:
     """Give the record with this id or alias, or None."""
 
 def get_default_model() -> ChatModel:
@@ -99,28 +107,28 @@ def get_default_model() -> ChatModel:
 def get_sources(model: str | ModelInfo) -> Mapping[str, tuple[str, ...]]:
     """Give where the values of a record were read: path of the field -> sources. Imports the module that has them."""
 
-def models_by_type(type: ModelType | str) -> tuple[EmbeddingModel, ...]:
+def models_by_type(type: ModelType | str) -> tuple[MultiVectorModel, ...]:
     """Give the models of this type, in registry order."""
 
-def models_by_organization(organization: Organization | str) -> tuple[EmbeddingModel, ...]:
+def models_by_organization(organization: Organization | str) -> tuple[MultiVectorModel, ...]:
     """Give the models of this publisher, in registry order."""
 
-def models_by_family(family: Family | str) -> tuple[EmbeddingModel, ...]:
+def models_by_family(family: Family | str) -> tuple[MultiVectorModel, ...]:
     """Give the models of this line of models, in registry order."""
 
-def models_by_language(language: Language | str) -> tuple[EmbeddingModel, ...]:
+def models_by_language(language: Language | str) -> tuple[MultiVectorModel, ...]:
     """Give the models known to be trained for this language (BCP-47), in registry order."""
 
-def models_by_license(license: License | str) -> tuple[EmbeddingModel, ...]:
+def models_by_license(license: License | str) -> tuple[MultiVectorModel, ...]:
     """Give the models under this licence expression (SPDX), in registry order."""
 
-def models_by_capability(capability: Capability | str) -> tuple[EmbeddingModel, ...]:
+def models_by_capability(capability: Capability | str) -> tuple[MultiVectorModel, ...]:
     """Give the models that can be used for this task, in registry order."""
 
-def models_by_tag(tag: Tag | str) -> tuple[EmbeddingModel, ...]:
+def models_by_tag(tag: Tag | str) -> tuple[MultiVectorModel, ...]:
     """Give the models with this tag, in registry order."""
 
-def models_by_quantization(quantization: Quantization | str) -> tuple[EmbeddingModel, ...]:
+def models_by_quantization(quantization: Quantization | str) -> tuple[MultiVectorModel, ...]:
     """Give the models offered in this storage format, in registry order."""
 
 def models_by_max_embedding_dim(max_embedding_dim: int) -> tuple[EmbeddingModel, ...]:
@@ -141,5 +149,5 @@ def find_models(
     quantization: Quantization | str | None = None,
     max_embedding_dim: int | None = None,
     matryoshka: bool | None = None,
-) -> tuple[EmbeddingModel, ...]:
+) -> tuple[MultiVectorModel, ...]:
     """Give the models that meet every condition given, in registry order; all without one."""

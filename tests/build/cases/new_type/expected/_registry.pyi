@@ -8,7 +8,15 @@ from enum import StrEnum
 from typing import Final, Literal, TypeAlias, overload
 
 from registry.queries import ModelRegistry
-from registry.records import ChatModel, EmbeddingModel, ModelInfo, RerankerModel
+from registry.records import (
+    ChatModel,
+    DenseModel,
+    EmbeddingModel,
+    ModelInfo,
+    MultiVectorModel,
+    RerankerModel,
+    SparseModel,
+)
 
 REGISTRY_VERSION: Final[str]
 """Version of the data: 1.0."""
@@ -63,7 +71,7 @@ class Template(StrEnum):  # type: ignore[misc] # no record has a value
 class Tag(StrEnum):  # type: ignore[misc] # no record has a value
     """Free labels."""
 
-_EmbeddingModelId: TypeAlias = Literal[
+_MultiVectorModelId: TypeAlias = Literal[
     'hologram-1',
     'plain',
 ]
@@ -73,21 +81,21 @@ _RerankerModelId: TypeAlias = Literal[
 _ChatModelId: TypeAlias = Literal[
     'tool-1',
 ]
-ModelId: TypeAlias = _EmbeddingModelId | _RerankerModelId | _ChatModelId
-HOLOGRAM_1: Final[EmbeddingModel]
+ModelId: TypeAlias = _MultiVectorModelId | _RerankerModelId | _ChatModelId
+HOLOGRAM_1: Final[MultiVectorModel]
 """New Model: hologram, 110M parameters, 128 dimensions, 512 tokens, MIT. Description of the model"""
 LISTWISE_1: Final[RerankerModel]
 """New Model: listwise-reranker, 110M parameters, 512 tokens, MIT. Description of the model"""
 TOOL_1: Final[ChatModel]
 """Chat One: tool-chat, Q4_K_M, 3B parameters, 8192 tokens, MIT. A chat model"""
-PLAIN: Final[EmbeddingModel]
+PLAIN: Final[MultiVectorModel]
 """New Model: colbert, 110M parameters, 128 dimensions, 512 tokens, MIT. Description of the model"""
 
 MODEL_REGISTRY: Final[ModelRegistry[ModelInfo]]
 """Every record by id, in the order of models.json. Aliases are found too, and not iterated."""
 
 @overload
-def get_model(model_id: _EmbeddingModelId) -> EmbeddingModel:
+def get_model(model_id: _MultiVectorModelId) -> MultiVectorModel:
     """Give the record with this id or alias, the same object every time. For ids known at run time: `lookup_model`."""
 
 @overload
@@ -115,7 +123,7 @@ def get_sources(model: str | ModelInfo) -> Mapping[str, tuple[str, ...]]:
     """Give where the values of a record were read: path of the field -> sources. Imports the module that has them."""
 
 @overload
-def models_by_type(type: Literal[ModelType.HOLOGRAM, 'hologram', ModelType.COLBERT, 'colbert']) -> tuple[EmbeddingModel, ...]:
+def models_by_type(type: Literal[ModelType.HOLOGRAM, 'hologram', ModelType.COLBERT, 'colbert']) -> tuple[MultiVectorModel, ...]:
     """Give the models of this type, in registry order."""
 
 @overload
@@ -170,7 +178,7 @@ def find_models(
     quantization: Quantization | str | None = None,
     max_embedding_dim: int | None = None,
     matryoshka: bool | None = None,
-) -> tuple[EmbeddingModel, ...]:
+) -> tuple[MultiVectorModel, ...]:
     """Give the models that meet every condition given, in registry order; all without one."""
 
 @overload

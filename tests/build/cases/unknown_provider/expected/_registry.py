@@ -14,6 +14,7 @@ _PARTS = {
     'file': (_records.ModelFile, ('name', 'role', 'sha256', 'size_bytes', 'url')),
     'files': (_records.ModelFile, ('name', 'role', 'sha256', 'size_bytes', 'url')),
     'variants': (_records.ModelVariant, ('id', 'quantization', 'file')),
+    'adapters': (_records.LoraAdapter, ('id', 'file', 'base_model', 'version', 'description', 'huggingface_id', 'revision', 'license')),
     'defaults': (_records.SamplingDefaults, ('temperature', 'max_tokens', 'top_p', 'top_k', 'repeat_penalty')),
     'runtime': (_records.RuntimeDefaults, ('context_length', 'gpu_layers', 'threads', 'batch_size')),
 }

@@ -8,7 +8,15 @@ from enum import StrEnum
 from typing import Final, Literal, TypeAlias, overload
 
 from registry.queries import ModelRegistry
-from registry.records import ChatModel, EmbeddingModel, ModelInfo, RerankerModel
+from registry.records import (
+    ChatModel,
+    DenseModel,
+    EmbeddingModel,
+    ModelInfo,
+    MultiVectorModel,
+    RerankerModel,
+    SparseModel,
+)
 
 REGISTRY_VERSION: Final[str]
 """Version of the data: 1.0."""

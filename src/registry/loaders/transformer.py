@@ -1,0 +1,255 @@
+"""A model of sentence-transformers behind every encoder: opened, checked, and run in batches of tokens."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from registry._extras import require
+from registry.errors import (
+    InsufficientMemoryError,
+    ModelLoadError,
+    RemoteCodeNotAllowedError,
+    UnsafeWeightsError,
+)
+from registry.loaders.texts import batches
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from registry.loaders.layout import Layout
+    from registry.loaders.options import LoadOptions
+    from registry.records import EncoderModel
+
+Task: TypeAlias = Literal["query", "document"]
+
+# Tokens of one batch. On a CPU small batches stay in its caches, a GPU wants to be filled.
+_CPU_BATCH_TOKENS = 1024
+_GPU_BATCH_TOKENS = 32768
+
+_LOADING = threading.Lock()
+
+
+class Transformer:
+    """A loaded model of sentence-transformers.
+
+    Attributes:
+        model: The `SentenceTransformer`, `MultiVectorEncoder`, `SparseEncoder` or `CrossEncoder`.
+        device: Where it computes.
+        threads: CPU threads.
+    """
+
+    def __init__(self, class_name: str, record: EncoderModel, path: Path, options: LoadOptions) -> None:
+        """Open a folder with the class of sentence-transformers that its layout asks for.
+
+        Raises:
+            MissingExtraError: sentence-transformers is not installed.
+            ModelLoadError: The files cannot be read.
+            InsufficientMemoryError: They do not fit into memory.
+        """
+        library = require("sentence_transformers", extra="embed", purpose="Loading encoders")
+        import torch
+
+        self._torch = torch
+        self._record_id = record.id
+        self.device = str(options.device or _best_device(torch))
+        self.threads = options.threads or cores()
+        self._threads_stated = options.threads is not None
+        self.batch_tokens = options.batch_size or (
+            _CPU_BATCH_TOKENS if self.device.startswith("cpu") else _GPU_BATCH_TOKENS
+        )
+        self._progress = options.progress
+        self.dtype = _best_dtype(torch, self.device) if options.dtype == "auto" else options.dtype
+        dtype = getattr(torch, self.dtype)
+        with _LOADING, _quiet_and_offline(), _loading_errors(record, path):
+            self.model: Any = getattr(library, class_name)(
+                str(path),
+                device=self.device,
+                local_files_only=True,
+                trust_remote_code=options.allow_remote_code,
+                # Left out, the weights would keep the type they are stored in, which is half precision for many.
+                model_kwargs={"dtype": dtype, "use_safetensors": True},
+            )
+        self.model.eval()
+        if dtype is not torch.float32:
+            # What comes after the backbone sums over tokens and scales: half precision would lose digits there.
+            self.model[0].register_forward_hook(lambda module, given, features: self._as_float32(features))
+
+    @property
+    def footprint_bytes(self) -> int:
+        """Memory of the weights in bytes."""
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    def count_tokens(self, texts: Sequence[str] | Sequence[tuple[str, str]], prompt: str = "") -> list[int]:
+        """Give the number of tokens of each text with its prompt and special tokens, whatever the model's limit."""
+        if not texts:
+            return []
+        given = [prompt + text if isinstance(text, str) else text for text in texts]
+        tokenizer = self.model.tokenizer
+        encoded = tokenizer(given, add_special_tokens=True, truncation=False, padding=False, verbose=False)
+        return [len(ids) for ids in encoded["input_ids"]]
+
+    def run(
+        self,
+        inputs: Sequence[Any],
+        lengths: Sequence[int],
+        finish: Callable[[dict[str, Any], list[int]], None],
+        **preprocessing: Any,
+    ) -> None:
+        """Run inputs through the model in batches of tokens.
+
+        Args:
+            inputs: Texts, or pairs of texts.
+            lengths: Tokens of each as the model reads it, after cutting.
+            finish: Called with the features of a batch and the positions of its inputs, from several threads.
+            preprocessing: What the model is told about them: `prompt`, `task`.
+        """
+        work = list(batches(lengths, self.batch_tokens))
+        task = {"task": preprocessing["task"]} if preprocessing.get("task") else {}
+        tokenizing = threading.Lock()  # tokenizers keep their padding in one place for all threads
+        workers = min(self.threads, len(work)) if self.device.startswith("cpu") else 1
+
+        def one(batch: list[int]) -> None:
+            with tokenizing:
+                features = self.model.preprocess([inputs[index] for index in batch], **preprocessing)
+            features = {
+                name: value.to(self.device) if isinstance(value, self._torch.Tensor) else value
+                for name, value in features.items()
+            }
+            with self._torch.inference_mode():
+                finish(self.model(features, **task), batch)
+
+        with self._bar(len(work)) as bar:
+            if workers < 2:
+                with self._threads(self.threads if self._threads_stated else None):
+                    for batch in work:
+                        one(batch)
+                        bar.update()
+            else:
+                # A worker for each core with one thread of its own beats one batch on all cores: between the
+                # operations of a batch no core waits for another.
+                share = (max(1, self.threads // workers),)
+                with ThreadPoolExecutor(workers, "encode", self._torch.set_num_threads, share) as pool:
+                    for _ in pool.map(one, work):
+                        bar.update()
+
+    def close(self) -> None:
+        """Free the memory of the model."""
+        self.model = None
+        gc.collect()
+        if self.device.startswith("cuda"):
+            self._torch.cuda.empty_cache()
+
+    def _as_float32(self, features: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: value.float() if isinstance(value, self._torch.Tensor) and value.is_floating_point() else value
+            for name, value in features.items()
+        }
+
+    @contextmanager
+    def _threads(self, count: int | None) -> Iterator[None]:
+        before = self._torch.get_num_threads()
+        if count is not None:
+            self._torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            if count is not None:
+                self._torch.set_num_threads(before)
+
+    def _bar(self, total: int) -> Any:
+        from tqdm import tqdm
+
+        # `disable=None` is tqdm's word for "when standard error is no terminal"; short work ends before the delay.
+        shown = {None: None, True: False, False: True}[self._progress]
+        return tqdm(total=total, desc=self._record_id, unit="batch", disable=shown, delay=0 if self._progress else 2)
+
+
+def cores() -> int:
+    """Give the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_files(record: EncoderModel, path: Path, layout: Layout, options: LoadOptions) -> None:
+    """Refuse weights that could run code, and code that is not allowed.
+
+    Raises:
+        UnsafeWeightsError: A part of the model has no weights in a safe format.
+        RemoteCodeNotAllowedError: The model needs code from its repository, and that is not allowed or not pinned.
+    """
+    safe = {file.parent for file in layout.weights}
+    for file in layout.unsafe:
+        if file.parent not in safe:
+            raise UnsafeWeightsError(record.id, str(file))
+    needs_code = record.requires_remote_code or layout.remote_code is not None
+    if needs_code and not options.allow_remote_code:
+        seen = f" ({layout.remote_code})" if layout.remote_code else ""
+        raise RemoteCodeNotAllowedError(
+            record.id, f"It is refused{seen}. Read the code, then load with `allow_remote_code=True`."
+        )
+    if options.allow_remote_code and record.revision is None:
+        raise RemoteCodeNotAllowedError(
+            record.id, "It is refused: the record pins no revision, so the code could be any. Add `revision` to it."
+        )
+
+
+def _best_device(torch: Any) -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _best_dtype(torch: Any, device: str) -> str:
+    """Give bfloat16 where it is computed in hardware, and so faster than float32, and float32 elsewhere."""
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if device == "cpu" and _cpu_computes_bfloat16(torch) else "float32"
+
+
+def _cpu_computes_bfloat16(torch: Any) -> bool:
+    features = torch.cpu.get_capabilities()
+    return any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+@contextmanager
+def _quiet_and_offline() -> Iterator[None]:
+    """Load without progress bars and without the network, whatever the environment says."""
+    from huggingface_hub import constants
+    from transformers.utils import logging
+
+    offline, bars = constants.HF_HUB_OFFLINE, logging.is_progress_bar_enabled()
+    constants.HF_HUB_OFFLINE = True
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = offline
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def _loading_errors(record: EncoderModel, path: Path) -> Iterator[None]:
+    """Put what the library says about broken files into this library's words."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except MemoryError as error:
+        raise InsufficientMemoryError(record.id, "Close other models, or choose a smaller one.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError, ImportError) as error:
+        if "trust_remote_code" in str(error):
+            raise RemoteCodeNotAllowedError(
+                record.id, "It is refused. Read the code, then load with `allow_remote_code=True`."
+            ) from error
+        if "memory" in str(error) and isinstance(error, RuntimeError):  # torch has a MemoryError for GPUs only
+            raise InsufficientMemoryError(record.id, "Close other models, or choose a smaller one.") from error
+        raise ModelLoadError(
+            record.id, str(path), "files", "a model that sentence-transformers can open", f"{type(error).__name__}: {error}"
+        ) from error
