@@ -80,16 +80,11 @@ def test_dense_ranks_texts_that_share_words_first(tmp_path: Path) -> None:
 
 @needs_encoders
 def test_dense_options_are_in_the_checkpoint(tmp_path: Path) -> None:
-    options: dict[str, Any] = {
-        "pooling": "cls",
-        "normalize": False,
-        "prompts": {"query": "find: "},
-        "similarity": "dot",
-    }
+    options: dict[str, Any] = {"pooling": "cls", "normalize": False, "prompts": {"query": "q: "}, "similarity": "dot"}
     model = _load("SentenceTransformer", tiny.dense(tmp_path / "model", **options))
     assert [type(module).__name__ for module in model] == ["Transformer", "Pooling"]
     assert model[1].pooling_mode == "cls"
-    assert (model.prompts["query"], model.similarity_fn_name) == ("find: ", "dot")
+    assert (model.prompts["query"], model.similarity_fn_name) == ("q: ", "dot")
 
 
 @needs_encoders
@@ -180,9 +175,8 @@ def test_scripted_chat_says_its_script_and_ends(tmp_path: Path, vocab: Any, hidd
 
 @needs_llama
 def test_scripted_chat_streams_one_piece_a_chunk(tmp_path: Path) -> None:
-    with _llama(
-        tiny.chat_gguf(tmp_path / "chat.gguf", script=["a", "b<|im_", "start|>", "<|im_start|>", "c"])
-    ) as model:
+    script = ["a", "b<|im_", "start|>", "<|im_start|>", "c"]
+    with _llama(tiny.chat_gguf(tmp_path / "chat.gguf", script=script)) as model:
         chunks = model.create_chat_completion(PROMPT, stream=True)
         said = [chunk["choices"][0]["delta"].get("content") for chunk in chunks]
     assert [piece for piece in said if piece] == ["a", "b<|im_", "start|>", "c"]
@@ -209,9 +203,8 @@ def test_repeating_chat_goes_on_until_it_is_stopped(tmp_path: Path) -> None:
     [
         (["a", ""], "A script needs pieces, none of them empty, got ['a', '', '<|im_end|>']."),
         (
-            ["a", "b", "a", "b", "c"],
-            "Two pieces may follow each other in a script once: join or cut [('a', 'b')] in"
-            " ['a', 'b', 'a', 'b', 'c', '<|im_end|>'].",
+            ["a", "b", "a", "b", "</s>"],
+            "A script says each pair of pieces once: join or cut ('a', 'b') in ['a', 'b', 'a', 'b', '</s>'].",
         ),
     ],
 )
@@ -251,14 +244,16 @@ def test_chat_tokenizer_spells_any_text_and_tells_control_tokens_from_text(tmp_p
 
 @needs_llama
 def test_chat_metadata_is_what_was_asked_for(tmp_path: Path) -> None:
-    options: dict[str, Any] = {
-        "template": None,
-        "bos": False,
-        "eos_token": "</s>",
-        "context_length": 128,
-        "name": "Mine",
-    }
-    with _llama(tiny.chat_gguf(tmp_path / "chat.gguf", metadata={"general.version": "7"}, **options)) as model:
+    path = tiny.chat_gguf(
+        tmp_path / "chat.gguf",
+        template=None,
+        bos=False,
+        eos_token="</s>",
+        context_length=128,
+        name="Mine",
+        metadata={"general.version": "7"},
+    )
+    with _llama(path) as model:
         metadata = model.metadata
         assert model.chat_format == "llama-2"
     assert "tokenizer.chat_template" not in metadata

@@ -461,6 +461,10 @@ def chat_record(path: Path, **changes: Any) -> ChatModel:
         "quantization": "F32",
         "context_length": 512,
         "hidden_dim": 64,
+        "layers": 2,
+        "heads": 2,
+        "kv_heads": 2,
+        "head_dim": 32,
         "architecture_type": "llama",
         "template": "chatml",
         "stop_sequences": ("<|im_end|>",),
@@ -471,10 +475,5 @@ def chat_record(path: Path, **changes: Any) -> ChatModel:
 
 def adapter_record(path: Path, **changes: Any) -> LoraAdapter:
     """Describe an adapter of `lora_gguf` for the model of `chat_record`."""
-    defaults: dict[str, Any] = {
-        "id": "tiny-adapter",
-        "file": model_file(path, "gguf"),
-        "base_model": "tiny-chat",
-        "version": "1",
-    }
-    return LoraAdapter(**(defaults | changes))
+    defaults: dict[str, Any] = {"id": "tiny-adapter", "base_model": "tiny-chat", "version": "1"}
+    return LoraAdapter(**(defaults | {"file": model_file(path, "gguf")} | changes))

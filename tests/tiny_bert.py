@@ -90,5 +90,6 @@ def linear(seed: int, out_features: int, in_features: int) -> "np.ndarray":
     """Give the weight of a linear layer."""
     import numpy as np
 
-    drawn: np.ndarray = np.random.default_rng(seed).standard_normal((out_features, in_features))
-    return (drawn / in_features**0.5).astype(np.float32)
+    weight: np.ndarray = np.random.default_rng(seed).standard_normal((out_features, in_features), dtype=np.float32)
+    weight /= in_features**0.5
+    return weight

@@ -184,7 +184,8 @@ def chat_gguf(
         script: What the model answers to every prompt. Each item of a list is one token, so one chunk of a stream:
             text of any length, a control token (which shows as nothing), or a byte as `<0xE2>`. A text is cut at
             words. The end-of-sequence token follows, unless the script ends in a token that ends generation.
-            `None`: words without end, drawn by weights that depend on the prompt.
+            `None`: words without end, drawn by weights that depend on the prompt. No two pieces may follow
+            each other twice, and the prompt must not end in the first one.
         repeat: Say the script for ever instead of ending.
         template: Jinja template to store; `None` stores none.
         vocab: `spm` as Llama 2 and Mistral have it, `bpe` as Llama 3 and Qwen. Both spell any text in bytes.

@@ -45,7 +45,8 @@ def check_script(script: Sequence[str], *, repeat: bool) -> None:
     pairs = list(pairwise([*script, script[0]] if repeat else script))
     twice = sorted({pair for pair in pairs if pairs.count(pair) > 1})
     if twice:
-        raise ValueError(f"Two pieces may follow each other in a script once: join or cut {twice} in {script}.")
+        listed = ", ".join(map(str, twice))
+        raise ValueError(f"A script says each pair of pieces once: join or cut {listed} in {script}.")
 
 
 class Model(NamedTuple):

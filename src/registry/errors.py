@@ -140,7 +140,9 @@ class MissingExtraError(RegistryError, ImportError):
 
     def __str__(self) -> str:
         remedy = f'Install it with `pip install "typed-model-registry[{self.extra}]"`.'
-        return " ".join(filter(None, (f"{self.purpose} needs `{self.package}`, which is not installed.", remedy, self.advice)))
+        return " ".join(
+            filter(None, (f"{self.purpose} needs `{self.package}`, which is not installed.", remedy, self.advice))
+        )
 
 
 class UnsupportedModelError(RegistryError, ValueError):
@@ -198,7 +200,8 @@ class ChecksumMismatchError(RegistryError, OSError):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"`{self.path}` is not the file that the registry pins: expected {self.expected}, got {self.got}. {self.remedy}"
+        text = f"`{self.path}` is not the file that the registry pins: expected {self.expected}, got {self.got}."
+        return f"{text} {self.remedy}"
 
 
 class UnsafeWeightsError(RegistryError, ValueError):
@@ -260,7 +263,9 @@ class ModelLoadError(RegistryError, OSError):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        text = f"Cannot load `{self.model_id}` from `{self.path}`: {self.what}: expected {self.expected}, got {self.got}."
+        text = (
+            f"Cannot load `{self.model_id}` from `{self.path}`: {self.what}: expected {self.expected}, got {self.got}."
+        )
         return f"{text} {self.remedy}".rstrip()
 
 
@@ -356,8 +361,10 @@ class ContextOverflowError(RegistryError, ValueError):
         self.maximum = maximum
 
     def __str__(self) -> str:
-        longer = "" if self.maximum is None or self.maximum <= self.context_length else (
-            f" or load the model with a larger `context_length` (at most {self.maximum})"
+        longer = (
+            ""
+            if self.maximum is None or self.maximum <= self.context_length
+            else (f" or load the model with a larger `context_length` (at most {self.maximum})")
         )
         return (
             f"The prompt does not fit into the context of `{self.model_id}`: expected fewer than {self.context_length} "

@@ -157,17 +157,27 @@ def _call(value: Any, *, whole: bool = False) -> dict[str, str] | None:
     if isinstance(value.get("function"), dict):
         value = {**value, **value["function"]}
     arguments = value.get("arguments", value.get("parameters", None if whole else {}))
-    if isinstance(arguments, str):
-        decoded = _decode(arguments, 0)
-        arguments = decoded[0] if decoded and decoded[1] == len(arguments) else None
+    written = parse_arguments(arguments) if isinstance(arguments, str) else _dump(arguments)
     name, identity = value.get("name"), value.get("id")
-    if not isinstance(name, str) or not name or not isinstance(arguments, dict):
+    if not isinstance(name, str) or not name or written is None:
         return None
-    call = {"name": name, "arguments": _dump(arguments)}
+    call = {"name": name, "arguments": written}
     return {**call, "id": identity} if isinstance(identity, str) else call
 
 
-def _dump(arguments: dict[str, Any]) -> str:
+def parse_arguments(text: str) -> str | None:
+    """Give the JSON object that a text is, written anew; `None` where it is none."""
+    text = text.strip()
+    decoded = _decode(text, 0)
+    return _dump(decoded[0]) if decoded and decoded[1] == len(text) else None
+
+
+def _dump(arguments: Any) -> str | None:
+    if not isinstance(arguments, dict):
+        return None
     text = json.dumps(arguments, ensure_ascii=False)
-    # A model can write half of a surrogate pair as an escape; decoded, no UTF-8 could hold it.
-    return text if text.isprintable() or text.encode("utf-8", "replace").decode() == text else json.dumps(arguments)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a model can write half of a surrogate pair as an escape
+        return json.dumps(arguments)
+    return text

@@ -115,7 +115,7 @@ class JinjaTemplate:
         ends_in = pieces[-1].text.rstrip() if pieces and pieces[-1].markup else ""
         starts_with_bos = bool(self.bos_token) and bool(pieces) and pieces[0].text.startswith(self.bos_token)
         channels = "<|channel|>" in self.source
-        thinks = not channels and _THINK[0] in self.source
+        thinks = not channels and any(marker in self.source for marker in _THINK)
         return Prompt(
             pieces=pieces,
             template=self.name,
@@ -199,7 +199,7 @@ class JinjaTemplate:
         try:
             found: tuple[Any, frozenset[str]] = sandbox.compile_template(self.source)
         except sandbox.TemplateError as error:
-            reason = f"it is no valid Jinja{_line(error)}: {error.message}."
+            reason = f"it is no valid Jinja{_line(error)}: {str(error.message).rstrip('.')}."
             raise TemplateError(self.name, reason) from error
         except RecursionError as error:
             raise TemplateError(self.name, "it is nested too deeply.") from error
@@ -260,7 +260,7 @@ class _Hider:
         self._hidden: dict[str, str] = {}
 
     def hide_message(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Hide markers in a message; in answers not those of thoughts, which templates look for to leave thoughts out."""
+        """Hide markers in a message, but in answers not those of thoughts: templates look for them to drop thoughts."""
         kept = _THINK if message["role"] == "assistant" else ()
         return {key: value if key == "role" else self.hide(value, kept) for key, value in message.items()}
 

@@ -145,7 +145,7 @@ def _part(place: str, part: Any) -> str:
 
 
 def _add_rest(place: str, message: Mapping[str, Any], made: dict[str, Any]) -> None:
-    """Check and take over the keys beside role and content, but for those that OpenAI's clients add and nobody reads."""
+    """Check and take over the other keys that are known; OpenAI's clients add some that nobody reads."""
     for field in _TEXT_FIELDS:
         value = message.get(field)
         if value is None:

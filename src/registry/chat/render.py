@@ -251,9 +251,9 @@ def _check_alternation(template: Template, turns: list[Mapping[str, Any]], first
 
 
 def _end_with_answer(texts: list[str], template: Template, *, asked: bool) -> None:
-    if not asked and template.assistant_end is not None:
+    if template.assistant_end is not None:
         texts[-1] = texts[-1].removesuffix(template.assistant.after) + template.assistant_end
-    elif asked and not template.generation_prompt:
+    if asked and not template.generation_prompt:
         raise TemplateError(
             template.name,
             "an answer follows a user message: expected one at the end of the conversation, got role 'assistant'. "

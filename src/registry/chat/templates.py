@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - the bars in DeepSeek's markers are full width
 """The chat templates of the catalogue's families, as data: what stands around the messages of each role.
 
 Where each was read stands in `source`. `[LC]` is llama.cpp: `src/llama-chat.cpp` (commit 0192c129) and the vendors'
@@ -191,7 +192,7 @@ _ALL = (
     Template(
         name="deepseek-coder",
         source="[LC] deepseek-ai/deepseek-coder-33b-instruct",
-        bos="<｜begin▁of▁sentence｜>",  # noqa: RUF001 - the vendor's bars are full width
+        bos="<｜begin▁of▁sentence｜>",
         head=_DEEPSEEK_CODER_SYSTEM,
         system=Turn("", ""),
         user=Turn("### Instruction:\n", "\n"),
@@ -204,24 +205,24 @@ _ALL = (
     Template(
         name="deepseek-v2",
         source="[LC] DeepSeek-V2",
-        bos="<｜begin▁of▁sentence｜>",  # noqa: RUF001
+        bos="<｜begin▁of▁sentence｜>",
         system=Turn("", "\n\n"),
         user=Turn("User: ", "\n\n"),
-        assistant=Turn("Assistant: ", "<｜end▁of▁sentence｜>"),  # noqa: RUF001
+        assistant=Turn("Assistant: ", "<｜end▁of▁sentence｜>"),
         generation_prompt="Assistant:",
-        stops=("<｜end▁of▁sentence｜>",),  # noqa: RUF001
+        stops=("<｜end▁of▁sentence｜>",),
     ),
     Template(
         name="deepseek-v3",
         source="[LC] models/templates/deepseek-ai-DeepSeek-R1-Distill-Qwen-32B.jinja; generation prompt of DeepSeek-V3",
-        bos="<｜begin▁of▁sentence｜>",  # noqa: RUF001
+        bos="<｜begin▁of▁sentence｜>",
         system=Turn("", ""),
-        user=Turn("<｜User｜>", ""),  # noqa: RUF001
-        assistant=Turn("<｜Assistant｜>", "<｜end▁of▁sentence｜>"),  # noqa: RUF001
-        generation_prompt="<｜Assistant｜>",  # noqa: RUF001
+        user=Turn("<｜User｜>", ""),
+        assistant=Turn("<｜Assistant｜>", "<｜end▁of▁sentence｜>"),
+        generation_prompt="<｜Assistant｜>",
         drop_reasoning=True,
-        stops=("<｜end▁of▁sentence｜>",),  # noqa: RUF001
-        turn_markers=("<｜User｜>",),  # noqa: RUF001
+        stops=("<｜end▁of▁sentence｜>",),
+        turn_markers=("<｜User｜>",),
         reasoning=_THINK,
     ),
     Template(

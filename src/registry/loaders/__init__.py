@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from registry.loaders._load import load as load
     from registry.loaders.chat import Chat as Chat
+    from registry.loaders.completion import ChatCompletion as ChatCompletion
+    from registry.loaders.completion import ChatCompletionChunk as ChatCompletionChunk
+    from registry.loaders.completion import Completion as Completion
+    from registry.loaders.completion import Stream as Stream
     from registry.loaders.dense import DenseEncoder as DenseEncoder
     from registry.loaders.embeddings import Embeddings as Embeddings
     from registry.loaders.embeddings import Ranked as Ranked
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from registry.loaders.handle import Handle as Handle
     from registry.loaders.late_interaction import LateInteractionEncoder as LateInteractionEncoder
     from registry.loaders.manager import ModelManager as ModelManager
+    from registry.loaders.manager import ModelStatus as ModelStatus
     from registry.loaders.options import LoadOptions as LoadOptions
     from registry.loaders.reranker import Reranker as Reranker
     from registry.loaders.sparse import SparseEncoder as SparseEncoder
@@ -31,21 +36,26 @@ if TYPE_CHECKING:
 _HOMES = {
     "load": "_load",
     "Chat": "chat",
+    "ChatCompletion": "completion",
+    "ChatCompletionChunk": "completion",
+    "Completion": "completion",
     "DenseEncoder": "dense",
     "Embeddings": "embeddings",
     "Handle": "handle",
     "LateInteractionEncoder": "late_interaction",
     "LoadOptions": "options",
     "ModelManager": "manager",
+    "ModelStatus": "manager",
     "Ranked": "embeddings",
     "Reranker": "reranker",
     "SparseEmbeddings": "embeddings",
     "SparseEncoder": "sparse",
     "SparseVector": "embeddings",
+    "Stream": "completion",
     "TokenEmbeddings": "embeddings",
     "TruncationWarning": "texts",
 }
-__all__ = [*_HOMES]  # noqa: PLE0604 - all strings
+__all__ = [*_HOMES]
 
 if not TYPE_CHECKING:  # or every misspelt name would have a type
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from registry.loaders.layout import Layout
     from registry.loaders.reranker import Reranker
     from registry.loaders.sparse import SparseEncoder
+    from registry.queries import ModelRegistry
     from registry.records import (
         ChatModel,
         DenseModel,
@@ -134,35 +135,42 @@ def load(
         (1, 384)
     """
     wanted = (options or LoadOptions()).changed(changes)
-    record, wanted = _record(model, wanted)
+    record, wanted = record_of(model, wanted)
     started = time.perf_counter()
     open_with = _opener(record)
     located = locate(record, path)
-    handle = open_with(record, located, wanted)
+    handle: LoadedModel = open_with(record, located, wanted)
     handle.load_seconds = time.perf_counter() - started
     return handle
 
 
-def _record(model: str | ModelInfo | ModelConfig | None, options: LoadOptions) -> tuple[ModelInfo, LoadOptions]:
-    """Give the record that a model is named by, and the options that the name implies."""
-    import registry
+def record_of(
+    model: str | ModelInfo | ModelConfig | None, options: LoadOptions, registry: ModelRegistry[Any] | None = None
+) -> tuple[ModelInfo, LoadOptions]:
+    """Give the record that a model is named by, and the options with what the name implies.
+
+    Raises:
+        ModelNotFoundError: No record has this id, alias or repository.
+    """
+    from registry import MODEL_REGISTRY
     from registry.config import ModelConfig
 
+    records = MODEL_REGISTRY if registry is None else registry
     if model is None:
-        return registry.get_default_model(), options
+        return records.get_default_model(), options
     if isinstance(model, str):
-        return registry.lookup_model(model), options
+        return records.lookup_model(model), options
     if isinstance(model, ModelConfig):
-        return _record_of_config(model, options)
+        return _record_of_config(model, options, records)
     if hasattr(model, "huggingface_id"):
         return model, options
     raise TypeError(f"expected a record, an id or a ModelConfig, got {model!r}")
 
 
-def _record_of_config(config: ModelConfig, options: LoadOptions) -> tuple[ModelInfo, LoadOptions]:
-    import registry
-
-    for record in registry.MODEL_REGISTRY:
+def _record_of_config(
+    config: ModelConfig, options: LoadOptions, records: ModelRegistry[Any]
+) -> tuple[ModelInfo, LoadOptions]:
+    for record in records.values():
         sizes = (getattr(record, "embedding_dim", None), *getattr(record, "matryoshka_dims", ()))
         if record.huggingface_id == config.huggingface_id and config.embedding_dim in sizes:
             if config.embedding_dim != sizes[0] and options.truncate_dim is None:
@@ -188,7 +196,8 @@ def _opener(record: Any) -> Any:
         if isinstance(record, kind):
             return opener
     raise UnsupportedModelError(
-        record.id, f"a {type(record).__name__} says too little to load it. Use {', '.join(k.__name__ for k in openers)}."
+        record.id,
+        f"a {type(record).__name__} says too little to load it. Use {', '.join(k.__name__ for k in openers)}.",
     )
 
 
@@ -216,9 +225,7 @@ def _open_dense(record: DenseModel, located: Located, options: LoadOptions) -> D
     return DenseEncoder(record, located, layout, options, TransformerBackend(record, located, layout, options))
 
 
-def _open_late_interaction(
-    record: MultiVectorModel, located: Located, options: LoadOptions
-) -> LateInteractionEncoder:
+def _open_late_interaction(record: MultiVectorModel, located: Located, options: LoadOptions) -> LateInteractionEncoder:
     from registry._extras import require
 
     require("numpy", extra="embed", purpose="Loading encoders")

@@ -62,9 +62,7 @@ class Backend(Protocol):
         """Give the tokens of each text with its prompt and special tokens."""
         ...
 
-    def embed(
-        self, texts: Sequence[str], counts: Sequence[int], prompt: str, task: Task | None
-    ) -> NDArray[np.float32]:
+    def embed(self, texts: Sequence[str], counts: Sequence[int], prompt: str, task: Task | None) -> NDArray[np.float32]:
         """Give the vectors, (texts, dim)."""
         ...
 
@@ -220,12 +218,16 @@ class TransformerBackend:
         library.max_seq_length = self.limit
         self.dim = int(library.get_embedding_dimension())
         self.footprint_bytes = self._transformer.footprint_bytes
-        self.count_tokens = self._transformer.count_tokens
-        self.close = self._transformer.close
 
-    def embed(
-        self, texts: Sequence[str], counts: Sequence[int], prompt: str, task: Task | None
-    ) -> NDArray[np.float32]:
+    def count_tokens(self, texts: Sequence[str], prompt: str = "") -> list[int]:
+        """Give the tokens of each text with its prompt and special tokens."""
+        return self._transformer.count_tokens(texts, prompt)
+
+    def close(self) -> None:
+        """Free the memory."""
+        self._transformer.close()
+
+    def embed(self, texts: Sequence[str], counts: Sequence[int], prompt: str, task: Task | None) -> NDArray[np.float32]:
         """Give the vectors, (texts, dim)."""
         vectors = np.empty((len(texts), self.dim), np.float32)
 
@@ -257,7 +259,9 @@ def limit_of(model: Any, library: Any, options: LoadOptions) -> int | None:
     if options.context_length is None:
         return min(known, default=None)
     if most is not None and options.context_length > most:
-        raise InvalidOptionError("context_length", f"at most {most}, the maximum of `{model.id}`", options.context_length)
+        raise InvalidOptionError(
+            "context_length", f"at most {most}, the maximum of `{model.id}`", options.context_length
+        )
     return options.context_length
 
 
@@ -297,16 +301,16 @@ def check_space(queries: object, documents: object) -> None:
 def normalized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale rows to length 1; a row of zeros stays."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+    return np.asarray(vectors / np.maximum(norms, np.finfo(np.float32).tiny), np.float32)
 
 
 def stored_as(vectors: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
     """Give vectors, (n, dim), in the precision that they are to be stored in."""
     if precision == "int8":
         largest = np.maximum(np.abs(vectors).max(axis=1, keepdims=True, initial=0), np.finfo(np.float32).tiny)
-        return np.rint(vectors * (127 / largest)).astype(np.int8)
+        return np.asarray(np.rint(vectors * (127 / largest)), np.int8)
     if precision == "binary":
-        return np.packbits(vectors > 0, axis=1)
+        return np.asarray(np.packbits(vectors > 0, axis=1))
     return np.ascontiguousarray(vectors, np.float32)
 
 
@@ -317,10 +321,10 @@ def compare(queries: NDArray[Any], documents: NDArray[Any], name: str) -> NDArra
         return np.asarray(signs[0] @ signs[1].T / signs[0].shape[1], np.float32)
     first, second = np.asarray(queries, np.float32), np.asarray(documents, np.float32)
     if name == "cosine":
-        return normalized(first) @ normalized(second).T
+        return np.asarray(normalized(first) @ normalized(second).T)
     if name == "euclidean":
         squares = (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * (first @ second.T)
         return np.asarray(-np.sqrt(np.maximum(squares, 0)), np.float32)
     if name == "manhattan":
         return np.stack([-np.abs(second - row).sum(1) for row in first]).astype(np.float32)
-    return first @ second.T
+    return np.asarray(first @ second.T)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, cast
 
 import numpy as np
@@ -43,7 +44,9 @@ class Embeddings(np.ndarray[tuple[int, int], np.dtype[Any]]):
         self.token_counts = self.truncated = ()
 
     def __reduce__(self) -> tuple[Any, ...]:  # or pickle, and every process pool, would lose the attributes
-        make, arguments, state = super().__reduce__()
+        made = super().__reduce__()
+        assert isinstance(made, tuple)
+        make, arguments, state = made
         return make, arguments, (state, self.space_id, self.token_counts, self.truncated)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -133,10 +136,11 @@ class SparseEmbeddings(Sequence[SparseVector]):
             return SparseEmbeddings(self.csr[index], self.space_id)
         row = range(len(self))[index]
         part = slice(self.csr.indptr[row], self.csr.indptr[row + 1])
-        return SparseVector(self.csr.indices[part], self.csr.data[part])
+        return SparseVector(np.asarray(self.csr.indices[part], np.int32), np.asarray(self.csr.data[part], np.float32))
 
 
-class Ranked(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Ranked:
     """A document and its score for a query.
 
     Attributes:
@@ -156,4 +160,6 @@ def ranked(scores: Iterable[float], top_k: int | None) -> list[Ranked]:
 
 def stack(vectors: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
     """Put token matrices one below the other, float32."""
-    return np.concatenate([np.asarray(each, np.float32) for each in vectors]) if vectors else np.empty((0, 0), np.float32)
+    return (
+        np.concatenate([np.asarray(each, np.float32) for each in vectors]) if vectors else np.empty((0, 0), np.float32)
+    )

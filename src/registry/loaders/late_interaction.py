@@ -105,9 +105,7 @@ class LateInteractionEncoder(Handle[MultiVectorModel]):
         check_space(queries, documents)
         return maxsim(_tokens(queries), _lengths(queries), _tokens(documents), _lengths(documents))
 
-    def rank(
-        self, query: str, documents: Sequence[str] | TokenEmbeddings, top_k: int | None = None
-    ) -> list[Ranked]:
+    def rank(self, query: str, documents: Sequence[str] | TokenEmbeddings, top_k: int | None = None) -> list[Ranked]:
         """Order documents by how well they answer a query.
 
         Args:
@@ -184,7 +182,7 @@ def _set_lengths(model: MultiVectorModel, library: Any, options: LoadOptions) ->
             raise InvalidOptionError("context_length", expected, options.context_length)
         backbone.document_length = options.context_length
     elif model.document_length is not None:
-        backbone.document_length = min(model.document_length, most or model.document_length)
+        backbone.document_length = model.document_length
     query = expansion["length"] if expansion is not None else backbone.query_length
     return query or most, backbone.document_length or most
 
@@ -197,9 +195,7 @@ def _pooled(embeddings: TokenEmbeddings, factor: int) -> TokenEmbeddings:
     pooling = HierarchicalTokenPooling(pool_factor=factor)
     found = [pooling.pool_one(torch.from_numpy(np.array(each))).numpy() for each in embeddings]
     lengths = [len(each) for each in found]
-    return TokenEmbeddings(
-        stack(found), lengths, embeddings.space_id, embeddings.token_counts, embeddings.truncated
-    )
+    return TokenEmbeddings(stack(found), lengths, embeddings.space_id, embeddings.token_counts, embeddings.truncated)
 
 
 def _tokens(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -10,7 +10,9 @@ from typing import Any, Literal, TypeAlias
 
 from registry.errors import ModelLoadError
 
-Kind: TypeAlias = Literal["dense", "late interaction", "sparse", "reranker", "bare", "bare masked language model", "gguf"]
+Kind: TypeAlias = Literal[
+    "dense", "late interaction", "sparse", "reranker", "bare", "bare masked language model", "gguf"
+]
 
 # The header of a safetensors file is JSON; a longer one than this is not read. The format's own limit is 100 MB.
 _LONGEST_HEADER = 100_000_000
@@ -120,10 +122,8 @@ def tensor_names(file: Path, model_id: str) -> frozenset[str]:
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         header = opened.read(length) if 0 < length <= _LONGEST_HEADER else b""
     try:
-        if not header or len(header) < length:
-            raise ValueError("cut off")
         return frozenset(json.loads(header)) - {"__metadata__"}
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ModelLoadError(
             model_id, str(file), "format", "a safetensors header", "other bytes", "The file is cut off or damaged."
         ) from None

@@ -50,7 +50,9 @@ def locate(model: ModelInfo, path: str | os.PathLike[str] | None = None) -> Loca
     if path is not None:
         given = Path(path).expanduser()
         if not given.exists():
-            raise ModelNotDownloadedError(model.id, (f"{given} (given as `path`)",), "Give a file or folder that exists.")
+            raise ModelNotDownloadedError(
+                model.id, (f"{given} (given as `path`)",), "Give a file or folder that exists."
+            )
         return Located(given, "path")
     looked_in = []
     for found, origin in _places(model):
@@ -115,7 +117,11 @@ def _missing(found: Path, model: ModelInfo) -> str | None:
         return "no such folder"
     if not (found / "config.json").is_file() and not (found / "modules.json").is_file():
         return "incomplete: no config.json"
-    absent = [file.name for file in getattr(model, "files", ()) if file.role == "safetensors" and not (found / file.name).is_file()]
+    absent = [
+        file.name
+        for file in getattr(model, "files", ())
+        if file.role == "safetensors" and not (found / file.name).is_file()
+    ]
     return f"incomplete: no {', '.join(absent)}" if absent else None
 
 

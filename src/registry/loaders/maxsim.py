@@ -35,7 +35,7 @@ def maxsim(
     ends = np.cumsum(lengths, dtype=np.intp)
     starts = ends - np.asarray(lengths, np.intp)
     filled = np.flatnonzero(starts < ends)  # a segment without elements has no maximum
-    for query in np.flatnonzero(query_lengths):
+    for query in np.flatnonzero(query_lengths).tolist():
         tokens = queries[query_ends[query] - query_lengths[query] : query_ends[query]]
         for block in _blocks(filled, ends, max(1, _BLOCK // len(tokens))):
             first = starts[block[0]]
@@ -46,5 +46,5 @@ def maxsim(
 
 def _blocks(filled: NDArray[np.intp], ends: NDArray[np.intp], tokens: int) -> Iterator[NDArray[np.intp]]:
     """Cut the documents into runs of about so many tokens."""
-    edges = np.flatnonzero(np.diff(ends[filled] // tokens)) + 1 if len(filled) else []
-    yield from (block for block in np.split(filled, edges) if len(block))
+    if len(filled):
+        yield from np.split(filled, np.flatnonzero(np.diff(ends[filled] // tokens)) + 1)

@@ -102,4 +102,6 @@ def _check_head(model: RerankerModel, located: Located, layout: Layout) -> None:
     names = {name for file in layout.weights for name in tensor_names(file, model.id)}
     if not any(part in _HEADS for name in names for part in name.split(".")):
         remedy = "Loading it would add a head of random numbers."
-        raise ModelLoadError(model.id, str(located.path), "head", "a classification head", "none in the weights", remedy)
+        raise ModelLoadError(
+            model.id, str(located.path), "head", "a classification head", "none in the weights", remedy
+        )

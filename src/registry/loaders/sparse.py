@@ -44,7 +44,8 @@ class SparseEncoder(Handle[SparseModel]):
         self._weights = layout.weights
         self._transformer = Transformer("SparseEncoder", model, located.path, options)
         library = self._transformer.model
-        self.embedding_dim = int(library.get_embedding_dimension())
+        # The library knows the size of a SPLADE vector only once it has made one.
+        self.embedding_dim = self._transformer.measure()
         check_dim(model, located, self.embedding_dim)
         self.query_prompt, self.document_prompt = prompts_of(model, library)
         self.max_tokens = limit_of(model, library, options)

@@ -78,7 +78,7 @@ class Transformer:
         self.model.eval()
         if dtype is not torch.float32:
             # What comes after the backbone sums over tokens and scales: half precision would lose digits there.
-            self.model[0].register_forward_hook(lambda module, given, features: self._as_float32(features))
+            self.model[0].register_forward_hook(lambda _module, _given, features: self._as_float32(features))
 
     @property
     def footprint_bytes(self) -> int:
@@ -94,6 +94,12 @@ class Transformer:
         tokenizer = self.model.tokenizer
         encoded = tokenizer(given, add_special_tokens=True, truncation=False, padding=False, verbose=False)
         return [len(ids) for ids in encoded["input_ids"]]
+
+    def measure(self) -> int:
+        """Give the components of a vector, by making one."""
+        found: list[int] = []
+        self.run(["a"], [1], lambda features, _: found.append(features["sentence_embedding"].shape[-1]))
+        return found[0]
 
     def run(
         self,
@@ -223,13 +229,15 @@ def _quiet_and_offline() -> Iterator[None]:
     from huggingface_hub import constants
     from transformers.utils import logging
 
-    offline, bars = constants.HF_HUB_OFFLINE, logging.is_progress_bar_enabled()
+    offline, bars, verbosity = constants.HF_HUB_OFFLINE, logging.is_progress_bar_enabled(), logging.get_verbosity()
     constants.HF_HUB_OFFLINE = True
     logging.disable_progress_bar()
+    logging.set_verbosity_error()  # what it reports about missing weights is checked before, and is an error here
     try:
         yield
     finally:
         constants.HF_HUB_OFFLINE = offline
+        logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
 
@@ -243,7 +251,16 @@ def _loading_errors(record: EncoderModel, path: Path) -> Iterator[None]:
         yield
     except MemoryError as error:
         raise InsufficientMemoryError(record.id, "Close other models, or choose a smaller one.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError, ImportError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        SafetensorError,
+        ImportError,
+    ) as error:
         if "trust_remote_code" in str(error):
             raise RemoteCodeNotAllowedError(
                 record.id, "It is refused. Read the code, then load with `allow_remote_code=True`."
@@ -251,5 +268,9 @@ def _loading_errors(record: EncoderModel, path: Path) -> Iterator[None]:
         if "memory" in str(error) and isinstance(error, RuntimeError):  # torch has a MemoryError for GPUs only
             raise InsufficientMemoryError(record.id, "Close other models, or choose a smaller one.") from error
         raise ModelLoadError(
-            record.id, str(path), "files", "a model that sentence-transformers can open", f"{type(error).__name__}: {error}"
+            record.id,
+            str(path),
+            "files",
+            "a model that sentence-transformers can open",
+            f"{type(error).__name__}: {error}",
         ) from error

@@ -1,0 +1,391 @@
+"""Chat models: a conversation in, an answer out, whole or as it is made."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import json
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Unpack, cast
+
+from registry.chat import (
+    GenerationParams,
+    JinjaTemplate,
+    OutputParser,
+    Piece,
+    Prompt,
+    Template,
+    apply_overrides,
+    compose,
+    get_template,
+)
+from registry.errors import ContextOverflowError, InvalidInputError, InvalidOptionError, ModelLoadError, TemplateError
+from registry.loaders.completion import (
+    Answer,
+    AnswerDelta,
+    ChatCompletion,
+    ChatCompletionChunk,
+    CompleteKeywords,
+    Completion,
+    ReplyKeywords,
+    Stream,
+)
+from registry.loaders.handle import Handle
+from registry.loaders.layout import inspect
+from registry.loaders.llama import LlamaModel
+from registry.loaders.texts import check_text
+from registry.records import ChatModel
+
+if TYPE_CHECKING:
+    from registry.chat import Messages
+    from registry.loaders.locate import Located
+    from registry.loaders.options import LoadOptions
+
+T = TypeVar("T")
+
+# Markers that models put round tool calls; where they are control tokens, their text must not be lost.
+_CALL_MARKERS = ("<tool_call>", "</tool_call>", "[TOOL_CALLS]", "<|tool_call|>", "<|/tool_call|>", "<|python_tag|>")
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is needed to make one answer; checked, so that making it cannot fail for the caller's fault."""
+
+    tokens: list[int]
+    params: GenerationParams
+    parser: OutputParser
+    seed: int | None
+    grammar: Any
+    kept: tuple[str, ...]
+    answer: Answer
+
+
+class Chat(Handle[ChatModel]):
+    """A loaded chat model.
+
+    Messages and answers have the shape of OpenAI's API. Calls from several threads queue.
+
+    Attributes:
+        context_length: Tokens that the loaded context holds: prompt and answer together.
+    """
+
+    def __init__(self, model: ChatModel, located: Located, options: LoadOptions) -> None:
+        super().__init__(model, located)
+        layout = inspect(located.path, model.id)
+        if layout.kind != "gguf":
+            raise ModelLoadError(model.id, str(located.path), "layout", "a GGUF file", layout)
+        self._options = options
+        if isinstance(options.template, str) and options.template != "gguf":
+            get_template(options.template)  # a misspelt name shall not wait for the first message
+        self._llama = LlamaModel(model, located, options)
+        self.context_length = self._llama.context_length
+        self.footprint_bytes = self._llama.footprint_bytes
+        self._grammars: dict[str | None, Any] = {}
+
+    @cached_property
+    def template(self) -> Template | JinjaTemplate:
+        """The chat template: the caller's, else the record's, else the one in the file.
+
+        Raises:
+            TemplateError: There is none, or the one in the file is broken.
+        """
+        wanted = self._options.template or self.model.template
+        if isinstance(wanted, Template):
+            return wanted
+        if wanted is not None and wanted != "gguf":
+            return get_template(str(wanted))
+        source = self._llama.metadata.get("tokenizer.chat_template")
+        if source is None:
+            silent = "" if wanted else f"the record `{self.model.id}` names no template, and "
+            raise TemplateError("gguf", f"{silent}the file has none. Load it with `template=`, or use `complete`.")
+        return JinjaTemplate(source, bos_token=self._llama.bos_text(), eos_token=self._llama.eos_text())
+
+    def reply(self, messages: Messages, **options: Unpack[ReplyKeywords]) -> ChatCompletion:
+        """Answer a conversation.
+
+        Args:
+            messages: The conversation, in OpenAI's shape: `[{"role": "user", "content": "..."}]`.
+            options: How to answer, see `ReplyKeywords`.
+
+        Returns:
+            The answer in OpenAI's shape: `["choices"][0]["message"]["content"]`. What the model thought on the way is
+            apart from it, in `reasoning_content`.
+
+        Raises:
+            InvalidMessageError: The conversation is not one that a chat model can be given.
+            InvalidOptionError: An option has a value that it cannot have.
+            TemplateError: The template has no way to write what was asked of it.
+            ContextOverflowError: The prompt does not fit into the context.
+            ModelClosedError: The model is closed.
+        """
+        return self._reply(self._request(messages, options), threading.Event())
+
+    def stream(self, messages: Messages, **options: Unpack[ReplyKeywords]) -> Stream[ChatCompletionChunk]:
+        """Answer a conversation piece by piece. Otherwise as `reply`, errors of the caller at once.
+
+        With tools, what may be a call is held back until the end.
+
+        Returns:
+            Chunks in OpenAI's shape. The first has the role, the last the finish reason and the usage. Close it, or
+            leave a `with` block of it, to stop early.
+        """
+        return Stream(self._chunks(self._request(messages, options), threading.Event()))
+
+    async def areply(self, messages: Messages, **options: Unpack[ReplyKeywords]) -> ChatCompletion:
+        """Answer a conversation without blocking the event loop. A cancelled task frees the model. As `reply`."""
+        cancelled = threading.Event()
+        try:
+            return await asyncio.to_thread(lambda: self._reply(self._request(messages, options), cancelled))
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async def astream(
+        self, messages: Messages, **options: Unpack[ReplyKeywords]
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
+        """Answer a conversation piece by piece without blocking the event loop. As `stream`; `aclose()` stops it."""
+        cancelled = threading.Event()
+        request = await asyncio.to_thread(self._request, messages, options)
+        async for chunk in _in_thread(lambda: self._chunks(request, cancelled), cancelled):
+            yield chunk
+
+    def complete(self, prompt: str, **options: Unpack[CompleteKeywords]) -> Completion:
+        """Continue a text as it stands: no template, no clean-up, and control tokens in it are control tokens.
+
+        Args:
+            prompt: The text. The token at the beginning of a sequence is put in front where the model wants one.
+            options: How to go on, see `CompleteKeywords`.
+
+        Raises:
+            InvalidInputError: The text is empty, or has half of a surrogate pair.
+            InvalidOptionError: An option has a value that it cannot have.
+            ContextOverflowError: The text does not fit into the context.
+            ModelClosedError: The model is closed.
+        """
+        check_text(prompt, "prompt")
+        _check_names(options, CompleteKeywords, "complete")
+        if not prompt:
+            raise InvalidInputError("prompt", "expected some text, got an empty string.")
+        with self._turn():
+            tokens = self._llama.tokenize(prompt)
+        parser = OutputParser(_stops(options.get("stop")))
+        request = self._prepared(tokens, parser, options, kept=(), prefix="cmpl")
+        text = "".join(text for _, text in self._deltas(request, threading.Event(), strip=False))
+        return request.answer.text(text)
+
+    def count_tokens(self, text: str | Messages) -> int:
+        """Give the tokens of a text, or of the prompt that the template makes of a conversation.
+
+        Raises:
+            InvalidInputError: The text, or the conversation, cannot be given to a model.
+            TemplateError: The template has no way to write the conversation.
+            ModelClosedError: The model is closed.
+        """
+        if isinstance(text, str):
+            check_text(text, "text")
+            with self._turn():
+                return len(self._llama.tokenize(Prompt(pieces=(Piece(text, markup=False),), template="")))
+        with self._turn():
+            return len(self._llama.tokenize(self._compose(text, {})))
+
+    def _compose(self, messages: Messages, options: ReplyKeywords) -> Prompt:
+        tools = options.get("tools") if _tool_choice(options) == "auto" else None
+        given = options.get("template_options")
+        if isinstance(self.template, JinjaTemplate):
+            markers = tuple(self._llama.control_tokens)
+            return self.template.compose(messages, markers=markers, tools=tools, options=given)
+        return compose(messages, self.template, tools=tools, options=given)
+
+    def _request(self, messages: Messages, options: ReplyKeywords) -> _Request:
+        _check_names(options, ReplyKeywords, "reply")
+        with self._turn():
+            prompt = self._compose(messages, options)
+            tokens = self._llama.tokenize(prompt)
+        stops = (*self.model.stop_sequences, *_stops(options.get("stop")))
+        with_tools = bool(options.get("tools")) and _tool_choice(options) == "auto"
+        parser = OutputParser.for_prompt(prompt, stops, tools=with_tools)
+        kept = (*prompt.stops, *stops, *prompt.role_markers, *(prompt.reasoning or ()))
+        kept += _CALL_MARKERS if with_tools else ()
+        if prompt.channels:
+            kept += tuple(self._llama.control_tokens)
+        return self._prepared(tokens, parser, options, kept=kept, prefix="chatcmpl")
+
+    def _prepared(
+        self,
+        tokens: list[int],
+        parser: OutputParser,
+        options: CompleteKeywords | ReplyKeywords,
+        *,
+        kept: tuple[str, ...],
+        prefix: str,
+    ) -> _Request:
+        params = apply_overrides(
+            self.model,
+            temperature=options.get("temperature"),
+            max_tokens=options.get("max_tokens"),
+            top_p=options.get("top_p"),
+            top_k=options.get("top_k"),
+            repeat_penalty=options.get("repeat_penalty"),
+        )
+        if len(tokens) >= self.context_length:
+            raise ContextOverflowError(self.model.id, len(tokens), self.context_length, self.model.context_length)
+        seed = options.get("seed")
+        if seed is not None and not (type(seed) is int and seed >= 0):
+            raise InvalidOptionError("seed", "an integer of at least 0", seed)
+        return _Request(
+            tokens=tokens,
+            params=params,
+            parser=parser,
+            seed=self._options.seed if seed is None else seed,
+            grammar=self._grammar(options.get("response_format")),
+            kept=kept,
+            answer=Answer(self.model.id, len(tokens), prefix),
+        )
+
+    def _reply(self, request: _Request, cancelled: threading.Event) -> ChatCompletion:
+        texts: dict[str, list[str]] = {"content": [], "reasoning": []}
+        for kind, text in self._deltas(request, cancelled):
+            texts[kind].append(text)
+        return request.answer.completion("".join(texts["content"]), "".join(texts["reasoning"]))
+
+    def _chunks(self, request: _Request, cancelled: threading.Event) -> Generator[ChatCompletionChunk, None, None]:
+        answer = request.answer
+        yield answer.chunk({"role": "assistant", "content": ""})
+        for kind, text in self._deltas(request, cancelled):
+            delta: AnswerDelta = {"content": text} if kind == "content" else {"reasoning_content": text}
+            yield answer.chunk(delta)
+        yield answer.last_chunk()
+
+    def _deltas(
+        self, request: _Request, cancelled: threading.Event, *, strip: bool = True
+    ) -> Generator[tuple[str, str], None, None]:
+        """Generate an answer and give what of it may be shown, as (`content` or `reasoning`, text)."""
+        parser, answer = request.parser, request.answer
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        leading = strip  # the space between a marker and the first word belongs to the format, not to the answer
+        with self._turn():
+            for pieces in self._pieces(request, cancelled):
+                for kind, text in parser.feed(decode(pieces)):
+                    shown = text.lstrip() if leading and kind == "content" else text
+                    leading = leading and not (shown and kind == "content")
+                    if shown:
+                        yield kind, shown
+        for kind, text in [*parser.feed(decode(b"", final=True)), *parser.finish()]:
+            shown = text.lstrip() if leading and kind == "content" else text
+            if shown:
+                yield kind, shown
+        answer.tool_calls = parser.tool_calls
+        if answer.tool_calls:
+            answer.finish_reason = "tool_calls"
+
+    def _pieces(self, request: _Request, cancelled: threading.Event) -> Generator[bytes, None, None]:
+        answer, parser = request.answer, request.parser
+        room = self.context_length - len(request.tokens)
+        most = min(request.params.max_tokens, room)
+        made = self._llama.generate(
+            request.tokens, request.params, seed=request.seed, grammar=request.grammar, kept=request.kept
+        )
+        for piece in made:
+            answer.completion_tokens += 1
+            yield piece
+            if parser.stopped or cancelled.is_set():
+                return
+            if answer.completion_tokens == most:
+                answer.finish_reason = "length"
+                return
+
+    def _grammar(self, response_format: Mapping[str, Any] | None) -> Any:
+        if response_format is None or response_format == {"type": "text"}:
+            return None
+        schema = _schema(response_format)
+        if schema not in self._grammars:
+            with self._turn():
+                try:
+                    self._grammars[schema] = self._llama.grammar(schema)
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError, AssertionError) as error:
+                    expected = "a JSON schema that can be made into a grammar"
+                    raise InvalidOptionError("response_format", expected, response_format, f"{error}.") from error
+        return self._grammars[schema]
+
+    def _free(self) -> None:
+        self._grammars.clear()
+        self._llama.close()
+
+
+def _schema(response_format: Mapping[str, Any]) -> str | None:
+    """Give the JSON schema of a response format; `None` for any object."""
+    kind = response_format.get("type") if isinstance(response_format, Mapping) else None
+    if kind == "json_object" and "schema" not in response_format:
+        return None
+    if kind == "json_object":
+        return json.dumps(response_format["schema"])
+    named = response_format.get("json_schema") if kind == "json_schema" else None
+    if isinstance(named, Mapping) and isinstance(named.get("schema"), Mapping):
+        return json.dumps(named["schema"])
+    expected = '{"type": "json_object"} or {"type": "json_schema", "json_schema": {"schema": {...}}}'
+    raise InvalidOptionError("response_format", expected, response_format)
+
+
+def _tool_choice(options: ReplyKeywords) -> str:
+    choice = options.get("tool_choice", "auto")
+    if choice not in ("auto", "none"):
+        remedy = "A call cannot be forced; say in the system message when to call, or ask for JSON."
+        raise InvalidOptionError("tool_choice", "auto or none", choice, remedy)
+    return choice
+
+
+def _stops(stop: object) -> tuple[str, ...]:
+    if stop is None:
+        return ()
+    texts = (stop,) if isinstance(stop, str) else tuple(cast("Any", stop)) if hasattr(stop, "__iter__") else (stop,)
+    if not all(isinstance(text, str) and text for text in texts):
+        raise InvalidOptionError("stop", "a text, or a list of texts, none of them empty", stop)
+    return cast("tuple[str, ...]", texts)
+
+
+def _check_names(options: Mapping[str, Any], allowed: type[Any], function: str) -> None:
+    for name in options:
+        if name not in (names := sorted({*allowed.__required_keys__, *allowed.__optional_keys__})):
+            raise TypeError(f"`{name}` is not an option of `{function}`. The options are {', '.join(names)}.")
+
+
+class _End(NamedTuple):
+    """What a thread says last."""
+
+    error: Exception | None
+
+
+async def _in_thread(
+    make: Callable[[], Generator[T, None, None]], cancelled: threading.Event
+) -> AsyncGenerator[T, None]:
+    """Run a generator in a thread of its own and give what it yields; closing this one stops that one."""
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[T | _End] = asyncio.Queue()
+
+    def run() -> None:
+        error: Exception | None = None
+        items = make()
+        try:
+            for item in items:
+                loop.call_soon_threadsafe(queue.put_nowait, item)
+                if cancelled.is_set():
+                    break
+        except Exception as raised:
+            error = raised
+        finally:
+            items.close()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(queue.put_nowait, _End(error))
+
+    worker = asyncio.ensure_future(asyncio.to_thread(run))
+    try:
+        while not isinstance(received := await queue.get(), _End):
+            yield received
+        if received.error is not None:
+            raise received.error
+    finally:
+        cancelled.set()
+        await asyncio.shield(worker)
