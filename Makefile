@@ -1,14 +1,20 @@
 # Each target works on a fresh clone and makes what it needs: a .venv with plain pip, versions from constraints.txt.
 PYTHON ?= python3
+# Options for pip when it installs torch: `make TORCH="--index-url https://download.pytorch.org/whl/cpu" test` takes the
+# build without CUDA on Linux.
+TORCH ?=
 PY := .venv/bin/python
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/pip
 
-.PHONY: demo test check generate bench docs golden clean
+.PHONY: demo demo-embed test check generate bench docs golden clean
 
 demo: .venv/core  ## a tour of the registry: core only, no third-party package
 	$(PY) examples/model_registry_demo.py
 
-test: .venv/dev  ## all tests here, and the core ones on every other supported Python that is there
+demo-embed: .venv/embed  ## real embeddings of a model that comes with a package: no hub, no download
+	$(PY) examples/registry_similarity.py
+
+test: .venv/models  ## all tests here, and the core ones on every other supported Python that is there
 	$(PY) -m pytest
 	sh tests/other_pythons.sh $(PY)
 
@@ -33,7 +39,7 @@ docs: .venv/dev  ## the pages that are generated: the model list and the referen
 golden: .venv/dev  ## rewrite the expected files of tests/build/cases; read the diff before you commit it
 	$(PY) tests/build/golden.py
 
-bench: .venv/dev  ## every row of docs/benchmarks.md; takes minutes
+bench: .venv/models  ## every row of docs/benchmarks.md; takes minutes
 	$(PY) -m benchmarks
 
 clean:
@@ -48,4 +54,17 @@ clean:
 
 .venv/dev: .venv/core
 	$(PIP) install --quiet --editable '.[dev]'
+	@touch $@
+
+# torch first and alone: as a requirement of another package, pip would take the newest one.
+.venv/torch: .venv/core
+	$(PIP) install --quiet $(TORCH) torch
+	@touch $@
+
+.venv/embed: .venv/torch
+	$(PIP) install --quiet --editable '.[minilm]'
+	@touch $@
+
+.venv/models: .venv/dev .venv/torch
+	$(PIP) install --quiet --editable '.[dev-models]'
 	@touch $@

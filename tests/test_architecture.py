@@ -8,6 +8,8 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src"
 RUN_TIME = sorted((SRC / "registry").rglob("*.py"))
+CORE = [path for path in RUN_TIME if path.parent == SRC / "registry" or "_registry_rows" in path.parts]
+ROOMS = [path for path in RUN_TIME if path not in CORE]
 BUILD_TIME = sorted((SRC / "registry_build").rglob("*.py"))
 GENERATED = [path for path in RUN_TIME if path.name.startswith("_registry") or "_registry_rows" in path.parts]
 
@@ -19,7 +21,26 @@ MAY_IMPORT = {
     "queries": {"errors"},
     "records": {"_frozen"},
     "_frozen": set(),
+    "_extras": {"errors"},
+    "_home": set(),
     "errors": set(),
+}
+# The same for the modules of a room: what each may name outside its own.
+ROOM_MAY_IMPORT = {
+    "chat": {"_extras", "errors", "records"},
+    "loaders": {"_extras", "_home", "chat", "config", "errors", "queries", "records"},
+}
+# Room and module -> the third-party packages that it may name.
+ROOM_PACKAGES = {
+    "chat/_sandbox": {"jinja2"},
+    "loaders/dense": {"numpy"},
+    "loaders/embeddings": {"numpy", "scipy"},
+    "loaders/late_interaction": {"numpy", "sentence_transformers", "torch"},
+    "loaders/llama": {"numpy"},
+    "loaders/maxsim": {"numpy"},
+    "loaders/reranker": {"numpy"},
+    "loaders/sparse": {"numpy", "scipy"},
+    "loaders/transformer": {"huggingface_hub", "safetensors", "torch", "tqdm", "transformers"},
 }
 BUILD_MAY_IMPORT = {
     "__init__": {"emit", "plan", "problems", "schema", "source", "validate"},
@@ -46,11 +67,14 @@ ONLY_IN = {
 }
 
 
-def _imports(path: Path) -> set[str]:
-    """Give the full names of what a file imports, inside functions and under TYPE_CHECKING too."""
+def _imports(path: Path, *, types: bool = True) -> set[str]:
+    """Give the full names of what a file imports, inside functions and, with `types`, under TYPE_CHECKING too."""
     package = path.relative_to(SRC).parent.parts
     found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    tree = ast.parse(path.read_text("utf-8"))
+    if not types:
+        tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node))]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -75,7 +99,11 @@ def _within(path: Path, package: str) -> set[str]:
     return {name.removeprefix(f"{package}.") for name in _imports(path) if name.startswith(f"{package}.")}
 
 
-@pytest.mark.parametrize("path", RUN_TIME, ids=lambda path: path.stem)
+def _name(path: Path) -> str:
+    return path.relative_to(SRC / "registry").with_suffix("").as_posix()
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)
 def test_core_imports_the_standard_library_and_itself_only(path: Path) -> None:
     assert _top(_imports(path)) - sys.stdlib_module_names <= {"registry"}
 
@@ -85,9 +113,35 @@ def test_build_time_never_imports_run_time(path: Path) -> None:
     assert "registry" not in _top(_imports(path))
 
 
-@pytest.mark.parametrize("path", [path for path in RUN_TIME if path not in GENERATED], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in CORE if path not in GENERATED], ids=lambda path: path.stem)
 def test_module_imports_along_the_arrows_only(path: Path) -> None:
     assert _within(path, "registry") - MAY_IMPORT[path.stem] == set()
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=_name)
+def test_room_imports_along_the_arrows_only(path: Path) -> None:
+    room = path.parent.name
+    named = {name.partition(".")[0] for name in _within(path, "registry")}
+
+    assert named - {room} - ROOM_MAY_IMPORT[room] == set()
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=_name)
+def test_third_party_packages_of_a_room_are_imported_by_their_own_modules_only(path: Path) -> None:
+    third_party = _top(_imports(path)) - sys.stdlib_module_names - {"registry"}
+
+    assert third_party == ROOM_PACKAGES.get(_name(path), set())
+
+
+@pytest.mark.parametrize("room", ROOM_MAY_IMPORT)
+def test_modules_of_a_room_import_each_other_without_a_circle(room: str) -> None:
+    modules = {f"registry.{room}.{path.stem}": path for path in ROOMS if path.parent.name == room}
+    left = {name: _imports(path, types=False) & modules.keys() for name, path in modules.items()}
+    while free := [name for name, needs in left.items() if not needs & left.keys()]:
+        for name in free:
+            del left[name]
+
+    assert left == {}
 
 
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.stem)

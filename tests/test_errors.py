@@ -4,12 +4,27 @@ import pickle
 import pytest
 
 from registry import (
+    ChecksumMismatchError,
+    ContextOverflowError,
+    EmbeddingSpaceError,
     GeneratedFormatError,
+    InsufficientMemoryError,
+    InvalidInputError,
+    InvalidMessageError,
+    InvalidOptionError,
+    MissingExtraError,
+    ModelClosedError,
+    ModelLoadError,
+    ModelNotDownloadedError,
     ModelNotFoundError,
     NameCollisionError,
     NoDefaultModelError,
     RegistryError,
+    RemoteCodeNotAllowedError,
+    TemplateError,
+    UnsafeWeightsError,
     UnsupportedDimensionError,
+    UnsupportedModelError,
     errors,
 )
 
@@ -65,6 +80,82 @@ MESSAGES = [
             "Upgrade with `pip install --upgrade typed-model-registry`."
         ),
     ),
+    (
+        MissingExtraError("sentence_transformers", "embed", "Loading encoders"),
+        (
+            "Loading encoders needs `sentence_transformers`, which is not installed. "
+            'Install it with `pip install "typed-model-registry[embed]"`.'
+        ),
+    ),
+    (
+        MissingExtraError("llama_cpp", "chat", "Loading GGUF models", "It takes a C++ compiler."),
+        (
+            "Loading GGUF models needs `llama_cpp`, which is not installed. "
+            'Install it with `pip install "typed-model-registry[chat]"`. It takes a C++ compiler.'
+        ),
+    ),
+    (UnsupportedModelError("x", "It has no weights."), "`x`: It has no weights."),
+    (
+        ModelNotDownloadedError("x", ("models/x (no such folder)", "cache/x (no such folder)"), "Fetch them."),
+        (
+            "The files of `x` are not on this machine. Looked in:\n  models/x (no such folder)\n"
+            "  cache/x (no such folder)\nFetch them."
+        ),
+    ),
+    (
+        ChecksumMismatchError("x.gguf", "5 bytes", "4 bytes", "Fetch it again."),
+        "`x.gguf` is not the file that the registry pins: expected 5 bytes, got 4 bytes. Fetch it again.",
+    ),
+    (
+        UnsafeWeightsError("x", "x/pytorch_model.bin"),
+        (
+            "`x`: `x/pytorch_model.bin` has no weights in a safe format: expected `*.safetensors` or `*.gguf`, got a "
+            "format that can run code when it is read. Convert it to safetensors on a machine you can lose."
+        ),
+    ),
+    (
+        RemoteCodeNotAllowedError("x", "It is refused."),
+        "`x` runs Python code from its repository when it is loaded. It is refused.",
+    ),
+    (
+        ModelLoadError("x", "models/x", "embedding_dim", 128, 64),
+        "Cannot load `x` from `models/x`: embedding_dim: expected 128, got 64.",
+    ),
+    (
+        ModelLoadError("x", "models/x", "layout", "a reranker", "dense", "Loading it would add random numbers."),
+        "Cannot load `x` from `models/x`: layout: expected a reranker, got dense. Loading it would add random numbers.",
+    ),
+    (ModelClosedError("x"), "`x` is closed. Load it again, and use it inside the `with` block."),
+    (
+        InvalidOptionError("threads", "an integer of at least 1", 0),
+        "`threads`: expected an integer of at least 1, got 0.",
+    ),
+    (
+        InvalidOptionError("dtype", "one of float32, auto", "int4", "Use a GGUF file."),
+        "`dtype`: expected one of float32, auto, got 'int4'. Use a GGUF file.",
+    ),
+    (InvalidInputError("texts[2]", "expected a string, got None."), "`texts[2]`: expected a string, got None."),
+    (InvalidMessageError("messages[2].role", "expected user, got 'x'."), "`messages[2].role`: expected user, got 'x'."),
+    (TemplateError("gemma", "it has no system role."), "Chat template `gemma`: it has no system role."),
+    (
+        ContextOverflowError("x", 600, 512, 4096),
+        (
+            "The prompt does not fit into the context of `x`: expected fewer than 512 tokens, got 600. Shorten it or "
+            "load the model with a larger `context_length` (at most 4096)."
+        ),
+    ),
+    (
+        ContextOverflowError("x", 600, 512),
+        "The prompt does not fit into the context of `x`: expected fewer than 512 tokens, got 600. Shorten it.",
+    ),
+    (InsufficientMemoryError("x", "Choose a smaller one."), "Not enough memory for `x`. Choose a smaller one."),
+    (
+        EmbeddingSpaceError("a:384", "b:384"),
+        (
+            "Embeddings of two spaces cannot be compared: expected `a:384`, got `b:384`. "
+            "Encode both sides with one model, one dimension and one precision."
+        ),
+    ),
 ]
 
 
@@ -91,10 +182,30 @@ def test_error_copied_or_pickled_keeps_its_data(error: RegistryError, clone: obj
         (UnsupportedDimensionError, ValueError),
         (NameCollisionError, ValueError),
         (GeneratedFormatError, ImportError),
+        (MissingExtraError, ImportError),
+        (UnsupportedModelError, ValueError),
+        (ModelNotDownloadedError, FileNotFoundError),
+        (ChecksumMismatchError, OSError),
+        (UnsafeWeightsError, ValueError),
+        (RemoteCodeNotAllowedError, PermissionError),
+        (ModelLoadError, OSError),
+        (ModelClosedError, ValueError),
+        (InvalidOptionError, ValueError),
+        (InvalidInputError, ValueError),
+        (TemplateError, ValueError),
+        (ContextOverflowError, ValueError),
+        (InsufficientMemoryError, MemoryError),
+        (EmbeddingSpaceError, ValueError),
     ],
 )
 def test_error_is_also_the_fitting_builtin(error: type[Exception], builtin: type[Exception]) -> None:
     assert error.__mro__[1:3] == (RegistryError, builtin)
+
+
+def test_every_error_has_its_message_tested() -> None:
+    classes = {value for value in vars(errors).values() if isinstance(value, type)} - {RegistryError}
+
+    assert {type(error) for error, _ in MESSAGES} == classes
 
 
 def test_every_error_is_a_registry_error_and_none_a_key_error() -> None:

@@ -14,12 +14,27 @@ TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs mor
 if TYPE_CHECKING:
     from registry._registry import *  # noqa: F403 - the stub names them; at run time __getattr__ does
     from registry.config import ModelConfig as ModelConfig
+    from registry.errors import ChecksumMismatchError as ChecksumMismatchError
+    from registry.errors import ContextOverflowError as ContextOverflowError
+    from registry.errors import EmbeddingSpaceError as EmbeddingSpaceError
     from registry.errors import GeneratedFormatError as GeneratedFormatError
+    from registry.errors import InsufficientMemoryError as InsufficientMemoryError
+    from registry.errors import InvalidInputError as InvalidInputError
+    from registry.errors import InvalidMessageError as InvalidMessageError
+    from registry.errors import InvalidOptionError as InvalidOptionError
+    from registry.errors import MissingExtraError as MissingExtraError
+    from registry.errors import ModelClosedError as ModelClosedError
+    from registry.errors import ModelLoadError as ModelLoadError
+    from registry.errors import ModelNotDownloadedError as ModelNotDownloadedError
     from registry.errors import ModelNotFoundError as ModelNotFoundError
     from registry.errors import NameCollisionError as NameCollisionError
     from registry.errors import NoDefaultModelError as NoDefaultModelError
     from registry.errors import RegistryError as RegistryError
+    from registry.errors import RemoteCodeNotAllowedError as RemoteCodeNotAllowedError
+    from registry.errors import TemplateError as TemplateError
+    from registry.errors import UnsafeWeightsError as UnsafeWeightsError
     from registry.errors import UnsupportedDimensionError as UnsupportedDimensionError
+    from registry.errors import UnsupportedModelError as UnsupportedModelError
     from registry.queries import ModelRegistry as ModelRegistry
     from registry.queries import combine as combine
     from registry.records import ChatModel as ChatModel
@@ -41,12 +56,27 @@ if TYPE_CHECKING:
 _HOMES = {
     "registry.config": ("ModelConfig",),
     "registry.errors": (
+        "ChecksumMismatchError",
+        "ContextOverflowError",
+        "EmbeddingSpaceError",
         "GeneratedFormatError",
+        "InsufficientMemoryError",
+        "InvalidInputError",
+        "InvalidMessageError",
+        "InvalidOptionError",
+        "MissingExtraError",
+        "ModelClosedError",
+        "ModelLoadError",
+        "ModelNotDownloadedError",
         "ModelNotFoundError",
         "NameCollisionError",
         "NoDefaultModelError",
         "RegistryError",
+        "RemoteCodeNotAllowedError",
+        "TemplateError",
+        "UnsafeWeightsError",
         "UnsupportedDimensionError",
+        "UnsupportedModelError",
     ),
     "registry.queries": ("ModelRegistry", "combine"),
     "registry.records": (

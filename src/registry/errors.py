@@ -133,6 +133,7 @@ class MissingExtraError(RegistryError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str, advice: str = "") -> None:
         super().__init__(package, extra, purpose, advice)
+        self.name = package
         self.package = package
         self.extra = extra
         self.purpose = purpose
@@ -172,7 +173,8 @@ class ModelNotDownloadedError(RegistryError, FileNotFoundError):
     """
 
     def __init__(self, model_id: str, looked_in: tuple[str, ...], remedy: str) -> None:
-        super().__init__(model_id, looked_in, remedy)
+        super().__init__()
+        self.args = (model_id, looked_in, remedy)  # given to OSError, they would become an error number and a file name
         self.model_id = model_id
         self.looked_in = looked_in
         self.remedy = remedy
@@ -193,7 +195,8 @@ class ChecksumMismatchError(RegistryError, OSError):
     """
 
     def __init__(self, path: str, expected: str, got: str, remedy: str) -> None:
-        super().__init__(path, expected, got, remedy)
+        super().__init__()
+        self.args = (path, expected, got, remedy)  # given to OSError, they would become an error number and a file name
         self.path = path
         self.expected = expected
         self.got = got
@@ -233,7 +236,8 @@ class RemoteCodeNotAllowedError(RegistryError, PermissionError):
     """
 
     def __init__(self, model_id: str, reason: str) -> None:
-        super().__init__(model_id, reason)
+        super().__init__()
+        self.args = (model_id, reason)  # given to OSError, they would become an error number and a file name
         self.model_id = model_id
         self.reason = reason
 
@@ -254,7 +258,15 @@ class ModelLoadError(RegistryError, OSError):
     """
 
     def __init__(self, model_id: str, path: str, what: str, expected: object, got: object, remedy: str = "") -> None:
-        super().__init__(model_id, path, what, expected, got, remedy)
+        super().__init__()
+        self.args = (
+            model_id,
+            path,
+            what,
+            expected,
+            got,
+            remedy,
+        )  # given to OSError, they would become an error number and a file name
         self.model_id = model_id
         self.path = path
         self.what = what

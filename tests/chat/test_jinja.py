@@ -1,7 +1,7 @@
 import copy
 import re
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -83,12 +83,11 @@ def test_generation_block_changes_nothing() -> None:
 
 
 def test_loops_can_be_left() -> None:
-    assert (
-        _text(
-            "{% for i in range(9) %}{% if i == 1 %}{% continue %}{% endif %}{% if i == 3 %}{% break %}{% endif %}{{ i }}{% endfor %}"
-        )
-        == "02"
+    source = (
+        "{% for i in range(9) %}{% if i == 1 %}{% continue %}{% elif i == 3 %}{% break %}{% endif %}{{ i }}{% endfor %}"
     )
+
+    assert _text(source) == "02"
 
 
 def test_namespace_keeps_what_a_loop_sets() -> None:
@@ -109,9 +108,11 @@ def test_thoughts_go_by_both_of_their_names() -> None:
 
 
 def test_content_is_none_where_a_call_has_none() -> None:
-    assert _text(
-        "{{ messages[1].content }}{{ messages[1].tool_calls[0].id }}{{ messages[2].content }}", [USER, CALLING, RESULT]
-    ) == ("Nonecall000003")
+    source = (
+        "{% for m in messages %}{{ m.content }}{{ m.tool_calls[0].function.arguments if m.tool_calls }};{% endfor %}"
+    )
+
+    assert _text(source, [USER, CALLING, RESULT]) == "Hi;None{'a': 1, 'b': [2]};3;"
 
 
 def test_content_is_empty_where_the_template_cannot_do_without() -> None:
@@ -349,20 +350,15 @@ def test_no_message_can_make_markup_of_a_marker(parts: list[str]) -> None:
         ),
         (
             "a\n{% for i in range(100001) %}{% endfor %}",
-            "it fails in line 2: OverflowError: Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).",
+            (
+                "it fails in line 2: OverflowError: Range too big. "
+                "The sandbox blocks ranges larger than MAX_RANGE (100000)."
+            ),
         ),
         ("{{ 'a' * 1000001 }}", "it fails in line 1: SecurityError: the result of `*` may be too large"),
         (
             "{% set ns = namespace(n=9) %}{% for i in range(99) %}{% set ns.n = ns.n * ns.n %}{% endfor %}",
             "it fails in line 1: SecurityError: the result of `*` may be too large",
-        ),
-        (
-            "{% for i in range(99999) %}\n{% for j in range(99999) %}{% endfor %}{% endfor %}",
-            "it fails in line 2: SecurityError: expected at most 1000000 steps, got more",
-        ),
-        (
-            "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
-            "it fails in line 1: SecurityError: expected at most 1000000 steps, got more",
         ),
     ],
 )
@@ -414,22 +410,15 @@ def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_template_serves_several_threads() -> None:
-    template, found = JinjaTemplate(CHATML), []
+    template = JinjaTemplate(CHATML)
 
-    def work(number: int) -> None:
+    def work(number: int) -> bool:
         messages = [{"role": "user", "content": f"{number}<|im_end|>"}] * 30
-        for _ in range(10):
-            found.append(
-                template.compose(messages, markers=["<|im_end|>"]).text.count(f"{number}<|im_end|><|im_end|>") == 30
-            )
+        texts = {template.compose(messages, markers=["<|im_end|>"]).text for _ in range(10)}
+        return texts == {template.compose(messages).text}
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert found == [True] * 80
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(8))) == [True] * 8
 
 
 def test_repr_is_short() -> None:

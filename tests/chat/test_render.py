@@ -254,8 +254,8 @@ def test_calls_are_refused_where_there_is_no_way_to_write_them(name: str, messag
         (
             [WEATHER],
             (
-                '`tools[0]`: expected a tool such as {"type": "function", "function": {"name": ..., "parameters": ...}}, '
-                f"got {WEATHER!r}."
+                '`tools[0]`: expected a tool such as {"type": "function", "function": '
+                f'{{"name": ..., "parameters": ...}}}}, got {WEATHER!r}.'
             ),
         ),
         ([{"function": {}}], "`tools[0].function.name`: expected the name of a function, got None."),

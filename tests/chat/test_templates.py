@@ -1,5 +1,8 @@
 # ruff: noqa: E501, RUF001 - published prompts keep their lines, and the bars in DeepSeek's markers are full width
+import contextlib
+import io
 import json
+import re
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
@@ -470,3 +473,22 @@ def test_templates_cannot_be_changed() -> None:
             assistant=TEMPLATES["chatml"].user,
             generation_prompt="",
         )
+
+
+def test_page_prints_what_its_comments_say() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "templates.md").read_text("utf-8"), re.DOTALL)
+    names: dict[str, object] = {}
+
+    for block in blocks:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(block, names)  # one namespace: the blocks build on each other
+        said = re.findall(r"print\(.*\)  # (.*)$|^# (.*)$", block, re.MULTILINE)
+        assert printed.getvalue().splitlines() == [first or second for first, second in said]
+    assert len(blocks) > 6
+
+
+def test_page_lists_every_template() -> None:
+    page = (ROOT / "docs" / "templates.md").read_text("utf-8")
+
+    assert re.findall(r"^\| `([a-z0-9-]+)` \|", page, re.MULTILINE) == list(TEMPLATES)

@@ -36,7 +36,7 @@ class _Steps(ext.Extension):
 
     @property
     def step(self) -> None:
-        """Count one step: looked at, not called, because a call in the sandbox takes longer than most turns of loops."""
+        """Count one step. A property, because a call in the sandbox takes longer than most turns of loops."""
         self.left.steps -= 1
         if self.left.steps < 0:
             raise SecurityError(f"expected at most {MAX_STEPS} steps, got more")

@@ -13,6 +13,7 @@ from registry.chat.partial import Tail
 from registry.chat.prompt import Prompt
 from registry.errors import InvalidOptionError
 
+_SPACE = re.compile(r"\s*")
 _MAX_SPACE = 16  # white space before a role marker; more is no such thing
 
 
@@ -168,6 +169,7 @@ class _StartStripper:
 
     def __init__(self, markers: tuple[str, ...]) -> None:
         self._markers = sorted(set(markers), key=len, reverse=True)
+        self._longest = max(map(len, markers), default=0)
         self._held = ""
         self._open = bool(markers)
         self._found = False
@@ -182,24 +184,29 @@ class _StartStripper:
         return self._pass(final=True) if self._open else ""
 
     def _pass(self, *, final: bool) -> str:
+        held, place = self._held, 0
         while True:
-            body = self._held.lstrip()
-            if not final and self._may_go_on(body):
+            begin = _end_of_space(held, place)
+            body = held[begin : begin + self._longest]
+            spaced = not self._found and begin - place > _MAX_SPACE
+            if not final and not spaced and self._may_go_on(body):
+                self._held = held[begin if self._found else place :]  # white space after a marker belongs to it
                 return ""
-            marker = next((marker for marker in self._markers if body.startswith(marker)), None)
-            if marker is None or (not self._found and len(self._held) - len(body) > _MAX_SPACE):
+            marker = None if spaced else next((marker for marker in self._markers if body.startswith(marker)), None)
+            if marker is None:
                 break
-            self._held, self._found = body[len(marker) :], True
+            place, self._found = begin + len(marker), True
         self._open = False
-        return body if self._found else self._held
+        return held[begin if self._found else place :]
 
     def _may_go_on(self, body: str) -> bool:
         """Tell whether what is held may still become a marker, or a longer one."""
-        if not self._found and len(self._held) - len(body) > _MAX_SPACE:
-            return False
-        if not body and self._found:
-            self._held = ""  # white space after a marker belongs to it
         return any(len(marker) > len(body) and marker.startswith(body) for marker in self._markers)
+
+
+def _end_of_space(text: str, place: int) -> int:
+    match = _SPACE.match(text, place)
+    return match.end() if match else place
 
 
 class _StopFilter:

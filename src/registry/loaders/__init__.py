@@ -66,3 +66,6 @@ if not TYPE_CHECKING:  # or every misspelt name would have a type
 
         value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
         return value
+
+    def __dir__():
+        return sorted(_HOMES)

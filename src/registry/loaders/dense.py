@@ -62,7 +62,9 @@ class Backend(Protocol):
         """Give the tokens of each text with its prompt and special tokens."""
         ...
 
-    def embed(self, texts: Sequence[str], counts: Sequence[int], prompt: str, task: Task | None) -> NDArray[np.float32]:
+    def embed(
+        self, texts: Sequence[str], counts: Sequence[int], prompt: str, task: Task | None, /
+    ) -> NDArray[np.float32]:
         """Give the vectors, (texts, dim)."""
         ...
 
@@ -199,7 +201,7 @@ class TransformerBackend:
         if layout.kind != "dense" and not (layout.kind.startswith("bare") and model.pooling):
             remedy = "The record must name the pooling, or the files must." if layout.kind.startswith("bare") else ""
             raise ModelLoadError(model.id, str(located.path), "layout", "a dense encoder", layout, remedy)
-        check_files(model, located.path, layout, options)
+        check_files(model, layout, options)
         self._transformer = Transformer("SentenceTransformer", model, located.path, options)
         library = self._transformer.model
         modules = {type(module).__name__: module for module in library}
@@ -227,7 +229,9 @@ class TransformerBackend:
         """Free the memory."""
         self._transformer.close()
 
-    def embed(self, texts: Sequence[str], counts: Sequence[int], prompt: str, task: Task | None) -> NDArray[np.float32]:
+    def embed(
+        self, texts: Sequence[str], counts: Sequence[int], prompt: str, task: Task | None, /
+    ) -> NDArray[np.float32]:
         """Give the vectors, (texts, dim)."""
         vectors = np.empty((len(texts), self.dim), np.float32)
 

@@ -129,11 +129,11 @@ class SparseEmbeddings(Sequence[SparseVector]):
         self.truncated = tuple(truncated)
 
     def __len__(self) -> int:
-        return cast("int", self.csr.shape[0])
+        return len(self.csr.indptr) - 1
 
     def __getitem__(self, index: SupportsIndex | slice) -> Any:
         if isinstance(index, slice):
-            return SparseEmbeddings(self.csr[index], self.space_id)
+            return SparseEmbeddings(cast("csr_array", self.csr[index]), self.space_id)
         row = range(len(self))[index]
         part = slice(self.csr.indptr[row], self.csr.indptr[row + 1])
         return SparseVector(np.asarray(self.csr.indices[part], np.int32), np.asarray(self.csr.data[part], np.float32))

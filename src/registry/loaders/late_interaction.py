@@ -43,7 +43,7 @@ class LateInteractionEncoder(Handle[MultiVectorModel]):
         if layout.kind != "late interaction":
             remedy = "Loading it would add a projection of random numbers."
             raise ModelLoadError(model.id, str(located.path), "layout", "a late-interaction encoder", layout, remedy)
-        check_files(model, located.path, layout, options)
+        check_files(model, layout, options)
         self._weights = layout.weights
         self._transformer = Transformer("MultiVectorEncoder", model, located.path, options)
         library = self._transformer.model

@@ -83,15 +83,11 @@ class LlamaModel:
         self.maximum: int = library.llama_model_n_ctx_train(self._llama._model.model)
         try:
             _check_chat(record, located, self.metadata, self._llama.n_embd())
-            if options.context_length is None:
-                self.context_length = min(wanted, self.maximum)
-            elif wanted > self.maximum:
-                raise InvalidOptionError(
-                    "context_length", f"at most {self.maximum}, what the file was made for", wanted
-                )
+            _check_context(options, self.maximum)
         except Exception:
             self.close()
             raise
+        self.context_length = min(wanted, self.maximum)
 
     @property
     def footprint_bytes(self) -> int:

@@ -39,7 +39,7 @@ class Reranker(Handle[RerankerModel]):
         if layout.kind != "reranker":
             remedy = "Loading it would add a head of random numbers."
             raise ModelLoadError(model.id, str(located.path), "layout", "a reranker", layout, remedy)
-        check_files(model, located.path, layout, options)
+        check_files(model, layout, options)
         if "ForSequenceClassification" in layout.form:
             _check_head(model, located, layout)
         self._transformer = Transformer("CrossEncoder", model, located.path, options)

@@ -40,7 +40,7 @@ class SparseEncoder(Handle[SparseModel]):
         super().__init__(model, located)
         if layout.kind not in ("sparse", "bare masked language model"):
             raise ModelLoadError(model.id, str(located.path), "layout", "a sparse encoder", layout)
-        check_files(model, located.path, layout, options)
+        check_files(model, layout, options)
         self._weights = layout.weights
         self._transformer = Transformer("SparseEncoder", model, located.path, options)
         library = self._transformer.model

@@ -182,7 +182,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_files(record: EncoderModel, path: Path, layout: Layout, options: LoadOptions) -> None:
+def check_files(record: EncoderModel, layout: Layout, options: LoadOptions) -> None:
     """Refuse weights that could run code, and code that is not allowed.
 
     Raises:
