@@ -94,7 +94,8 @@ def legend() -> None:
 def table(rows: list[list[float]]) -> None:
     """Print a row of scores for each query, the best one marked."""
     width = max(map(len, QUERIES))
-    print(f"\n  {'':<{width}}" + "".join(f"{f'[{number}]':>9} " for number in range(1, len(DOCUMENTS) + 1)))
+    numbers = "".join(f"{f'[{number}]':>9} " for number in range(1, len(DOCUMENTS) + 1))
+    print(f"\n  {'':<{width}}{numbers}".rstrip())
     for query, scores in zip(QUERIES, rows, strict=True):
         cells = "".join(f"{score:>9.3f}{'*' if score == max(scores) else ' '}" for score in scores)
         print(f"  {query:<{width}}{cells}".rstrip())
@@ -105,7 +106,7 @@ def dense() -> Path:
     with load(ALL_MINILM_L6_V2) as encoder:
         queries = encoder.encode_query(QUERIES)
         documents = encoder.encode_document(DOCUMENTS)
-        show("encoder = load(ALL_MINILM_L6_V2)", f"loaded from {encoder.origin} in {encoder.load_seconds:.1f} s")
+        show("encoder = load(ALL_MINILM_L6_V2)", f"from {encoder.origin}, {encoder.load_seconds:.1f} s with imports")
         show("queries.shape, queries.dtype", f"{queries.shape} {queries.dtype}")
         show("documents.token_counts", documents.token_counts)
         show("queries.space_id == documents.space_id", queries.space_id == documents.space_id)

@@ -102,7 +102,7 @@ class JinjaTemplate:
         found = checked(messages)
         given = {"documents": None, **(options or {}), "tools": check_tools(tools) or None}
         self._refuse_what_is_lost(found, given["tools"], options or {})
-        conversation = [self._message(message) for message in found]
+        conversation = [message if len(message) == 2 else self._message(message) for message in found]
         hider = _Hider(tuple(markers))
         if markers:
             conversation = [hider.hide_message(message) for message in conversation]
@@ -148,7 +148,8 @@ class JinjaTemplate:
             )
         if tools and not self.supports_tools:
             raise TemplateError(self.name, "it has no way to offer tools. Choose a model whose template has one.")
-        with_calls = any(message["role"] == "tool" or "tool_calls" in message for message in messages)
+        longer = [message for message in messages if len(message) > 2]
+        with_calls = any(message["role"] == "tool" or "tool_calls" in message for message in longer)
         if with_calls and not self._keeps_calls:
             raise TemplateError(
                 self.name, "it has no way to write tool calls and their results. Choose a model whose template has one."

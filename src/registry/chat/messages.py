@@ -82,7 +82,7 @@ def checked(messages: Messages) -> list[Mapping[str, Any]]:
         if type(message) is dict
         and len(message) == 2
         and type(content := message.get("content")) is str
-        and content.isascii()
+        and (content.isascii() or _is_encodable(content))
         and message.get("role") in _PLAIN
         else _message(index, message)
         for index, message in enumerate(messages)
@@ -107,7 +107,7 @@ def _message(index: int, message: Any) -> dict[str, Any]:
     content = message.get("content")
     if type(content) is not str:
         content = _content(f"messages[{index}]", role, message)
-    elif not content.isascii():
+    else:
         _check_text(f"messages[{index}].content", content)
     made = {"role": role, "content": content}
     if len(message) > 2 or content is None or role == "tool":
@@ -230,6 +230,14 @@ def _check_results(found: list[Mapping[str, Any]]) -> None:
                 f"messages[{index}].tool_call_id",
                 f"expected the id of a call before it, {' or '.join(map(repr, ids))}, got {got!r}.",
             )
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_text(place: str, text: str) -> None:

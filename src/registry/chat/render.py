@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import cycle
+from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from registry.chat.calls import Tools, check_tools
 from registry.chat.messages import Messages, checked
 from registry.chat.prompt import Piece, Prompt
-from registry.chat.templates import Template, get_template
+from registry.chat.templates import Template, Turn, get_template
 from registry.errors import InvalidOptionError, TemplateError
 from registry.records import ChatModel
 
@@ -137,18 +137,24 @@ def _write(
     if offered and template.tools is None:
         raise TemplateError(template.name, f"it has no way to offer tools. {_OTHER_WAY}")
     system = turns.pop(0)["content"] if turns[0]["role"] == "system" else None
-    first = 0 if system is None else 1  # number of the first turn among the messages
     if template.alternate:
-        _check_alternation(template, turns, first)
+        _check_alternation(template, turns, first=0 if system is None else 1)
     texts = [template.bos + _head(template, options or {}, with_system=system is not None)]
-    merge_at = -1
-    if system is not None and template.system_place != "turn":
-        merge_at = _merge_place(template, turns)
-    elif system is not None or offered:
+    merged = system is not None and template.system_place != "turn"
+    if (system is not None or offered) and not merged:
         _write_system(texts, template, system or "", offered)
-    _write_turns(texts, template, turns, system, merge_at)
-    last = turns[-1] if turns else None
-    if last is not None and last["role"] == "assistant":
+    user = template.user if system is None else template.user_with_system or template.user
+    around = {"user": user, "assistant": template.assistant}
+    into = _merge_place(template, turns) if merged else None
+    if any([_is_call_or_result(message) for message in turns if len(message) > 2]):  # noqa: C419 - faster for few
+        _write_turns_with_calls(texts, template, turns, around, system or "", into)
+    elif turns:
+        _write_turns(texts, template, turns, around)
+        if into is not None:
+            start = texts[: 2 * into + 1]  # each message has two entries after that of the head
+            _write_system(start, template, system or "", [])
+            texts[: 2 * into + 1] = start
+    if turns and turns[-1]["role"] == "assistant":
         _end_with_answer(texts, template, asked=add_generation_prompt)
     if add_generation_prompt:
         texts[-1] += template.generation_prompt
@@ -156,29 +162,40 @@ def _write(
 
 
 def _write_turns(
-    texts: list[str], template: Template, turns: list[Mapping[str, Any]], system: str | None, merge_at: int
+    texts: list[str], template: Template, turns: list[Mapping[str, Any]], around: Mapping[str, Turn]
 ) -> None:
-    user = template.user if system is None else template.user_with_system or template.user
-    around = {
-        "user": (*user, "user" in template.trim),
-        "assistant": (*template.assistant, "assistant" in template.trim),
-    }
-    drop = template.drop_reasoning
-    for index, message in enumerate(turns):
-        role = message["role"]
-        if role == "tool" or "tool_calls" in message:
-            _write_tool_turn(texts, template, message)
-            continue
-        before, after, trimmed = around[role]
-        content = message["content"]
-        if trimmed:
-            content = content.strip()
-        if drop and role == "assistant":
-            content = content.rpartition("</think>")[2]
-        texts[-1] += before
-        if index == merge_at:
-            _write_system(texts, template, system or "", [])
-        texts += content, after
+    """Write turns of users and assistant: no step in Python for each, because conversations get long."""
+    between = {(last, role): around[last].after + around[role].before for last in around for role in around}
+    roles = [message["role"] for message in turns]
+    contents = [message["content"] for message in turns]
+    if template.trim or template.drop_reasoning:
+        contents = [_content(template, role, content) for role, content in zip(roles, contents, strict=True)]
+    written = [""] * (2 * len(turns) + 1)
+    written[0] = texts.pop() + around[roles[0]].before
+    written[2:-1:2] = map(between.__getitem__, pairwise(roles))
+    written[1::2] = contents
+    written[-1] = around[roles[-1]].after
+    texts += written
+
+
+def _content(template: Template, role: str, content: str) -> str:
+    if template.drop_reasoning and role == "assistant":
+        content = content.rpartition("</think>")[2]
+    return content.strip() if role in template.trim else content
+
+
+def _merge_place(template: Template, turns: list[Mapping[str, Any]]) -> int:
+    """Find the user message that takes the system text."""
+    users = [number for number, message in enumerate(turns) if message["role"] == "user"]
+    if not users:
+        raise TemplateError(
+            template.name, "it has no system role, and there is no user message to put the text into. Add one."
+        )
+    return users[0 if template.system_place == "first_user" else -1]
+
+
+def _is_call_or_result(message: Mapping[str, Any]) -> bool:
+    return message["role"] == "tool" or "tool_calls" in message
 
 
 def _write_system(texts: list[str], template: Template, system: str, offered: list[Mapping[str, Any]]) -> None:
@@ -196,8 +213,27 @@ def _write_system(texts: list[str], template: Template, system: str, offered: li
     texts[-1] += template.system.after
 
 
-def _write_tool_turn(texts: list[str], template: Template, message: Mapping[str, Any]) -> None:
-    """Write an assistant message with calls, or a result."""
+def _write_turns_with_calls(
+    texts: list[str],
+    template: Template,
+    turns: list[Mapping[str, Any]],
+    around: Mapping[str, Turn],
+    system: str,
+    into: int | None,
+) -> None:
+    """Write turns of which some call tools, or give the results."""
+    for number, message in enumerate(turns):
+        if _is_call_or_result(message):
+            _write_call_or_result(texts, template, message)
+            continue
+        role = message["role"]
+        texts[-1] += around[role].before
+        if number == into:
+            _write_system(texts, template, system, [])
+        texts += _content(template, role, message["content"]), around[role].after
+
+
+def _write_call_or_result(texts: list[str], template: Template, message: Mapping[str, Any]) -> None:
     syntax = template.tools
     if syntax is None:
         what = "the result of a tool" if message["role"] == "tool" else "a tool call"
@@ -228,17 +264,7 @@ def _head(template: Template, options: Mapping[str, Any], *, with_system: bool) 
     return head
 
 
-def _merge_place(template: Template, turns: list[Mapping[str, Any]]) -> int:
-    """Find the user message that takes the system text."""
-    users = [index for index, message in enumerate(turns) if message["role"] == "user"]
-    if not users:
-        raise TemplateError(
-            template.name, "it has no system role, and there is no user message to put the text into. Add one."
-        )
-    return users[0 if template.system_place == "first_user" else -1]
-
-
-def _check_alternation(template: Template, turns: list[Mapping[str, Any]], first: int) -> None:
+def _check_alternation(template: Template, turns: list[Mapping[str, Any]], *, first: int) -> None:
     for index, message in enumerate(turns):
         role, expected = message["role"], "assistant" if index % 2 else "user"
         if role == expected or role == "tool" or "tool_calls" in message:
