@@ -10,7 +10,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import ROOT, field, generation, imports, lookup, scale, typing_cost
+from benchmarks import (
+    ROOT,
+    chatting,
+    embedding,
+    field,
+    generation,
+    imports,
+    late_interaction,
+    lookup,
+    rendering,
+    scale,
+    typing_cost,
+)
 from benchmarks.measure import Table, machine
 from benchmarks.workspace import Workspace
 
@@ -22,6 +34,10 @@ GROUPS: dict[str, tuple[Callable[[Workspace, int], list[Table]], int]] = {
     "generation": (generation.measure, 7),
     "typing_cost": (typing_cost.measure, 5),
     "field": (field.measure, 11),
+    "embedding": (embedding.measure, 5),
+    "late_interaction": (late_interaction.measure, 9),
+    "chatting": (chatting.measure, 11),
+    "rendering": (rendering.measure, 21),
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import quantiles
 
@@ -256,6 +257,12 @@ def seconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
+
+
+def missing(*packages: str) -> str:
+    """Say which packages are not installed; empty when all are."""
+    absent = [name for name in packages if find_spec(name) is None]
+    return f"Left out: {', '.join(f'`{name}`' for name in absent)} is not installed here." if absent else ""
 
 
 def machine() -> str:

@@ -1,4 +1,4 @@
-"""Chat prompts: `render` of a 50-message conversation against Jinja2 itself, and the parser of answers at two lengths."""
+"""Chat prompts: `render` of a 50-message conversation against Jinja2 itself; the parser of answers at two lengths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ MARKERS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 
 # The chat templates that many model files carry, in the vendors' own way of writing them.
 _CHATML = (
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
+    "{% for message in messages %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 _LLAMA3 = (

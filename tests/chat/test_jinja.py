@@ -217,6 +217,14 @@ def test_prompt_that_ends_in_open_thoughts_says_so() -> None:
     assert not template.compose([USER], add_generation_prompt=False).reasoning_open
 
 
+def test_thoughts_are_open_only_where_an_answer_is_asked_for() -> None:
+    prompt = JinjaTemplate("{{ messages[0].content }}").compose(
+        [{"role": "user", "content": "<think>"}], add_generation_prompt=False
+    )
+
+    assert not prompt.reasoning_open
+
+
 def test_template_that_knows_channels_announces_them() -> None:
     prompt = JinjaTemplate("<|start|>assistant{# <|channel|>analysis <think> #}").compose([USER])
 
@@ -367,6 +375,33 @@ def test_template_that_fails_says_where(source: str, problem: str) -> None:
         JinjaTemplate(source, name="x.gguf").compose([USER])
 
     assert str(caught.value) == f"Chat template `x.gguf`: {problem}"
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("{% for i in range(99999) %}\n{% for j in range(9) %}{% endfor %}{% endfor %}", 2),
+        ("{% for i in range(99999) recursive %}{{ loop([1]) }}{% endfor %}", 1),
+        ("{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}", 1),
+        ("{% macro f() %}{% endmacro %}{% for i in range(999) %}{{ f() }}{% endfor %}", 1),
+    ],
+)
+def test_endless_template_is_ended(source: str, line: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = JinjaTemplate(source)
+    monkeypatch.setattr("registry.chat._sandbox.MAX_STEPS", 102)
+
+    with pytest.raises(TemplateError) as caught:
+        template.compose([USER])
+
+    problem = f"it fails in line {line}: SecurityError: expected at most 102 steps, got more"
+    assert str(caught.value) == f"Chat template `gguf`: {problem}"
+
+
+def test_long_conversation_takes_no_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    template = JinjaTemplate(CHATML)
+    monkeypatch.setattr("registry.chat._sandbox.MAX_STEPS", 0)
+
+    assert template.compose([USER] * 5000).text.count("Hi") == 5000
 
 
 @pytest.mark.parametrize(

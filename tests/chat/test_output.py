@@ -1,6 +1,7 @@
 import itertools
 import json
 
+import hypothesis
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -42,6 +43,7 @@ def cuttings(draw: st.DrawFn) -> list[str]:
     return [text[start:end] for start, end in itertools.pairwise([0, *cuts, len(text)])]
 
 
+@hypothesis.settings(max_examples=500)
 @given(
     cuttings(),
     st.lists(
@@ -117,6 +119,13 @@ def test_stop_that_is_split_never_leaks() -> None:
     assert parser.finish() == []
 
 
+def test_stop_that_begins_a_longer_one_stops_at_once() -> None:
+    parser = OutputParser(["ab", "abc"])
+
+    assert parser.feed("xab") == [Delta("content", "x")]
+    assert parser.stopped
+
+
 def test_beginning_of_a_stop_that_comes_to_nothing_is_given() -> None:
     parser = OutputParser(["<|im_end|>"])
 
@@ -182,6 +191,13 @@ def test_thoughts_are_kept_apart(text: str, content: str, reasoning: str) -> Non
 @pytest.mark.parametrize("text", ["\nHm.</think>42", "<think>\nHm.</think>42", "Hm.</think>\n\n42"])
 def test_thoughts_that_the_prompt_has_opened_are_kept_apart(text: str) -> None:
     assert _parse(OutputParser(reasoning=THINK, reasoning_open=True), text) == ("42", "Hm.")
+
+
+def test_line_ends_inside_thoughts_are_kept_however_they_come() -> None:
+    assert _parse(OutputParser(reasoning=THINK), "<think>\na", "\n", "\n", "b\n", "</think>", "\n", "c") == (
+        "c",
+        "a\n\nb",
+    )
 
 
 def test_other_markers_of_thoughts_will_do() -> None:
@@ -397,6 +413,14 @@ def test_calls_are_held_back_and_the_rest_is_streamed() -> None:
     ]
     assert parser.feed(f"_call>{ONE}</tool_call>") == []
     assert parser.finish() == []
+    assert _calls(parser) == [("add", {"a": 1})]
+
+
+@pytest.mark.parametrize("pieces", [[f" \n{LLAMA}"], [" ", "\n", LLAMA]])
+def test_white_space_before_a_call_is_left_out(pieces: list[str]) -> None:
+    parser = OutputParser(tools=True)
+
+    assert _parse(parser, *pieces) == ("", "")
     assert _calls(parser) == [("add", {"a": 1})]
 
 

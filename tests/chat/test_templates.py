@@ -464,6 +464,10 @@ def test_unknown_name_is_refused(name: str, problem: str) -> None:
     assert str(caught.value) == problem
 
 
+def test_llama2_conversation_that_ends_with_an_answer_opens_no_new_exchange() -> None:
+    assert render(TURNS[:2], "llama2", add_generation_prompt=False) == "<s>[INST] Hello [/INST] Hi there </s>"
+
+
 def test_templates_cannot_be_changed() -> None:
     with pytest.raises(TypeError):
         TEMPLATES["own"] = Template(  # type: ignore[index]

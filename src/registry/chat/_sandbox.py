@@ -14,7 +14,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
-MAX_STEPS: Final = 1_000_000  # turns of loops and calls of macros in one rendering
+MAX_STEPS: Final = 1_000_000  # turns of loops in loops, and calls of macros, in one rendering
 MAX_PRODUCT: Final = 1_000_000  # items that one multiplication may make
 MAX_BITS: Final = 10_000  # of a product of two numbers
 
@@ -24,7 +24,7 @@ class RefusedError(TemplateError):
 
 
 class _Steps(ext.Extension):
-    """Reads `{% generation %}`, and counts the turns of loops and the calls of macros."""
+    """Reads `{% generation %}`, and counts the turns of loops in loops and the calls of macros."""
 
     tags = {"generation"}  # noqa: RUF012 - declared by the class it inherits from
     left = threading.local()
@@ -115,12 +115,18 @@ def compile_template(source: str) -> tuple[Template, frozenset[str]]:
     """Give the compiled template, and the names of the variables that it looks at."""
     tree = _ENVIRONMENT.parse(source)
     variables = frozenset(meta.find_undeclared_variables(tree))
-    counted: list[nodes.For | nodes.Macro] = [*tree.find_all(nodes.For), *tree.find_all(nodes.Macro)]
-    for node in counted:
+    for node in _repeated(tree):
         step = nodes.ExtensionAttribute(_Steps.identifier, "step")
         node.body.insert(0, nodes.ExprStmt(step).set_lineno(node.lineno))
     tree.set_environment(_ENVIRONMENT)
     return _ENVIRONMENT.from_string(tree), variables
+
+
+def _repeated(tree: nodes.Template) -> list[nodes.For | nodes.Macro]:
+    """Find what can run more often than there are items in what a template is given, or in one `range`."""
+    macros, loops = list(tree.find_all(nodes.Macro)), list(tree.find_all(nodes.For))
+    inner = {id(loop) for outer in (*macros, *loops) for loop in outer.find_all(nodes.For)}
+    return [*macros, *(loop for loop in loops if loop.recursive or id(loop) in inner)]
 
 
 def render_template(template: Template, variables: dict[str, Any]) -> str:

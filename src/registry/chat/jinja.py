@@ -59,6 +59,7 @@ class JinjaTemplate:
         self.bos_token = bos_token
         self.eos_token = eos_token
         self.name = name
+        self._sandbox = _sandbox()
         self._template, self._variables = self._compile()
 
     def __repr__(self) -> str:
@@ -102,30 +103,36 @@ class JinjaTemplate:
         found = checked(messages)
         given = {"documents": None, **(options or {}), "tools": check_tools(tools) or None}
         self._refuse_what_is_lost(found, given["tools"], options or {})
-        conversation = [message if len(message) == 2 else self._message(message) for message in found]
+        conversation = self._given(found)
         hider = _Hider(tuple(markers))
         if markers:
-            conversation = [hider.hide_message(message) for message in conversation]
-            given = hider.hide(given)
+            conversation, given = hider.hide_conversation(conversation), hider.hide(given)
         text = self._render(conversation, given, ask=add_generation_prompt)
         pieces = hider.split(text, self.name)
         return self._prompt(pieces, add_generation_prompt=add_generation_prompt)
 
     def _prompt(self, pieces: tuple[Piece, ...], *, add_generation_prompt: bool) -> Prompt:
-        ends_in = pieces[-1].text.rstrip() if pieces and pieces[-1].markup else ""
+        ends_in = pieces[-1].text[-100:].rstrip() if pieces and pieces[-1].markup else ""
+        opened = ends_in.endswith(_THINK[0])
         starts_with_bos = bool(self.bos_token) and bool(pieces) and pieces[0].text.startswith(self.bos_token)
-        channels = "<|channel|>" in self.source
-        thinks = not channels and any(marker in self.source for marker in _THINK)
         return Prompt(
             pieces=pieces,
             template=self.name,
             stops=(self.eos_token,) if self.eos_token else (),
             bos=self.bos_token if starts_with_bos else "",
-            reasoning_open=add_generation_prompt and ends_in.endswith(_THINK[0]),
-            reasoning=_THINK if thinks or ends_in.endswith(_THINK[0]) else None,
+            reasoning_open=add_generation_prompt and opened,
+            reasoning=_THINK if self._thinks or opened else None,
             role_markers=self._role_markers,
-            channels=channels,
+            channels=self._has_channels,
         )
+
+    @cached_property
+    def _has_channels(self) -> bool:
+        return "<|channel|>" in self.source
+
+    @cached_property
+    def _thinks(self) -> bool:
+        return not self._has_channels and any(marker in self.source for marker in _THINK)
 
     @cached_property
     def _role_markers(self) -> tuple[str, ...]:
@@ -148,9 +155,7 @@ class JinjaTemplate:
             )
         if tools and not self.supports_tools:
             raise TemplateError(self.name, "it has no way to offer tools. Choose a model whose template has one.")
-        longer = [message for message in messages if len(message) > 2]
-        with_calls = any(message["role"] == "tool" or "tool_calls" in message for message in longer)
-        if with_calls and not self._keeps_calls:
+        if {*map(len, messages)} != {2} and any(map(_has_calls, messages)) and not self._keeps_calls:
             raise TemplateError(
                 self.name, "it has no way to write tool calls and their results. Choose a model whose template has one."
             )
@@ -181,6 +186,10 @@ class JinjaTemplate:
         except TemplateError:
             return None
 
+    def _given(self, messages: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Give the conversation as templates expect it. Messages of role and content are as they expect them."""
+        return [message if len(message) == 2 else self._message(message) for message in messages]
+
     def _message(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Give a message as templates expect it: arguments as objects, thoughts under both of their names."""
         made = dict(message)
@@ -196,18 +205,18 @@ class JinjaTemplate:
         return made
 
     def _compile(self) -> tuple[Any, frozenset[str]]:
-        sandbox = _sandbox()
+        sandbox = self._sandbox
         try:
             found: tuple[Any, frozenset[str]] = sandbox.compile_template(self.source)
         except sandbox.TemplateError as error:
-            reason = f"it is no valid Jinja{_line(error)}: {str(error.message).rstrip('.')}."
+            reason = f"it is no valid Jinja{self._line(error)}: {str(error.message).rstrip('.')}."
             raise TemplateError(self.name, reason) from error
         except RecursionError as error:
             raise TemplateError(self.name, "it is nested too deeply.") from error
         return found
 
-    def _render(self, messages: list[dict[str, Any]], given: Mapping[str, Any], *, ask: bool) -> str:
-        sandbox = _sandbox()
+    def _render(self, messages: Sequence[Mapping[str, Any]], given: Mapping[str, Any], *, ask: bool) -> str:
+        sandbox = self._sandbox
         variables = {
             **given,
             "messages": messages,
@@ -220,12 +229,16 @@ class JinjaTemplate:
         except sandbox.RefusedError as error:
             raise TemplateError(self.name, f"it refuses the conversation: {error}") from error
         except Exception as error:  # a template is a program of somebody else, and can fail in any way
-            raise TemplateError(self.name, f"it fails{_line(error)}: {type(error).__name__}: {error}") from error
+            raise TemplateError(self.name, f"it fails{self._line(error)}: {type(error).__name__}: {error}") from error
         if len(text) > MAX_PROMPT_CHARS:
             raise TemplateError(
                 self.name, f"expected a prompt of at most {MAX_PROMPT_CHARS} characters, got {len(text)}."
             )
         return text
+
+    def _line(self, error: BaseException) -> str:
+        line = self._sandbox.line_of(error)
+        return "" if line is None else f" in line {line}"
 
 
 def _sandbox() -> ModuleType:
@@ -235,9 +248,8 @@ def _sandbox() -> ModuleType:
     return module
 
 
-def _line(error: BaseException) -> str:
-    line = _sandbox().line_of(error)
-    return "" if line is None else f" in line {line}"
+def _has_calls(message: Mapping[str, Any]) -> bool:
+    return message["role"] == "tool" or "tool_calls" in message
 
 
 def _calls_probe(content: str | None) -> list[dict[str, Any]]:
@@ -257,10 +269,19 @@ class _Hider:
 
     def __init__(self, markers: tuple[str, ...]) -> None:
         self._pattern = _any_of(markers)
+        self._firsts = {marker[0] for marker in markers if marker}
         self._secret = ""
         self._hidden: dict[str, str] = {}
 
-    def hide_message(self, message: dict[str, Any]) -> dict[str, Any]:
+    def hide_conversation(self, messages: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Hide markers in messages. Most conversations have nothing that may be one, which is quickly seen."""
+        if {*map(len, messages)} == {2}:
+            text = "\n".join([message["content"] for message in messages])
+            if not any(first in text for first in self._firsts):
+                return messages
+        return [self._hide_message(message) for message in messages]
+
+    def _hide_message(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         """Hide markers in a message, but in answers not those of thoughts: templates look for them to drop thoughts."""
         kept = _THINK if message["role"] == "assistant" else ()
         return {key: value if key == "role" else self.hide(value, kept) for key, value in message.items()}

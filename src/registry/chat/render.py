@@ -63,7 +63,7 @@ def compose(
         template=found.name,
         stops=tuple(dict.fromkeys((*found.stops, *found.turn_markers))),
         bos=found.bos,
-        reasoning_open=add_generation_prompt and found.reasoning is not None and opening.endswith(found.reasoning[0]),
+        reasoning_open=found.reasoning is not None and opening.endswith(found.reasoning[0]),
         reasoning=found.reasoning,
         role_markers=found.role_markers,
         channels=found.channels,
@@ -146,7 +146,7 @@ def _write(
     user = template.user if system is None else template.user_with_system or template.user
     around = {"user": user, "assistant": template.assistant}
     into = _merge_place(template, turns) if merged else None
-    if any([_is_call_or_result(message) for message in turns if len(message) > 2]):  # noqa: C419 - faster for few
+    if {*map(len, turns)} != {2} and any(map(_is_call_or_result, turns)):
         _write_turns_with_calls(texts, template, turns, around, system or "", into)
     elif turns:
         _write_turns(texts, template, turns, around)
@@ -168,7 +168,9 @@ def _write_turns(
     between = {(last, role): around[last].after + around[role].before for last in around for role in around}
     roles = [message["role"] for message in turns]
     contents = [message["content"] for message in turns]
-    if template.trim or template.drop_reasoning:
+    if not template.drop_reasoning and {"user", "assistant"} <= set(template.trim):
+        contents = list(map(str.strip, contents))
+    elif template.drop_reasoning or template.trim:
         contents = [_content(template, role, content) for role, content in zip(roles, contents, strict=True)]
     written = [""] * (2 * len(turns) + 1)
     written[0] = texts.pop() + around[roles[0]].before

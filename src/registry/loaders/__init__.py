@@ -9,8 +9,7 @@
 Importing this imports neither NumPy nor torch nor llama.cpp: a model's own package is imported when it is loaded.
 """
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this package
 if TYPE_CHECKING:
     from registry.loaders._load import load as load
     from registry.loaders.chat import Chat as Chat

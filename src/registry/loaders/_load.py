@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, overload
 
-from registry.errors import ModelNotFoundError, UnsupportedModelError
+from registry.errors import ModelNotFoundError, UnsupportedDimensionError, UnsupportedModelError
 from registry.loaders.layout import inspect
 from registry.loaders.locate import Located, locate
 from registry.loaders.options import (
@@ -170,14 +170,19 @@ def record_of(
 def _record_of_config(
     config: ModelConfig, options: LoadOptions, records: ModelRegistry[Any]
 ) -> tuple[ModelInfo, LoadOptions]:
+    sizes: tuple[int, ...] = ()
     for record in records.values():
-        sizes = (getattr(record, "embedding_dim", None), *getattr(record, "matryoshka_dims", ()))
-        if record.huggingface_id == config.huggingface_id and config.embedding_dim in sizes:
+        if record.huggingface_id != config.huggingface_id or getattr(record, "embedding_dim", None) is None:
+            continue
+        sizes = (record.embedding_dim, *reversed(getattr(record, "matryoshka_dims", ())))
+        if config.embedding_dim in sizes:
             if config.embedding_dim != sizes[0] and options.truncate_dim is None:
                 options = options.changed({"truncate_dim": config.embedding_dim})
             if config.context_length not in (None, record.context_length) and options.context_length is None:
                 options = options.changed({"context_length": config.context_length})
             return record, options
+    if sizes:
+        raise UnsupportedDimensionError(config.huggingface_id, config.embedding_dim, tuple(dict.fromkeys(sizes)))
     raise ModelNotFoundError(config.huggingface_id)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -26,8 +27,8 @@ class CompleteKeywords(TypedDict, total=False):
         top_k: Number of likeliest tokens that are sampled from; 0 keeps all.
         repeat_penalty: Factor against tokens that were just used; 1 is none.
         stop: Text, or texts, that end the answer beside those of the record and the template.
-        seed: Seed of the sampler: the same seed and prompt give the same answer on the same machine. Left out: the
-            seed that the model was loaded with, else a random one.
+        seed: Seed of the sampler: the same seed and prompt give the same answer on the same machine, for which the
+            prompt is read anew every time. Left out: the seed that the model was loaded with, else a random one.
         response_format: `{"type": "json_object"}`, or `{"type": "json_schema", "json_schema": {"schema": {...}}}`: the
             answer is such JSON, unless `max_tokens` cuts it.
     """
@@ -212,17 +213,28 @@ T = TypeVar("T")
 
 
 class Stream(Iterator[T], Generic[T]):
-    """Pieces of an answer as they are made. The model is busy from the first one until the end, or `close()`."""
+    """Pieces of an answer as they are made. The model is busy from the first one until the end, or `close()`.
 
-    def __init__(self, pieces: Generator[T, None, None]) -> None:
+    Several threads may read it, each piece goes to one of them; and any thread may close it.
+    """
+
+    def __init__(self, pieces: Generator[T, None, None], cancelled: threading.Event) -> None:
         self._pieces = pieces
+        self._cancelled = cancelled
+        self._reading = threading.Lock()
 
     def __next__(self) -> T:
-        return next(self._pieces)
+        with self._reading:
+            return next(self._pieces)
 
     def close(self) -> None:
-        """Stop, and free the model for other calls."""
-        self._pieces.close()
+        """Stop, and free the model for other calls: now, or at the next token where another thread is reading."""
+        self._cancelled.set()
+        if self._reading.acquire(blocking=False):
+            try:
+                self._pieces.close()
+            finally:
+                self._reading.release()
 
     def __enter__(self) -> Self:
         return self

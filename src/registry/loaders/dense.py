@@ -212,12 +212,17 @@ class TransformerBackend:
         if pooling is not None and stated not in (None, pooling.pooling_mode):
             self.close()
             raise ModelLoadError(model.id, str(located.path), "pooling", stated, pooling.pooling_mode)
+        if "Normalize" in modules and model.normalize is False:
+            self.close()
+            raise ModelLoadError(model.id, str(located.path), "normalize", False, "a module that normalizes")
         self.pooling = str(pooling.pooling_mode) if pooling is not None else model.pooling
         self.normalize = "Normalize" in modules if model.normalize is None else model.normalize
         self.prompts = prompts_of(model, library)
         self.similarity = str(model.similarity or library.similarity_fn_name or "cosine")
-        self.limit = limit_of(model, library, options)
-        library.max_seq_length = self.limit
+        # Static embeddings read texts of any length, and have no place to set one.
+        self.limit = None if "StaticEmbedding" in modules else limit_of(model, library, options)
+        if self.limit is not None:
+            library.max_seq_length = self.limit
         self.dim = int(library.get_embedding_dimension())
         self.footprint_bytes = self._transformer.footprint_bytes
 
@@ -330,5 +335,6 @@ def compare(queries: NDArray[Any], documents: NDArray[Any], name: str) -> NDArra
         squares = (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * (first @ second.T)
         return np.asarray(-np.sqrt(np.maximum(squares, 0)), np.float32)
     if name == "manhattan":
-        return np.stack([-np.abs(second - row).sum(1) for row in first]).astype(np.float32)
+        rows = [-np.abs(second - row).sum(1) for row in first]
+        return np.asarray(rows, np.float32).reshape(len(first), len(second))
     return np.asarray(first @ second.T)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, cast
 
 import numpy as np
 
+from registry.errors import InvalidOptionError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
@@ -153,7 +155,13 @@ class Ranked:
 
 
 def ranked(scores: Iterable[float], top_k: int | None) -> list[Ranked]:
-    """Give scores best first; equal scores in the order of the documents."""
+    """Give scores best first; equal scores in the order of the documents.
+
+    Raises:
+        InvalidOptionError: `top_k` is no number of documents.
+    """
+    if top_k is not None and (type(top_k) is not int or top_k < 1):
+        raise InvalidOptionError("top_k", "an integer of at least 1", top_k)
     order = sorted((Ranked(index, float(score)) for index, score in enumerate(scores)), key=lambda r: -r.score)
     return order[:top_k]
 

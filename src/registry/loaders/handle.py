@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from registry.errors import ModelClosedError, RegistryError
@@ -17,6 +20,73 @@ if TYPE_CHECKING:
     from registry.records import ModelInfo
 
 M = TypeVar("M", bound="ModelInfo", covariant=True)
+
+
+class Turn:
+    """The time that one call has with a model; a stream that is read has it until its end.
+
+    Attributes:
+        thread: Thread that ran the call last. The pieces of a stream may be asked for by several.
+        over: True when another call may begin.
+    """
+
+    __slots__ = ("over", "thread")
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.over = False
+
+    def waits_for_caller(self) -> bool:
+        """True when this cannot end while the caller waits for it, because the caller itself is to read the rest.
+
+        The same thread is not enough: servers have streams read by a pool, in which each thread soon does other work.
+        """
+        return self.thread == threading.get_ident() and (self in _TURNS.get() or _runs_event_loop())
+
+
+def _runs_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+_TURNS: ContextVar[tuple[Turn, ...]] = ContextVar("turns that were begun in this context", default=())
+
+
+class _Gate:
+    """A lock that lets threads through in the order in which they came, so that none waits for ever."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # reentrant: the garbage collector may end a stream in the midst of `pass_on`
+        self._busy = False
+        self._queue: deque[threading.Lock] = deque()
+
+    def wait(self) -> None:
+        mine = threading.Lock()
+        mine.acquire()
+        with self._lock:
+            if not self._busy:
+                self._busy = True
+                return
+            self._queue.append(mine)
+        try:
+            mine.acquire()
+        except BaseException:  # Ctrl-C: leave the queue, or pass on what was given meanwhile
+            with self._lock:
+                if mine in self._queue:
+                    self._queue.remove(mine)
+                else:
+                    self.pass_on()
+            raise
+
+    def pass_on(self) -> None:
+        with self._lock:
+            if self._queue:
+                self._queue.popleft().release()
+            else:
+                self._busy = False
 
 
 class Handle(Generic[M]):
@@ -37,8 +107,8 @@ class Handle(Generic[M]):
         self.load_seconds = 0.0
         self.footprint_bytes = 0
         self._closed = False
-        self._gate = threading.Lock()
-        self._owner: int | None = None
+        self._gate = _Gate()
+        self._now: Turn | None = None
 
     @property
     def closed(self) -> bool:
@@ -72,19 +142,29 @@ class Handle(Generic[M]):
         raise NotImplementedError
 
     @contextmanager
-    def _turn(self, *, closing: bool = False) -> Iterator[None]:
-        """Wait for this thread's turn with the model."""
-        here = threading.get_ident()
-        if self._owner == here:  # waiting for oneself would never end
+    def _turn(self, *, closing: bool = False) -> Iterator[Turn]:
+        """Wait for one's turn with the model; calls come in the order in which they were made."""
+        now = self._now
+        if now is not None and now.waits_for_caller():
             what = "close" if closing else "call"
             raise RegistryError(
                 f"Cannot {what} `{self.model.id}` while this thread reads a stream of it. Finish or close the stream."
             )
-        with self._gate:
+        self._gate.wait()
+        turn = Turn()
+        try:
             if self._closed and not closing:
                 raise ModelClosedError(self.model.id)
-            self._owner = here
-            try:
-                yield
-            finally:
-                self._owner = None
+            _TURNS.set((*_others(turn), turn))
+            self._now = turn
+            yield turn
+        finally:
+            self._now = None
+            turn.over = True
+            _TURNS.set(_others(turn))
+            self._gate.pass_on()
+
+
+def _others(turn: Turn) -> tuple[Turn, ...]:
+    """Give the turns of this context that go on, but for one."""
+    return tuple(other for other in _TURNS.get() if other is not turn and not other.over)

@@ -157,7 +157,9 @@ class LateInteractionEncoder(Handle[MultiVectorModel]):
             width = self.query_length if task == "query" else None
             lengths = [max(min(count, limit or count), width or 0) for count in counts]
             self._transformer.run(checked, lengths, keep, prompt=prompt or None, task=task)
-        vectors = normalized(stack(found)[:, : self.embedding_dim]) if found else stack(found)
+        vectors = normalized(
+            (stack(found) if found else np.empty((0, self._full_dim), np.float32))[:, : self.embedding_dim]
+        )
         result = TokenEmbeddings(vectors, [len(each) for each in found], self.space_id, counts, cut)
         return _pooled(result, pool_factor) if pool_factor > 1 and found else result
 

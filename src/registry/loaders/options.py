@@ -87,6 +87,8 @@ class LoadOptions:
                 raise InvalidOptionError(name, "True or False", value)
         if self.dtype not in _DTYPES:
             raise InvalidOptionError("dtype", f"one of {', '.join(_DTYPES)}", self.dtype)
+        if self.device is not None and (not isinstance(self.device, str) or not self.device):
+            raise InvalidOptionError("device", "a name such as cpu or cuda:1", self.device)
         scale = self.adapter_scale
         if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
             raise InvalidOptionError("adapter_scale", "a finite number", scale)

@@ -75,9 +75,9 @@ class Reranker(Handle[RerankerModel]):
         check_text(query, "query")
         pairs = [(query, document) for document in check_texts(documents, "documents")]
         scores = np.zeros(len(pairs), np.float32)
-        activation = self._transformer.model.activation_fn if pairs else None
 
         def keep(features: dict[str, Any], batch: list[int]) -> None:
+            activation = self._transformer.model.activation_fn
             found = features["scores"].float()
             scores[batch] = (activation(found) if activation else found).reshape(-1).cpu().numpy()
 

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def weights_of(model: EmbeddingModel, weights: tuple[Path, ...], *, given: bool) -> str:
-    """Name the weights: by the pinned revision, or, where the caller gave the files, by what is in them.
+    """Name the weights: by the pinned revision, or, where the caller gave the files or none is pinned, by their bytes.
 
-    A file that has the pinned sha256 is the pinned revision, wherever it lies. Reads the files if they were given.
+    A file that has the pinned sha256 is the pinned revision, wherever it lies. Only then the files are read.
     """
-    pinned = {file.sha256 for file in model.files} - {None}
-    if not given:
-        return model.revision or "unpinned"
+    if model.revision and not given:
+        return model.revision
     digests = sorted(map(sha256_of, weights))
-    return model.revision or "unpinned" if pinned and pinned.issuperset(digests) else f"sha256:{'+'.join(digests)}"
+    pinned = {file.sha256 for file in model.files}
+    return model.revision if model.revision and pinned.issuperset(digests) else f"sha256:{'+'.join(digests)}"
 
 
 def space_id(
@@ -40,7 +40,7 @@ def space_id(
 
     Args:
         model: The record.
-        weights: Revision or digest of the weights.
+        weights: Revision or digests of the weights.
         dim: Components of a vector.
         pooling: How token states become a vector; `None` for late interaction.
         normalize: Whether vectors are scaled to length 1.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from registry.errors import InvalidInputError
 
@@ -18,7 +19,7 @@ def check_texts(texts: Sequence[str], place: str = "texts") -> list[str]:
     Raises:
         InvalidInputError: It is one string, or one of them is no string or cannot be encoded as UTF-8.
     """
-    if isinstance(texts, str | bytes) or not hasattr(texts, "__iter__"):
+    if isinstance(texts, str | bytes | Mapping | AbstractSet) or not hasattr(texts, "__iter__"):
         raise InvalidInputError(place, f"expected a list of strings, got {_shown(texts)}. Write it as `[text]`.")
     checked = list(texts)
     for index, text in enumerate(checked):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import gc
+import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from registry._extras import require
 from registry.errors import (
     InsufficientMemoryError,
+    InvalidOptionError,
     ModelLoadError,
     RemoteCodeNotAllowedError,
     UnsafeWeightsError,
@@ -49,15 +51,16 @@ class Transformer:
 
         Raises:
             MissingExtraError: sentence-transformers is not installed.
-            ModelLoadError: The files cannot be read.
+            ModelLoadError: The files cannot be read, or lack weights or the tokenizer.
             InsufficientMemoryError: They do not fit into memory.
+            InvalidOptionError: The device is not there.
         """
         library = require("sentence_transformers", extra="embed", purpose="Loading encoders")
         import torch
 
         self._torch = torch
         self._record_id = record.id
-        self.device = str(options.device or _best_device(torch))
+        self.device = _device(torch, options.device)
         self.threads = options.threads or cores()
         self._threads_stated = options.threads is not None
         self.batch_tokens = options.batch_size or (
@@ -66,7 +69,7 @@ class Transformer:
         self._progress = options.progress
         self.dtype = _best_dtype(torch, self.device) if options.dtype == "auto" else options.dtype
         dtype = getattr(torch, self.dtype)
-        with _LOADING, _quiet_and_offline(), _loading_errors(record, path):
+        with _LOADING, _quiet_and_offline(), _report() as report, _loading_errors(record, path, report):
             self.model: Any = getattr(library, class_name)(
                 str(path),
                 device=self.device,
@@ -75,6 +78,7 @@ class Transformer:
                 # Left out, the weights would keep the type they are stored in, which is half precision for many.
                 model_kwargs={"dtype": dtype, "use_safetensors": True},
             )
+        _check_complete(record, path, self.model, report, pooler_is_read=class_name == "CrossEncoder")
         self.model.eval()
         if dtype is not torch.float32:
             # What comes after the backbone sums over tokens and scales: half precision would lose digits there.
@@ -92,6 +96,8 @@ class Transformer:
             return []
         given = [prompt + text if isinstance(text, str) else text for text in texts]
         tokenizer = self.model.tokenizer
+        if not callable(tokenizer):  # that of static embeddings, which puts nothing round a text
+            return [len(each.ids) for each in tokenizer.encode_batch(given, add_special_tokens=False)]
         encoded = tokenizer(given, add_special_tokens=True, truncation=False, padding=False, verbose=False)
         return [len(ids) for ids in encoded["input_ids"]]
 
@@ -147,8 +153,10 @@ class Transformer:
 
     def close(self) -> None:
         """Free the memory of the model."""
+        # Modules refer to each other in circles. Emptied, they need not wait for the collector, which is slow here.
+        for tensor in (*self.model.parameters(), *self.model.buffers()):
+            tensor.data = tensor.data.new_empty(0)
         self.model = None
-        gc.collect()
         if self.device.startswith("cuda"):
             self._torch.cuda.empty_cache()
 
@@ -205,6 +213,17 @@ def check_files(record: EncoderModel, layout: Layout, options: LoadOptions) -> N
         )
 
 
+def _device(torch: Any, stated: str | None) -> str:
+    if stated is None:
+        return _best_device(torch)
+    try:
+        torch.empty(0, device=stated)
+    except (RuntimeError, AssertionError) as error:  # an assertion is how torch says that it was built without CUDA
+        reason = str(error).splitlines()[0].partition(". ")[0].rstrip(".")
+        raise InvalidOptionError("device", "one that torch can use on this machine", stated, f"{reason}.") from error
+    return stated
+
+
 def _best_device(torch: Any) -> str:
     if torch.cuda.is_available():
         return "cuda"
@@ -242,31 +261,75 @@ def _quiet_and_offline() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-@contextmanager
-def _loading_errors(record: EncoderModel, path: Path) -> Iterator[None]:
-    """Put what the library says about broken files into this library's words."""
-    from safetensors import SafetensorError
+class _Report(logging.Filter):
+    """Reads what transformers says about tensors that do not fit the model, and keeps it from being printed.
 
+    Attributes:
+        tensors: Names, by `MISSING` (given random numbers) and `MISMATCH` (of another size).
+    """
+
+    _ROW = re.compile(r"^(\S[^|\n]*?) *\| *(?:\x1b\[\d+m)?(MISSING|MISMATCH)", re.MULTILINE)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tensors: dict[str, list[str]] = {"MISSING": [], "MISMATCH": []}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        for name, status in self._ROW.findall(record.getMessage()):
+            self.tensors[status].append(name)
+        return record.levelno > logging.WARNING
+
+
+@contextmanager
+def _report() -> Iterator[_Report]:
+    """Collect what transformers says about the tensors of the models that it loads."""
+    logger, report = logging.getLogger("transformers.modeling_utils"), _Report()
+    level = logger.level
+    logger.addFilter(report)
+    logger.setLevel(logging.WARNING)
+    try:
+        yield report
+    finally:
+        logger.setLevel(level)
+        logger.removeFilter(report)
+
+
+def _check_complete(record: EncoderModel, path: Path, model: Any, report: _Report, *, pooler_is_read: bool) -> None:
+    """Refuse weights with gaps and tokenizers without a vocabulary: what such a model gives means nothing."""
+    # Embeddings are made of the states below BERT's pooler, which many checkpoints therefore lack.
+    gaps = [name for name in report.tensors["MISSING"] if pooler_is_read or "pooler" not in name]
+    if gaps:
+        remedy = "Those would be random numbers. The files are incomplete, or of another model."
+        raise ModelLoadError(
+            record.id, str(path), "weights", "a tensor for each parameter", f"none for {_some(gaps)}", remedy
+        )
+    wanted = getattr(getattr(model[0], "config", None), "vocab_size", None)
+    if isinstance(wanted, int) and 2 * len(model.tokenizer) < wanted:  # without its files one of 5 entries is made
+        got, remedy = f"{len(model.tokenizer)}", "A file of the tokenizer is missing. Fetch all files again."
+        raise ModelLoadError(record.id, str(path), "tokenizer", f"about {wanted} entries", got, remedy)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
+
+
+@contextmanager
+def _loading_errors(record: EncoderModel, path: Path, report: _Report) -> Iterator[None]:
+    """Put what the library says about broken files into this library's words."""
     try:
         yield
     except MemoryError as error:
         raise InsufficientMemoryError(record.id, "Close other models, or choose a smaller one.") from error
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        SafetensorError,
-        ImportError,
-    ) as error:
+    except Exception as error:  # damaged files make these libraries raise anything; tokenizers has no class of its own
         if "trust_remote_code" in str(error):
             raise RemoteCodeNotAllowedError(
                 record.id, "It is refused. Read the code, then load with `allow_remote_code=True`."
             ) from error
         if "memory" in str(error) and isinstance(error, RuntimeError):  # torch has a MemoryError for GPUs only
             raise InsufficientMemoryError(record.id, "Close other models, or choose a smaller one.") from error
+        if misfits := report.tensors["MISMATCH"]:
+            got = f"others for {_some(misfits)}"
+            raise ModelLoadError(record.id, str(path), "weights", "tensors of the sizes in config.json", got) from error
         raise ModelLoadError(
             record.id,
             str(path),
