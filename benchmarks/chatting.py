@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.measure import Comparison, Line, Table, Target, missing
@@ -29,22 +30,28 @@ _Ask = Callable[..., _Answer]
 
 
 def measure(workspace: Workspace, rounds: int) -> list[Table]:
-    """Measure with the same file, threads, context, batch, sampler, seed and prompts on both sides."""
+    """Measure with one thread, and with one for each core."""
     if absent := missing("llama_cpp", "gguf"):
         return [Table(TITLE, remarks=[absent])]
-    from llama_cpp import Llama
-
-    from registry.loaders import load
     from registry.loaders.transformer import cores
 
     path = chat_gguf(workspace.folder / "benchmark.gguf")
+    return [_table(path, threads, rounds) for threads in sorted({1, cores()})]
+
+
+def _table(path: Path, threads: int, rounds: int) -> Table:
+    """Compare with the same file, threads, context, batch, sampler, seeds and prompts on both sides."""
+    from llama_cpp import Llama
+
+    from registry.loaders import load
+
     record = chat_record(path)
     settings = {"n_ctx": CONTEXT_LENGTH, "n_batch": record.runtime.batch_size}
-    rival = Llama(str(path), n_threads=cores(), n_threads_batch=cores(), verbose=False, **settings)
-    # llama-cpp-python cuts off the tail below 0.05 of the likeliest token unless told otherwise; `load` never does.
+    rival = Llama(str(path), n_threads=threads, n_threads_batch=threads, verbose=False, **settings)
+    # llama-cpp-python leaves out what is below 0.05 of the likeliest token unless told otherwise; `load` never does.
     theirs = {**SAMPLING, "min_p": 0.0}
-    table = Table(f"{TITLE}, {cores()} threads")
-    with load(record, path=path, context_length=CONTEXT_LENGTH) as chat:
+    table = Table(f"{TITLE}, threads: {threads}")
+    with load(record, path=path, context_length=CONTEXT_LENGTH, threads=threads) as chat:
         cases: tuple[tuple[str, str, _Ask, _Ask], ...] = (
             (
                 "`reply`",
@@ -60,12 +67,11 @@ def measure(workspace: Workspace, rounds: int) -> list[Table]:
             ),
         )
         for what, against, ours, others in cases:
-            found, rate = _compare(ours, others, rounds)
-            line = Line.ratio(f"tokens/s of {what}", against, found, SPEED, faster=True)
-            table.lines.append(line)
-            table.remarks.append(f"{what}: {rate}")
+            found, remark = _compare(ours, others, rounds)
+            table.lines.append(Line.ratio(f"tokens/s of {what}", against, found, SPEED, faster=True))
+            table.remarks.append(f"{what}: {remark}")
     rival.close()
-    return [table]
+    return table
 
 
 def _compare(ours: _Ask, rival: _Ask, rounds: int) -> tuple[Comparison, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from random import Random
 
-COMMON = tuple(
+_COMMON = (
     "the of and to in a is that for it as was with be by on not he his but at are this have from or had an they which "
     "one you were all her she there would their we him been has when who will no more if out so up said what its about "
     "than into them can only other time new some could these two may first then do any like my now over such our man "
     "me even most made after also did many off before must well back through years much where your way down should "
-    "because long each just state people those too little good very still".split()
+    "because long each just state people those too little good very still"
 )
+COMMON = tuple(_COMMON.split())
 SUBJECTS = tuple(
     tuple(words.split())
     for words in (

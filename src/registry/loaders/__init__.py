@@ -54,8 +54,6 @@ _HOMES = {
     "TokenEmbeddings": "embeddings",
     "TruncationWarning": "texts",
 }
-__all__ = [*_HOMES]
-
 if not TYPE_CHECKING:  # or every misspelt name would have a type
 
     def __getattr__(name):

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, overload
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, cast, overload
 
-from registry.errors import ModelNotFoundError, UnsupportedDimensionError, UnsupportedModelError
+from registry.errors import (
+    ChecksumMismatchError,
+    ModelNotFoundError,
+    RegistryError,
+    UnsupportedDimensionError,
+    UnsupportedModelError,
+)
 from registry.loaders.layout import inspect
-from registry.loaders.locate import Located, locate
+from registry.loaders.locate import Located, locate, prove
 from registry.loaders.options import (
     CHAT_OPTIONS,
     ENCODER_OPTIONS,
@@ -138,9 +145,28 @@ def load(
     record, wanted = record_of(model, wanted)
     started = time.perf_counter()
     open_with = _opener(record)
-    located = locate(record, path)
-    handle: LoadedModel = open_with(record, located, wanted)
+    located = locate(record, path, prove_package=False)
+    handle = _open_proven(open_with, record, located, wanted)
     handle.load_seconds = time.perf_counter() - started
+    return handle
+
+
+def _open_proven(open_with: Any, record: ModelInfo, located: Located, options: LoadOptions) -> LoadedModel:
+    """Open a model, and beside it read the bytes that must be the pinned ones."""
+    if located.origin != "package":
+        return cast("LoadedModel", open_with(record, located, options))
+    with ThreadPoolExecutor(1, "sha256") as thread:
+        proof = thread.submit(prove, located, record)
+        try:
+            handle: LoadedModel = open_with(record, located, options)
+        except RegistryError:
+            proof.result()  # that these are other bytes says more
+            raise
+        try:
+            proof.result()
+        except ChecksumMismatchError:
+            handle.close()
+            raise
     return handle
 
 

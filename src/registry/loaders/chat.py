@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import json
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import closing, suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Unpack, cast
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Markers that models put round tool calls; where they are control tokens, their text must not be lost.
+_MOST_GRAMMARS = 32  # kept for schemas that are used again
 _CALL_MARKERS = ("<tool_call>", "</tool_call>", "[TOOL_CALLS]", "<|tool_call|>", "<|/tool_call|>", "<|python_tag|>")
 
 
@@ -78,12 +80,18 @@ class Chat(Handle[ChatModel]):
         if layout.kind != "gguf":
             raise ModelLoadError(model.id, str(located.path), "layout", "a GGUF file", layout)
         self._options = options
-        if isinstance(options.template, str) and options.template != "gguf":
-            get_template(options.template)  # a misspelt name shall not wait for the first message
-        self._llama = LlamaModel(model, located, options)
-        self.context_length = self._llama.context_length
-        self.footprint_bytes = self._llama.footprint_bytes
         self._grammars: dict[str | None, Any] = {}
+        if options.template not in (None, "gguf"):
+            _ = self.template  # a misspelt name shall not wait for the first message
+        self._llama = LlamaModel(model, located, options)
+        try:
+            if options.template == "gguf":
+                _ = self.template
+            self.context_length = self._llama.context_length
+            self.footprint_bytes = self._llama.footprint_bytes
+        except BaseException:
+            self._llama.close()
+            raise
 
     @cached_property
     def template(self) -> Template | JinjaTemplate:
@@ -93,7 +101,7 @@ class Chat(Handle[ChatModel]):
             TemplateError: There is none, or the one in the file is broken.
         """
         wanted = self._options.template or self.model.template
-        if isinstance(wanted, Template):
+        if isinstance(wanted, Template | JinjaTemplate):
             return wanted
         if wanted is not None and wanted != "gguf":
             return get_template(str(wanted))
@@ -101,7 +109,7 @@ class Chat(Handle[ChatModel]):
         if source is None:
             silent = "" if wanted else f"the record `{self.model.id}` names no template, and "
             raise TemplateError("gguf", f"{silent}the file has none. Load it with `template=`, or use `complete`.")
-        return JinjaTemplate(source, bos_token=self._llama.bos_text(), eos_token=self._llama.eos_text())
+        return JinjaTemplate(source, bos_token=self._llama.bos_text, eos_token=self._llama.eos_text)
 
     def reply(self, messages: Messages, **options: Unpack[ReplyKeywords]) -> ChatCompletion:
         """Answer a conversation.
@@ -132,10 +140,13 @@ class Chat(Handle[ChatModel]):
             Chunks in OpenAI's shape. The first has the role, the last the finish reason and the usage. Close it, or
             leave a `with` block of it, to stop early.
         """
-        return Stream(self._chunks(self._request(messages, options), threading.Event()))
+        cancelled = threading.Event()
+        return Stream(self._chunks(self._request(messages, options), cancelled), cancelled)
 
     async def areply(self, messages: Messages, **options: Unpack[ReplyKeywords]) -> ChatCompletion:
         """Answer a conversation without blocking the event loop. A cancelled task frees the model. As `reply`."""
+        import asyncio  # here and below: as long in coming as a small model is in loading
+
         cancelled = threading.Event()
         try:
             return await asyncio.to_thread(lambda: self._reply(self._request(messages, options), cancelled))
@@ -147,6 +158,8 @@ class Chat(Handle[ChatModel]):
         self, messages: Messages, **options: Unpack[ReplyKeywords]
     ) -> AsyncGenerator[ChatCompletionChunk, None]:
         """Answer a conversation piece by piece without blocking the event loop. As `stream`; `aclose()` stops it."""
+        import asyncio
+
         cancelled = threading.Event()
         request = await asyncio.to_thread(self._request, messages, options)
         async for chunk in _in_thread(lambda: self._chunks(request, cancelled), cancelled):
@@ -171,8 +184,8 @@ class Chat(Handle[ChatModel]):
             raise InvalidInputError("prompt", "expected some text, got an empty string.")
         with self._turn():
             tokens = self._llama.tokenize(prompt)
-        parser = OutputParser(_stops(options.get("stop")))
-        request = self._prepared(tokens, parser, options, kept=(), prefix="cmpl")
+        stops = _stops(options.get("stop"))
+        request = self._prepared(tokens, OutputParser(stops), options, kept=stops, prefix="cmpl")
         text = "".join(text for _, text in self._deltas(request, threading.Event(), strip=False))
         return request.answer.text(text)
 
@@ -204,14 +217,27 @@ class Chat(Handle[ChatModel]):
         with self._turn():
             prompt = self._compose(messages, options)
             tokens = self._llama.tokenize(prompt)
-        stops = (*self.model.stop_sequences, *_stops(options.get("stop")))
+        stops = (*self.model.stop_sequences, *_stops(options.get("stop")), *self._turn_markers(prompt))
         with_tools = bool(options.get("tools")) and _tool_choice(options) == "auto"
-        parser = OutputParser.for_prompt(prompt, stops, tools=with_tools)
+        if _asks_for_json(options.get("response_format")):  # which leaves no room for thoughts
+            parser = OutputParser((*prompt.stops, *stops), tools=with_tools)
+        else:
+            parser = OutputParser.for_prompt(prompt, stops, tools=with_tools)
         kept = (*prompt.stops, *stops, *prompt.role_markers, *(prompt.reasoning or ()))
         kept += _CALL_MARKERS if with_tools else ()
         if prompt.channels:
             kept += tuple(self._llama.control_tokens)
         return self._prepared(tokens, parser, options, kept=kept, prefix="chatcmpl")
+
+    def _turn_markers(self, prompt: Prompt) -> tuple[str, ...]:
+        """Give the control tokens of the prompt, one of which in an answer begins a turn.
+
+        A template in a file does not say which; others do.
+        """
+        if prompt.channels or not isinstance(self.template, JinjaTemplate):
+            return ()
+        found = set().union(*(self._llama.markers_in(piece.text) for piece in prompt.pieces if piece.markup))
+        return tuple(sorted(found - {self._llama.bos_text, *(prompt.reasoning or ()), *_CALL_MARKERS}))
 
     def _prepared(
         self,
@@ -254,10 +280,12 @@ class Chat(Handle[ChatModel]):
     def _chunks(self, request: _Request, cancelled: threading.Event) -> Generator[ChatCompletionChunk, None, None]:
         answer = request.answer
         yield answer.chunk({"role": "assistant", "content": ""})
-        for kind, text in self._deltas(request, cancelled):
-            delta: AnswerDelta = {"content": text} if kind == "content" else {"reasoning_content": text}
-            yield answer.chunk(delta)
-        yield answer.last_chunk()
+        with closing(self._deltas(request, cancelled)) as deltas:
+            for kind, text in deltas:
+                delta: AnswerDelta = {"content": text} if kind == "content" else {"reasoning_content": text}
+                yield answer.chunk(delta)
+        if not cancelled.is_set():  # what was cut off has no end to tell of
+            yield answer.last_chunk()
 
     def _deltas(
         self, request: _Request, cancelled: threading.Event, *, strip: bool = True
@@ -266,16 +294,17 @@ class Chat(Handle[ChatModel]):
         parser, answer = request.parser, request.answer
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         leading = strip  # the space between a marker and the first word belongs to the format, not to the answer
-        with self._turn():
-            for pieces in self._pieces(request, cancelled):
-                for kind, text in parser.feed(decode(pieces)):
+        with self._turn() as turn, closing(self._pieces(request, cancelled)) as pieces:
+            for piece in pieces:
+                for kind, text in parser.feed(decode(piece)):
                     shown = text.lstrip() if leading and kind == "content" else text
                     leading = leading and not (shown and kind == "content")
                     if shown:
                         yield kind, shown
+                        turn.thread = threading.get_ident()
         for kind, text in [*parser.feed(decode(b"", final=True)), *parser.finish()]:
             shown = text.lstrip() if leading and kind == "content" else text
-            if shown:
+            if shown and not cancelled.is_set():
                 yield kind, shown
         answer.tool_calls = parser.tool_calls
         if answer.tool_calls:
@@ -285,48 +314,60 @@ class Chat(Handle[ChatModel]):
         answer, parser = request.answer, request.parser
         room = self.context_length - len(request.tokens)
         most = min(request.params.max_tokens, room)
+        if cancelled.is_set():  # while it waited for its turn
+            return
         made = self._llama.generate(
             request.tokens, request.params, seed=request.seed, grammar=request.grammar, kept=request.kept
         )
-        for piece in made:
-            answer.completion_tokens += 1
-            yield piece
-            if parser.stopped or cancelled.is_set():
-                return
-            if answer.completion_tokens == most:
-                answer.finish_reason = "length"
-                return
+        with closing(made):
+            for piece in made:
+                answer.completion_tokens += 1
+                yield piece
+                if parser.stopped or cancelled.is_set():
+                    return
+                if answer.completion_tokens == most:
+                    answer.finish_reason = "length"
+                    return
 
     def _grammar(self, response_format: Mapping[str, Any] | None) -> Any:
-        if response_format is None or response_format == {"type": "text"}:
+        if not _asks_for_json(response_format):
             return None
         schema = _schema(response_format)
-        if schema not in self._grammars:
-            with self._turn():
+        with self._turn():
+            if schema not in self._grammars:
+                while len(self._grammars) >= _MOST_GRAMMARS:
+                    del self._grammars[next(iter(self._grammars))]
                 try:
                     self._grammars[schema] = self._llama.grammar(schema)
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError, AssertionError) as error:
+                except ValueError as error:
                     expected = "a JSON schema that can be made into a grammar"
                     raise InvalidOptionError("response_format", expected, response_format, f"{error}.") from error
-        return self._grammars[schema]
+            return self._grammars[schema]
 
     def _free(self) -> None:
         self._grammars.clear()
         self._llama.close()
 
 
-def _schema(response_format: Mapping[str, Any]) -> str | None:
+def _asks_for_json(response_format: object) -> bool:
+    return response_format is not None and response_format != {"type": "text"}
+
+
+def _schema(response_format: object) -> str | None:
     """Give the JSON schema of a response format; `None` for any object."""
-    kind = response_format.get("type") if isinstance(response_format, Mapping) else None
-    if kind == "json_object" and "schema" not in response_format:
+    given = response_format if isinstance(response_format, Mapping) else {}
+    kind = given.get("type")
+    if kind == "json_object" and "schema" not in given:
         return None
-    if kind == "json_object":
-        return json.dumps(response_format["schema"])
-    named = response_format.get("json_schema") if kind == "json_schema" else None
-    if isinstance(named, Mapping) and isinstance(named.get("schema"), Mapping):
-        return json.dumps(named["schema"])
-    expected = '{"type": "json_object"} or {"type": "json_schema", "json_schema": {"schema": {...}}}'
-    raise InvalidOptionError("response_format", expected, response_format)
+    named = given if kind == "json_object" else given.get("json_schema") if kind == "json_schema" else None
+    schema = named.get("schema") if isinstance(named, Mapping) else None
+    if not isinstance(schema, Mapping):
+        expected = '{"type": "json_object"} or {"type": "json_schema", "json_schema": {"schema": {...}}}'
+        raise InvalidOptionError("response_format", expected, response_format)
+    try:
+        return json.dumps(schema)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidOptionError("response_format", "a schema that JSON can say", "another", f"{error}.") from error
 
 
 def _tool_choice(options: ReplyKeywords) -> str:
@@ -362,30 +403,33 @@ async def _in_thread(
     make: Callable[[], Generator[T, None, None]], cancelled: threading.Event
 ) -> AsyncGenerator[T, None]:
     """Run a generator in a thread of its own and give what it yields; closing this one stops that one."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[T | _End] = asyncio.Queue()
 
+    def put(item: T | _End) -> None:
+        with suppress(RuntimeError):  # the loop is closed, so nobody waits for it
+            loop.call_soon_threadsafe(queue.put_nowait, item)
+
     def run() -> None:
         error: Exception | None = None
-        items = make()
         try:
-            for item in items:
-                loop.call_soon_threadsafe(queue.put_nowait, item)
-                if cancelled.is_set():
-                    break
+            with closing(make()) as items:
+                for item in items:
+                    put(item)
+                    if cancelled.is_set():
+                        break
         except Exception as raised:
             error = raised
         finally:
-            items.close()
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(queue.put_nowait, _End(error))
+            put(_End(error))
 
-    worker = asyncio.ensure_future(asyncio.to_thread(run))
+    loop.run_in_executor(None, copy_context().run, run)
     try:
         while not isinstance(received := await queue.get(), _End):
             yield received
         if received.error is not None:
             raise received.error
     finally:
-        cancelled.set()
-        await asyncio.shield(worker)
+        cancelled.set()  # the thread ends at the next token; waiting for it here could be waiting for other calls

@@ -317,7 +317,7 @@ def stored_as(vectors: NDArray[np.float32], precision: Precision) -> NDArray[Any
     """Give vectors, (n, dim), in the precision that they are to be stored in."""
     if precision == "int8":
         largest = np.maximum(np.abs(vectors).max(axis=1, keepdims=True, initial=0), np.finfo(np.float32).tiny)
-        return np.asarray(np.rint(vectors * (127 / largest)), np.int8)
+        return np.asarray(np.rint(vectors / largest * 127), np.int8)
     if precision == "binary":
         return np.asarray(np.packbits(vectors > 0, axis=1))
     return np.ascontiguousarray(vectors, np.float32)

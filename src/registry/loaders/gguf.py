@@ -20,6 +20,7 @@ from registry.errors import (
     ModelLoadError,
     ModelNotDownloadedError,
 )
+from registry.loaders.grammar import CheckedSampler
 
 if TYPE_CHECKING:
     from registry.loaders.locate import Located
@@ -54,12 +55,13 @@ def open_gguf(library: Any, model_id: str, path: Path, **settings: Any) -> Any:
 
 @lru_cache(maxsize=1)
 def _llama(library: Any) -> Any:
-    """Give the class `Llama` without its chat templates.
+    """Give the library's class with two things put right.
 
-    It compiles every template of the file while it opens it, whether one is used or not, and fails where one is broken.
+    It compiles every chat template of the file while it opens it, whether one is used or not, and fails where one is
+    broken. And it ends the process where a grammar allows no token.
     """
 
-    class Llama(library.Llama):  # type: ignore[misc, name-defined] # a class of a package that is imported when needed
+    class Llama(library.Llama):  # type: ignore[misc] # a class of a package that is imported when needed
         @property
         def metadata(self) -> dict[str, str]:
             return {key: self.all_metadata[key] for key in self.all_metadata if "chat_template" not in key}
@@ -67,6 +69,10 @@ def _llama(library: Any) -> Any:
         @metadata.setter
         def metadata(self, found: dict[str, str]) -> None:
             self.all_metadata = found
+
+        def _init_sampler(self, *given: Any, grammar: Any = None, **named: Any) -> Any:
+            sampler = super()._init_sampler(*given, grammar=grammar, **named)
+            return sampler if grammar is None else CheckedSampler(library, self, sampler)
 
     return Llama
 
@@ -80,7 +86,7 @@ def _why(
         reason = f"A context of {tokens} tokens could not be made ({said}). Load it with a smaller `context_length`."
         return InsufficientMemoryError(model_id, reason)
     if "LoRA" in str(error):
-        return unfit_adapter(model_id, Path(settings["lora_path"]), said)
+        return _unfit_adapter(model_id, Path(settings["lora_path"]), said)
     remedy = "The file is cut off or damaged, or llama.cpp is older than the model."
     return ModelLoadError(model_id, str(path), "format", "a GGUF file that llama.cpp can open", said, remedy)
 
@@ -226,7 +232,16 @@ def _pinned_adapter(record: ChatModel, adapter: LoraAdapter) -> Path:
     return found
 
 
-def unfit_adapter(model_id: str, adapter: Path, got: str) -> ModelLoadError:
-    """Make the error of an adapter that is none of this model."""
+def check_adapter(record: ChatModel, adapter: Path | None, llama: Any) -> None:
+    """Refuse an adapter that llama.cpp has refused: the library goes on with a null pointer, which ends the process.
+
+    Raises:
+        ModelLoadError: It has.
+    """
+    if adapter is not None and not llama._lora_adapter:
+        raise _unfit_adapter(record.id, adapter, "one that does not fit")
+
+
+def _unfit_adapter(model_id: str, adapter: Path, got: str) -> ModelLoadError:
     remedy = "The adapter was made for another model, or the file is damaged."
     return ModelLoadError(model_id, str(adapter), "adapter", "a LoRA adapter of this model", got, remedy)

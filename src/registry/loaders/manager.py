@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast, overload
@@ -40,7 +40,7 @@ class ModelStatus(NamedTuple):
 
     Attributes:
         model_id: Record that is loaded.
-        requested_id: Record that was asked for; another one where a smaller model stands in.
+        requested_id: Record that was asked for last; another one where this smaller model stands in.
         footprint_bytes: Memory that it takes.
         load_seconds: Time that loading took.
         users: Calls that are using it now.
@@ -55,23 +55,48 @@ class ModelStatus(NamedTuple):
     pinned: bool
 
 
-@dataclass(eq=False)
-class _Slot:
-    """A model that is loaded, or that somebody is loading."""
+class _Wanted(NamedTuple):
+    """What a caller asks for."""
 
     record: ModelInfo
     options: LoadOptions
     path: Path | None
+
+
+@dataclass(eq=False)
+class _Slot:
+    """A model that is loaded, or that somebody is loading.
+
+    Attributes:
+        stands_in_for: Larger models that this one is lent for.
+        has_room: True when the limits of the manager count it: from before it is loaded.
+        in_need: True while it waits for room.
+        leaving: True while it is being closed.
+        holders: Threads that use it, and how often.
+    """
+
+    wanted: _Wanted
+    requested_id: str
+    stands_in_for: list[_Wanted] = field(default_factory=list)
     handle: LoadedModel | None = None
     has_room: bool = False
-    bytes_expected: int = 0
+    bytes: int = 0
+    in_need: bool = False
     leaving: bool = False
     holders: Counter[int] = field(default_factory=Counter)
     last_used: int = 0
 
     @property
-    def bytes(self) -> int:
-        return self.handle.footprint_bytes if self.handle is not None else self.bytes_expected
+    def is_ready(self) -> bool:
+        return self.handle is not None and not self.leaving
+
+    @property
+    def is_idle(self) -> bool:
+        return self.is_ready and not self.holders.total()
+
+    @property
+    def ids(self) -> set[str]:
+        return {self.wanted.record.id, *(wanted.record.id for wanted in self.stands_in_for)}
 
 
 class ModelManager:
@@ -109,6 +134,7 @@ class ModelManager:
         self._registry = registry
         self._slots: list[_Slot] = []
         self._pinned: set[str] = set()
+        self._waiting: set[int] = set()  # threads
         self._changed = threading.Condition()
         self._clock = 0
         self._closed = False
@@ -186,11 +212,12 @@ class ModelManager:
 
         Raises:
             InsufficientMemoryError: There is not enough memory, or the limit of the manager is too low.
-            RegistryError: The place is taken by models that this thread itself holds, or that are pinned.
+            RegistryError: The place is taken by models that are pinned, or that this thread itself holds, or others
+                that wait for it.
             ModelClosedError: The manager is closed.
         """
         record, wanted = record_of(model, options or self._options, self._registry)
-        return self._lease(record, wanted, None if path is None else Path(path), fallback=fallback)
+        return self._lease(_Wanted(record, wanted, None if path is None else Path(path)), fallback=fallback)
 
     @property
     def loaded(self) -> tuple[str, ...]:
@@ -205,49 +232,50 @@ class ModelManager:
     def status(self) -> tuple[ModelStatus, ...]:
         """Give what is loaded, the most recently used first."""
         with self._changed:
-            ready = sorted((slot for slot in self._slots if slot.handle), key=lambda slot: -slot.last_used)
+            ready = [(slot, slot.handle) for slot in sorted(self._slots, key=lambda slot: -slot.last_used)]
             return tuple(
                 ModelStatus(
-                    slot.handle.model.id,
-                    slot.record.id,
-                    slot.handle.footprint_bytes,
-                    slot.handle.load_seconds,
+                    handle.model.id,
+                    slot.requested_id,
+                    handle.footprint_bytes,
+                    handle.load_seconds,
                     slot.holders.total(),
-                    slot.record.id in self._pinned,
+                    not slot.ids.isdisjoint(self._pinned),
                 )
-                for slot in ready
-                if slot.handle is not None
+                for slot, handle in ready
+                if handle is not None
             )
 
     def pin(self, model: str | ModelInfo) -> None:
         """Keep a model, loaded now or later, from being freed for another."""
         with self._changed:
             self._pinned.add(record_of(model, self._options, self._registry)[0].id)
+            self._tell()
 
     def unpin(self, model: str | ModelInfo) -> None:
         """Let a model be freed for another again."""
         with self._changed:
             self._pinned.discard(record_of(model, self._options, self._registry)[0].id)
-            self._changed.notify_all()
+            self._tell()
 
     def unload(self, model: str | ModelInfo | None = None) -> None:
         """Free a model, or all of them, pinned or not. Waits until nobody uses it; does nothing if it is not loaded."""
         wanted = None if model is None else record_of(model, self._options, self._registry)[0].id
         with self._changed:
-            for slot in [slot for slot in self._slots if wanted in (None, slot.record.id)]:
-                if slot.holders[threading.get_ident()]:
-                    raise RegistryError(
-                        f"Cannot unload `{slot.record.id}` inside its own `with` block. Leave it first."
-                    )
-                self._changed.wait_for(lambda slot=slot: slot not in self._slots or _idle(slot))  # type: ignore[misc] # a default that mypy cannot type
+            found = [slot for slot in self._slots if wanted is None or wanted in slot.ids]
+            self._refuse_own(found)
+            for slot in found:
+                while slot in self._slots and not slot.is_idle:
+                    self._wait(f"Cannot unload `{slot.wanted.record.id}`", pins=False)
                 if slot in self._slots:
                     self._free(slot)
 
     def close(self) -> None:
-        """Free all models and lend no more."""
+        """Free all models and lend no more. Waits until nobody uses them."""
         with self._changed:
+            self._refuse_own(self._slots)
             self._closed = True
-            self._changed.notify_all()
+            self._tell()
         self.unload()
 
     def __enter__(self) -> Self:
@@ -262,10 +290,12 @@ class ModelManager:
         return f"<ModelManager: {', '.join(self.loaded) or 'nothing'} loaded, at most {self.max_models}>"
 
     @contextmanager
-    def _lease(
-        self, record: ModelInfo, options: LoadOptions, path: Path | None, *, fallback: bool
-    ) -> Generator[LoadedModel]:
-        slot = self._slot(record, options, path, fallback=fallback)
+    def _lease(self, wanted: _Wanted, *, fallback: bool) -> Generator[LoadedModel]:
+        try:
+            slot = self._slot(wanted, fallback=fallback)
+        except InsufficientMemoryError as error:
+            more = "" if fallback else " `fallback=True` would take a smaller file of the same model."
+            raise InsufficientMemoryError(wanted.record.id, error.reason + more) from error
         here = threading.get_ident()
         try:
             yield cast("LoadedModel", slot.handle)
@@ -273,61 +303,89 @@ class ModelManager:
             with self._changed:
                 slot.holders[here] -= 1
                 self._touch(slot)
-                self._changed.notify_all()
+                self._tell()
 
-    def _slot(self, record: ModelInfo, options: LoadOptions, path: Path | None, *, fallback: bool) -> _Slot:
+    def _slot(self, wanted: _Wanted, *, fallback: bool) -> _Slot:
         """Find the slot of a model, or load it into one; the caller holds it then."""
         with self._changed:
-            while (slot := self._find(record, options, path)) is not None:
-                if slot.handle is not None and not slot.leaving:
-                    self._hold(slot)
-                    return slot
-                self._changed.wait()
-            slot = _Slot(record, options, path)
+            while (slot := self._find(wanted, fallback=fallback)) is not None:
+                if slot.is_ready and not self._gives_way(slot):
+                    return self._hold(slot, wanted)
+                self._wait(f"No room for `{wanted.record.id}`")
+            slot = _Slot(wanted, wanted.record.id)
             self._slots.append(slot)
         try:
-            handle = self._load(slot, fallback=fallback)
-        except BaseException:
+            handle = self._load(slot)
             with self._changed:
-                self._slots.remove(slot)
-                self._changed.notify_all()
-            raise
-        with self._changed:
-            slot.handle = handle
-            self._hold(slot)
-            self._changed.notify_all()
-        return slot
+                slot.handle = handle
+                return self._hold(slot, wanted)
+        except InsufficientMemoryError as error:
+            if not fallback:
+                raise
+            slot.has_room = False
+            return self._smaller_slot(wanted, error)
+        finally:
+            with self._changed:
+                if slot.handle is None:
+                    self._slots.remove(slot)
+                self._tell()
 
-    def _find(self, record: ModelInfo, options: LoadOptions, path: Path | None) -> _Slot | None:
+    def _smaller_slot(self, wanted: _Wanted, error: InsufficientMemoryError) -> _Slot:
+        """Find a model that stands in for one that there is no memory for; others wait for the outcome."""
+        tried = [f"{error.reason.rstrip('.')} (`{wanted.record.id}`)"]
+        for record in self._smaller(wanted.record):
+            try:
+                slot = self._slot(_Wanted(record, wanted.options, None), fallback=False)
+            except InsufficientMemoryError as also:
+                tried.append(f"{also.reason.rstrip('.')} (`{record.id}`)")
+            except ModelNotDownloadedError:
+                continue
+            else:
+                slot.stands_in_for.append(wanted)
+                slot.requested_id = wanted.record.id
+                return slot
+        raise InsufficientMemoryError(wanted.record.id, "; ".join(tried) + ".") from error
+
+    def _find(self, wanted: _Wanted, *, fallback: bool) -> _Slot | None:
         if self._closed:
             raise ModelClosedError("the model manager")
-        same = (slot for slot in self._slots if slot.record == record and slot.options == options and slot.path == path)
-        return next(same, None)
+        instead = (slot for slot in self._slots if fallback and slot.is_ready and wanted in slot.stands_in_for)
+        same = (slot for slot in self._slots if slot.wanted == wanted)
+        return next(instead, None) or next(same, None)
 
-    def _hold(self, slot: _Slot) -> None:
+    def _hold(self, slot: _Slot, wanted: _Wanted) -> _Slot:
         slot.holders[threading.get_ident()] += 1
+        slot.requested_id = wanted.record.id
         self._touch(slot)
+        return slot
+
+    def _gives_way(self, slot: _Slot) -> bool:
+        """True when others wait for the place of a model, and would for ever if it never came to rest."""
+        if not slot.ids.isdisjoint(self._pinned) or not any(other.in_need for other in self._slots):
+            return False
+        here = threading.get_ident()
+        return not any(other.holders[here] for other in self._slots)  # who holds a model must be able to go on
 
     def _touch(self, slot: _Slot) -> None:
         self._clock += 1
         slot.last_used = self._clock
 
-    def _load(self, slot: _Slot, *, fallback: bool) -> LoadedModel:
-        """Load the record of a slot, or the next smaller one of its base model."""
-        tried = []
-        for record in (slot.record, *(self._smaller(slot.record) if fallback else ())):
-            path = slot.path if record is slot.record else None
-            try:
-                slot.bytes_expected = _size_on_disk(locate(record, path).path)
-                self._make_room(slot)
-                return cast("LoadedModel", load(record, path=path, options=slot.options))
-            except InsufficientMemoryError as error:
-                tried.append(f"{error.reason.rstrip('.')} (`{record.id}`)")
-            except ModelNotDownloadedError:
-                if record is slot.record:
-                    raise
-        more = "" if fallback else " `fallback=True` would take a smaller file of the same model."
-        raise InsufficientMemoryError(slot.record.id, "; ".join(tried) + "." + more)
+    def _load(self, slot: _Slot) -> LoadedModel:
+        record, options, path = slot.wanted
+        slot.bytes = _size_on_disk(locate(record, path).path)
+        while True:
+            self._make_room(slot)
+            handle = load(record, path=path, options=options)
+            with ExitStack() as unless_kept:
+                unless_kept.callback(handle.close)
+                with self._changed:
+                    slot.bytes = handle.footprint_bytes  # now it is known, and may be more
+                    if self._free_idle(slot):
+                        unless_kept.pop_all()
+                        return handle
+                    slot.has_room = False
+            with self._changed:
+                self._tell()
 
     def _smaller(self, record: ModelInfo) -> list[ModelInfo]:
         """Give the chat records of the same base model whose files are smaller, the largest first."""
@@ -346,36 +404,75 @@ class ModelManager:
 
     def _make_room(self, slot: _Slot) -> None:
         """Free models that nobody uses until there is room for one more; wait for those that are used."""
-        if self.max_bytes is not None and slot.bytes_expected > self.max_bytes:
-            needed = f"It needs {slot.bytes_expected} bytes at least, and the manager may use {self.max_bytes}."
-            raise InsufficientMemoryError(slot.record.id, needed)
+        if self.max_bytes is not None and slot.bytes > self.max_bytes:
+            needed = f"It needs {slot.bytes} bytes at least, and the manager may use {self.max_bytes}."
+            raise InsufficientMemoryError(slot.wanted.record.id, needed)
         with self._changed:
-            while not self._has_room(slot):
-                others = [other for other in self._slots if other is not slot and other.has_room]
-                idle = [other for other in others if _idle(other) and other.record.id not in self._pinned]
-                if idle:
-                    self._free(min(idle, key=lambda other: other.last_used))
-                    continue
-                self._refuse_to_wait_for_oneself(slot, others)
-                self._changed.wait()
-                if self._closed:
-                    raise ModelClosedError("the model manager")
-            slot.has_room = True
+            try:
+                while not self._free_idle(slot):
+                    slot.in_need = True
+                    self._wait(f"No room for `{slot.wanted.record.id}`")
+                    if self._closed:
+                        raise ModelClosedError("the model manager")
+                slot.has_room = True
+            finally:
+                if slot.in_need:
+                    slot.in_need = False
+                    self._tell()
+
+    def _free_idle(self, slot: _Slot) -> bool:
+        """Free models that nobody uses, the least recently used first, until there is room; tell whether there is."""
+        while not self._has_room(slot):
+            idle = [other for other in self._others(slot) if other.is_idle and other.ids.isdisjoint(self._pinned)]
+            if not idle:
+                return False
+            self._free(min(idle, key=lambda other: other.last_used))
+        return True
 
     def _has_room(self, slot: _Slot) -> bool:
-        others = [other for other in self._slots if other is not slot and other.has_room]
+        others = self._others(slot)
         if len(others) >= self.max_models:
             return False
-        return self.max_bytes is None or sum(other.bytes for other in others) + slot.bytes_expected <= self.max_bytes
+        return self.max_bytes is None or sum(other.bytes for other in others) + slot.bytes <= self.max_bytes
 
-    def _refuse_to_wait_for_oneself(self, slot: _Slot, others: list[_Slot]) -> None:
+    def _others(self, slot: _Slot) -> list[_Slot]:
+        return [other for other in self._slots if other is not slot and other.has_room]
+
+    def _wait(self, problem: str, *, pins: bool = True) -> None:
+        """Wait until something changes; an error where nothing can, because all that could are waiting themselves."""
         here = threading.get_ident()
-        if all(other.holders[here] or (_idle(other) and other.record.id in self._pinned) for other in others):
-            names = ", ".join(f"`{other.record.id}`" for other in others)
-            raise RegistryError(
-                f"No room for `{slot.record.id}`: {names} {'is' if len(others) == 1 else 'are'} pinned or held by this "
-                "thread. Leave its `with` block, unpin it, or raise `max_models` or `max_bytes`."
-            )
+        self._waiting.add(here)
+        try:
+            taken = [slot for slot in self._slots if slot.has_room]
+            if taken and all(self._is_stuck(slot, pins=pins) for slot in taken):
+                names = ", ".join(sorted({f"`{slot.wanted.record.id}`" for slot in taken}))
+                raise RegistryError(
+                    f"{problem}: {names} {'is' if len(taken) == 1 else 'are'} pinned, or held by this thread or by "
+                    "others that wait for room. Leave its `with` block, unpin it, or raise `max_models` or `max_bytes`."
+                )
+            self._changed.wait()
+        finally:
+            self._waiting.discard(here)
+
+    def _tell(self) -> None:
+        """Wake those that wait, each of which looks again whether it has to. Called with the lock."""
+        self._waiting.clear()
+        self._changed.notify_all()
+
+    def _is_stuck(self, slot: _Slot, *, pins: bool) -> bool:
+        if not slot.is_ready:
+            return False
+        if pins and not slot.ids.isdisjoint(self._pinned):
+            return True
+        return any(uses and thread in self._waiting for thread, uses in slot.holders.items())
+
+    def _refuse_own(self, slots: list[_Slot]) -> None:
+        here = threading.get_ident()
+        for slot in slots:
+            if slot.holders[here]:
+                raise RegistryError(
+                    f"Cannot unload `{slot.wanted.record.id}` inside its own `with` block. Leave it first."
+                )
 
     def _free(self, slot: _Slot) -> None:
         """Close the model of an idle slot. Called with the lock; nobody can hold the slot meanwhile."""
@@ -386,12 +483,10 @@ class ModelManager:
                 slot.handle.close()
         finally:
             self._changed.acquire()
-            self._slots.remove(slot)
-            self._changed.notify_all()
-
-
-def _idle(slot: _Slot) -> bool:
-    return slot.handle is not None and not slot.leaving and not slot.holders.total()
+            slot.leaving = False
+            if slot.handle is None or slot.handle.closed:
+                self._slots.remove(slot)
+            self._tell()
 
 
 def _file_bytes(record: ModelInfo) -> int | None:
