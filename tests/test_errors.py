@@ -52,7 +52,7 @@ MESSAGES = [
         UnsupportedDimensionError("jina-colbert-v2", 100, (128, 96, 64)),
         (
             "`jina-colbert-v2` cannot give embeddings of 100 components: expected one of its own sizes, 128, 96, 64. "
-            "Leave out `embedding_dim` for the full size."
+            "Leave the size out for the full one."
         ),
     ),
     (

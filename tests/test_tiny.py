@@ -297,19 +297,6 @@ def test_gguf_files_made_twice_are_the_same(tmp_path: Path) -> None:
         assert make(tmp_path / "a.gguf").read_bytes() == make(tmp_path / "b.gguf").read_bytes()
 
 
-@needs_llama
-@pytest.mark.parametrize("weights", ["f16", "q8_0"])
-def test_big_chat_has_the_parameters_and_talks(tmp_path: Path, weights: Any) -> None:
-    path = tiny.big_chat_gguf(tmp_path / "big.gguf", parameters=20_000_000, weights=weights)
-    with _llama(path) as model:
-        import llama_cpp
-
-        assert 20_000_000 <= llama_cpp.llama_model_n_params(model.model) < 25_000_000
-        answer = model("hello", max_tokens=4)["choices"][0]
-    assert answer["finish_reason"] == "length"
-    assert len(answer["text"].split()) == 4
-
-
 def test_records_describe_the_models(tmp_path: Path) -> None:
     path = tmp_path / "chat.gguf"
     path.write_bytes(b"GGUF")

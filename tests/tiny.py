@@ -17,7 +17,6 @@ from tiny_bert import BERT_VOCAB, HEADS, HIDDEN, LAYERS, POSITIONS, WORDS, bert_
 from tiny_gguf import (
     CHATML,
     CONTROL_TOKENS,
-    big_chat_gguf,
     chat_gguf,
     embedding_gguf,
     lora_gguf,
@@ -48,7 +47,6 @@ __all__ = [
     "adapter_record",
     "bare",
     "bare_splade",
-    "big_chat_gguf",
     "chat_gguf",
     "chat_record",
     "colbert_record",

@@ -126,16 +126,9 @@ def _writer(path: Path, architecture: str) -> "gguf.GGUFWriter":
     return gguf.GGUFWriter(path, architecture)
 
 
-def _finish(writer: "gguf.GGUFWriter", tensors: "Tensors", weights: Literal["f32", "f16", "q8_0"] = "f32") -> None:
-    """Write the file; matrices in the format, the rest in float32."""
-    import gguf
-
-    stored = gguf.GGMLQuantizationType[weights.upper()]
+def _finish(writer: "gguf.GGUFWriter", tensors: "Tensors") -> None:
     for name, tensor in tensors.items():
-        if tensor.ndim == 2 and weights != "f32":
-            writer.add_tensor(name, gguf.quantize(tensor, stored), raw_dtype=stored)
-        else:
-            writer.add_tensor(name, tensor)
+        writer.add_tensor(name, tensor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -237,34 +230,6 @@ def _pieces(script: str | Sequence[str] | None, vocab: Literal["spm", "bpe"], *,
     if script is not None and eos_token is not None and (not pieces or pieces[-1] not in _EOG):
         pieces.append(eos_token)
     return pieces
-
-
-def big_chat_gguf(
-    path: Path,
-    *,
-    parameters: int = 50_000_000,
-    weights: Literal["f16", "q8_0"] = "q8_0",
-    context_length: int = 2048,
-    seed: int = 0,
-) -> Path:
-    """Write a chat model of at least so many parameters that says words without end, to measure speed with."""
-    hidden, ffn, head_dim = 512, 1536, 64
-    vocab = _spm_vocab(CONTROL_TOKENS, [f" {a}{b}" for a in WORDS for b in WORDS][:16_000])
-    words = [vocab.ids[f" {word}"] for word in WORDS]
-    block = 4 * hidden * hidden + 3 * hidden * ffn
-    layers = max(1, -(-(parameters - 2 * len(vocab.ids) * hidden) // block))
-    model = babbling(words, len(vocab.ids), hidden=hidden, ffn=ffn, layers=layers, seed=seed)
-    writer = _writer(path, "llama")
-    writer.add_name("Big chat")
-    _write_llama_config(writer, model.tensors, layers=layers, context_length=context_length, head_dim=head_dim)
-    _write_vocab(writer, vocab, "spm", pre="default")
-    writer.add_bos_token_id(vocab.ids["<s>"])
-    writer.add_eos_token_id(vocab.ids["<|im_end|>"])
-    writer.add_add_bos_token(True)
-    writer.add_add_space_prefix(False)
-    writer.add_chat_template(CHATML)
-    _finish(writer, model.tensors, weights)
-    return path
 
 
 def _write_adapter_hints(writer: "gguf.GGUFWriter", model: Model) -> None:

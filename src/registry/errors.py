@@ -68,7 +68,7 @@ class UnsupportedDimensionError(RegistryError, ValueError):
         sizes = ", ".join(map(str, self.supported))
         return (
             f"`{self.model_id}` cannot give embeddings of {self.embedding_dim} components: "
-            f"expected one of its own sizes, {sizes}. Leave out `embedding_dim` for the full size."
+            f"expected one of its own sizes, {sizes}. Leave the size out for the full one."
         )
 
 

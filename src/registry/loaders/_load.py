@@ -24,6 +24,7 @@ from registry.loaders.options import (
     SPARSE_OPTIONS,
     LoadKeywords,
     LoadOptions,
+    check_truncation,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from registry.loaders.chat import Chat
     from registry.loaders.dense import DenseEncoder
     from registry.loaders.late_interaction import LateInteractionEncoder
-    from registry.loaders.layout import Layout
     from registry.loaders.reranker import Reranker
     from registry.loaders.sparse import SparseEncoder
     from registry.queries import ModelRegistry
@@ -242,11 +242,11 @@ def _open_chat(record: ChatModel, located: Located, options: LoadOptions) -> Cha
 def _open_dense(record: DenseModel, located: Located, options: LoadOptions) -> DenseEncoder:
     from registry._extras import require
 
-    require("numpy", extra="embed", purpose="Loading encoders")
-    from registry.loaders.dense import DenseEncoder, TransformerBackend, check_truncation
-
     check_truncation(record, options.truncate_dim)
-    layout = _inspect(record, located)
+    layout = inspect(located.path, record.id)
+    require("numpy", extra="chat" if layout.kind == "gguf" else "embed", purpose="Loading encoders")
+    from registry.loaders.dense import DenseEncoder, TransformerBackend
+
     if layout.kind == "gguf":
         from registry.loaders.llama import LlamaEmbedder
 
@@ -260,12 +260,13 @@ def _open_late_interaction(record: MultiVectorModel, located: Located, options: 
     from registry._extras import require
 
     require("numpy", extra="embed", purpose="Loading encoders")
-    from registry.loaders.dense import check_truncation
     from registry.loaders.late_interaction import LateInteractionEncoder
 
     options.refuse_all_but(ENCODER_OPTIONS, record.id, "a late-interaction model")
+    if "image" in record.modalities:
+        raise UnsupportedModelError(record.id, "its documents are images, and encoders read text here.")
     check_truncation(record, options.truncate_dim)
-    return LateInteractionEncoder(record, located, _inspect(record, located), options)
+    return LateInteractionEncoder(record, located, inspect(located.path, record.id), options)
 
 
 def _open_sparse(record: SparseModel, located: Located, options: LoadOptions) -> SparseEncoder:
@@ -275,7 +276,7 @@ def _open_sparse(record: SparseModel, located: Located, options: LoadOptions) ->
     from registry.loaders.sparse import SparseEncoder
 
     options.refuse_all_but(SPARSE_OPTIONS, record.id, "a sparse embedding model")
-    return SparseEncoder(record, located, _inspect(record, located), options)
+    return SparseEncoder(record, located, inspect(located.path, record.id), options)
 
 
 def _open_reranker(record: RerankerModel, located: Located, options: LoadOptions) -> Reranker:
@@ -285,8 +286,4 @@ def _open_reranker(record: RerankerModel, located: Located, options: LoadOptions
     from registry.loaders.reranker import Reranker
 
     options.refuse_all_but(RERANKER_OPTIONS, record.id, "a reranker")
-    return Reranker(record, located, _inspect(record, located), options)
-
-
-def _inspect(record: ModelInfo, located: Located) -> Layout:
-    return inspect(located.path, record.id)
+    return Reranker(record, located, inspect(located.path, record.id), options)

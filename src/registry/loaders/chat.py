@@ -100,7 +100,7 @@ class Chat(Handle[ChatModel]):
         Raises:
             TemplateError: There is none, or the one in the file is broken.
         """
-        wanted = self._options.template or self.model.template
+        wanted = self.model.template if self._options.template is None else self._options.template
         if isinstance(wanted, Template | JinjaTemplate):
             return wanted
         if wanted is not None and wanted != "gguf":

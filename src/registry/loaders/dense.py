@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from registry.errors import EmbeddingSpaceError, InvalidOptionError, ModelLoadError, UnsupportedDimensionError
+from registry.errors import EmbeddingSpaceError, InvalidOptionError, ModelLoadError
 from registry.loaders.embeddings import Embeddings
 from registry.loaders.handle import Handle
 from registry.loaders.space import space_id, weights_of
@@ -283,17 +283,6 @@ def check_dim(model: Any, located: Located, dim: int) -> None:
     if dim != model.embedding_dim:
         remedy = "These are the files of another model, or the record is wrong."
         raise ModelLoadError(model.id, str(located.path), "embedding_dim", model.embedding_dim, dim, remedy)
-
-
-def check_truncation(model: Any, dim: int | None) -> None:
-    """Refuse to cut to a size that the model was not trained for.
-
-    Raises:
-        UnsupportedDimensionError: The record does not have it.
-    """
-    sizes = sorted({*model.matryoshka_dims, model.embedding_dim}, reverse=True)
-    if dim is not None and dim not in sizes:
-        raise UnsupportedDimensionError(model.id, dim, tuple(sizes))
 
 
 def check_space(queries: object, documents: object) -> None:

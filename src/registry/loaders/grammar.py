@@ -83,18 +83,19 @@ def _converter(library: Any) -> Any:
                 char = self._add_primitive("char", library.llama_grammar.PRIMITIVE_RULES["char"])
                 return self._add_rule(rule, rf'"\"" {char}{_times(least or 0, most)} "\"" space')
             item = self.visit(schema["items"], f"{name}-item" if name else "item")
-            return self._add_rule(rule, f'"[" space {_listed(item, least or 0, most)} "]" space')
+            more = self._add_rule(f"{rule}-more", f'"," space {item}')
+            items = self._add_rule(f"{rule}-items", _listed(item, more, least or 0, most))
+            return self._add_rule(rule, f'"[" space {items}{"" if least else "?"} "]" space')
 
     return Converter
 
 
-def _listed(item: str, least: int, most: int | None) -> str:
-    """Write items with commas between them."""
+def _listed(item: str, more: str, least: int, most: int | None) -> str:
+    """Write one item and then more; no item is the caller's affair, but for lists that may have none at all."""
     _times(least, most)
     if most == 0:
-        return ""
-    rest = f'{item} ("," space {item}){_times(max(least - 1, 0), None if most is None else most - 1)}'
-    return rest if least else f"({rest})?"
+        return '""'
+    return f"{item} {more}{_times(max(least - 1, 0), None if most is None else most - 1)}"
 
 
 def _times(least: int, most: int | None) -> str:

@@ -183,8 +183,9 @@ def _set_lengths(model: MultiVectorModel, library: Any, options: LoadOptions) ->
             expected = f"at most {model.context_length or most}, the maximum of `{model.id}`"
             raise InvalidOptionError("context_length", expected, options.context_length)
         backbone.document_length = options.context_length
-    elif model.document_length is not None:
-        backbone.document_length = model.document_length
+    else:
+        longest = model.document_length or backbone.document_length or most
+        backbone.document_length = min(filter(None, (longest, model.context_length)), default=None)
     query = expansion["length"] if expansion is not None else backbone.query_length
     return query or most, backbone.document_length or most
 

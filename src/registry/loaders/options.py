@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
-from registry.errors import InvalidOptionError
+from registry.errors import InvalidOptionError, UnsupportedDimensionError
 
 if TYPE_CHECKING:
-    from registry.chat import Template
+    from registry.chat import JinjaTemplate, Template
+    from registry.records import EmbeddingModel
 
 Dtype: TypeAlias = Literal["float32", "bfloat16", "float16", "auto"]
 
@@ -25,7 +26,7 @@ class LoadKeywords(TypedDict, total=False):
     use_mmap: bool
     use_mlock: bool
     seed: int | None
-    template: str | Template | None
+    template: str | Template | JinjaTemplate | None
     adapter: str | Path | None
     adapter_scale: float
     device: str | None
@@ -50,7 +51,7 @@ class LoadOptions:
         use_mmap: Map the file instead of reading it (GGUF).
         use_mlock: Keep the model in memory (GGUF). Needs a limit of locked memory that is large enough.
         seed: Seed of the sampler for calls that name none (chat).
-        template: Chat template: a name, a `Template`, or `"gguf"` for the one in the file. Left out: the record's,
+        template: Chat template: a name, a `Template`, a `JinjaTemplate`, or `"gguf"` for the one in the file. Left out: the record's,
             then the file's.
         adapter: LoRA adapter to load with the model (chat): the id of one of the record's `adapters`, or a GGUF file.
         adapter_scale: Strength of the adapter; 1 is as trained.
@@ -68,7 +69,7 @@ class LoadOptions:
     use_mmap: bool = True
     use_mlock: bool = False
     seed: int | None = None
-    template: str | Template | None = None
+    template: str | Template | JinjaTemplate | None = None
     adapter: str | Path | None = None
     adapter_scale: float = 1.0
     device: str | None = None
@@ -125,6 +126,17 @@ class LoadOptions:
                     value,
                     f"It means nothing to `{model_id}`, which is {kind}. Its options are {', '.join(sorted(allowed))}.",
                 )
+
+
+def check_truncation(model: EmbeddingModel, dim: int | None) -> None:
+    """Refuse to cut to a size that the model was not trained for.
+
+    Raises:
+        UnsupportedDimensionError: The record does not have it.
+    """
+    sizes = sorted({*model.matryoshka_dims, model.embedding_dim}, reverse=True)
+    if dim is not None and dim not in sizes:
+        raise UnsupportedDimensionError(model.id, dim, tuple(sizes))
 
 
 _LEAST = {"context_length": 1, "threads": 1, "batch_size": 1, "gpu_layers": -1, "seed": 0, "truncate_dim": 1}
