@@ -95,8 +95,9 @@ def test_changed_checks_values() -> None:
 
 
 def test_keywords_are_the_fields() -> None:
-    types = get_type_hints(LoadOptions, localns={"Template": object})
-    assert get_type_hints(LoadKeywords, localns={"Template": object}) == types
+    others = {"Template": object, "JinjaTemplate": object}
+
+    assert get_type_hints(LoadKeywords, localns=others) == get_type_hints(LoadOptions, localns=others)
 
 
 def test_options_are_frozen_keyword_only_and_compared_by_value() -> None:
@@ -122,6 +123,6 @@ def test_option_at_its_default_is_never_refused() -> None:
 
 def test_each_kind_allows_options_that_exist_and_each_option_has_a_kind() -> None:
     assert set.union(*map(set, KINDS)) == set(ALL)
-    assert ENCODER_OPTIONS - RERANKER_OPTIONS == {"truncate_dim"}
+    assert {"truncate_dim"} == ENCODER_OPTIONS - RERANKER_OPTIONS
     assert not CHAT_OPTIONS & {"device", "dtype", "truncate_dim", "allow_remote_code"}
     assert not GGUF_ENCODER_OPTIONS & {"device", "dtype", "seed", "template", "adapter", "allow_remote_code"}

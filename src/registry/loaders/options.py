@@ -51,8 +51,8 @@ class LoadOptions:
         use_mmap: Map the file instead of reading it (GGUF).
         use_mlock: Keep the model in memory (GGUF). Needs a limit of locked memory that is large enough.
         seed: Seed of the sampler for calls that name none (chat).
-        template: Chat template: a name, a `Template`, a `JinjaTemplate`, or `"gguf"` for the one in the file. Left out: the record's,
-            then the file's.
+        template: Chat template: a name, a `Template`, a `JinjaTemplate`, or `"gguf"` for the one in the file. Left
+            out: the record's, then the file's.
         adapter: LoRA adapter to load with the model (chat): the id of one of the record's `adapters`, or a GGUF file.
         adapter_scale: Strength of the adapter; 1 is as trained.
         device: `cpu`, `cuda`, `cuda:1`, `mps` (encoders). Left out: a GPU if there is one.
