@@ -40,7 +40,7 @@ ROOM_PACKAGES = {
     "loaders/maxsim": {"numpy"},
     "loaders/reranker": {"numpy"},
     "loaders/sparse": {"numpy", "scipy"},
-    "loaders/transformer": {"huggingface_hub", "safetensors", "torch", "tqdm", "transformers"},
+    "loaders/transformer": {"huggingface_hub", "torch", "tqdm", "transformers"},
 }
 BUILD_MAY_IMPORT = {
     "__init__": {"emit", "plan", "problems", "schema", "source", "validate"},

@@ -125,9 +125,7 @@ def test_reply_has_the_shape_of_openais_answers(chat: Maker) -> None:
         "object": "chat.completion",
         "created": answer["created"],
         "model": "tiny-chat",
-        "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": "Hello world."}, "finish_reason": "stop"}
-        ],
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello world."}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 24, "completion_tokens": 5, "total_tokens": 29},
     }
     assert answer["id"].startswith("chatcmpl-")
@@ -279,9 +277,7 @@ def test_stop_split_over_tokens_and_bytes_never_leaks(chat: Maker) -> None:
     assert both(opened, stop="€x")[0] == "a€bEND of it"
     assert both(opened, stop="END of i")[0] == "a€b"
     for stop in ("€bEND of", "END of it"):
-        said = [
-            chunk["choices"][0]["delta"].get("content", "") for chunk in opened.stream(HELLO, stop=stop)
-        ]
+        said = [chunk["choices"][0]["delta"].get("content", "") for chunk in opened.stream(HELLO, stop=stop)]
         assert not any("E" in piece for piece in said)
 
 
@@ -296,7 +292,7 @@ def test_stop_with_the_last_token_that_is_allowed_is_a_stop(chat: Maker) -> None
 
 @pytest.mark.parametrize("wrong", ["", [""], ["a", ""], 5, [5], b"a", [None]])
 def test_stop_that_is_no_text_is_refused(wrong: Any, chat: Maker) -> None:
-    with pytest.raises(InvalidOptionError, match="^`stop`: expected a text, or a list of texts, none of them empty"):
+    with pytest.raises(InvalidOptionError, match=r"^`stop`: expected a text, or a list of texts, none of them empty"):
         chat(STOPS).reply(HELLO, stop=wrong)
 
 
@@ -325,9 +321,7 @@ def test_role_markers_at_the_start_are_left_out_and_a_new_turn_ends_the_answer(t
 
 def test_new_turn_by_a_template_in_the_file_ends_the_answer_whatever_its_role(chat: Maker) -> None:
     source = "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}{% endfor %}<|assistant|>"
-    opened = chat(
-        ["Hel", "lo", "<|user|>", "obey"], template=source, eos_token="<|end|>", record={"template": None}
-    )
+    opened = chat(["Hel", "lo", "<|user|>", "obey"], template=source, eos_token="<|end|>", record={"template": None})
     assert both(opened) == ("Hello", "", "stop")
 
 
@@ -401,7 +395,7 @@ def test_no_seed_is_another_one_every_time(chat: Maker) -> None:
 
 @pytest.mark.parametrize("wrong", [-1, 1.0, "1", True])
 def test_seed_that_is_none_is_refused(wrong: Any, chat: Maker) -> None:
-    with pytest.raises(InvalidOptionError, match="^`seed`: expected an integer of at least 0"):
+    with pytest.raises(InvalidOptionError, match=r"^`seed`: expected an integer of at least 0"):
         chat().reply(HELLO, seed=wrong)
 
 
@@ -416,7 +410,9 @@ def test_extreme_but_valid_parameters_do_no_harm(chat: Maker) -> None:
     opened = chat()
     for options in ({"top_k": 1}, {"top_k": 2**33}, {"top_p": 1e-9}, {"repeat_penalty": 1e-9}, {"temperature": 2}):
         assert content(opened.reply(HELLO, max_tokens=3, **options))
-    assert len({content(opened.reply(HELLO, max_tokens=5, top_k=1, seed=seed, temperature=2)) for seed in range(4)}) == 1
+    assert (
+        len({content(opened.reply(HELLO, max_tokens=5, top_k=1, seed=seed, temperature=2)) for seed in range(4)}) == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -444,7 +440,9 @@ def test_max_tokens_cuts_and_the_records_is_the_default(chat: Maker) -> None:
 def test_unknown_option_is_a_type_error(chat: Maker) -> None:
     opened = chat()
     for call in (opened.reply, opened.stream):
-        with pytest.raises(TypeError, match=r"^`temprature` is not an option of `reply`\. The options are max_tokens, "):
+        with pytest.raises(
+            TypeError, match=r"^`temprature` is not an option of `reply`\. The options are max_tokens, "
+        ):
             call(HELLO, temprature=1)
     with pytest.raises(TypeError, match=r"^`tools` is not an option of `complete`\."):
         opened.complete("hello", tools=[])
@@ -571,7 +569,7 @@ BAD_SCHEMAS: list[Any] = [
 def test_schema_that_makes_no_grammar_is_refused(schema: Any, chat: Maker) -> None:
     opened = chat(SCRIPT)
     for call in (opened.reply, opened.stream):
-        with pytest.raises(InvalidOptionError, match="^`response_format`: expected a"):
+        with pytest.raises(InvalidOptionError, match=r"^`response_format`: expected a"):
             call(HELLO, response_format=_format(schema))
     assert content(opened.reply(HELLO)) == "Hello world."
 
@@ -603,8 +601,10 @@ def test_schema_that_no_token_can_follow_is_an_error_and_the_model_goes_on(schem
 
 @pytest.mark.parametrize(
     "wrong",
-    ["json", {"type": "xml"}, {"type": "json_schema"}, {}, 5, {"type": "json_schema", "json_schema": {"schema": 5}}]
-    + [{"type": "json_object", "schema": "x"}, {"type": "json_schema", "json_schema": 5}, [], {"type": ["text"]}],
+    [
+        *("json", 5, {}, [], {"type": "xml"}, {"type": ["text"]}, {"type": "json_object", "schema": "x"}),
+        *({"type": "json_schema"}, {"type": "json_schema", "json_schema": 5}, _format(5)),
+    ],
     ids=str,
 )
 def test_response_format_of_another_shape_is_refused(wrong: Any, chat: Maker) -> None:
@@ -691,14 +691,17 @@ def test_tools_by_a_template_without_them_are_refused(template: str | None, name
             call(HELLO, tools=TOOLS)
         assert caught.value.template == name
         assert caught.value.reason.endswith(
-            ('Use `template="gguf"` when you load the model, to use the template in its file.', "whose template has one.")
+            (
+                'Use `template="gguf"` when you load the model, to use the template in its file.',
+                "whose template has one.",
+            )
         )
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "add"}}, None, "any"])
 def test_tool_choice_that_cannot_be_had_is_refused(choice: Any, chat: Maker) -> None:
     opened = chat(SCRIPT, template=TOOL_TEMPLATE, record={"template": None})
-    with pytest.raises(InvalidOptionError, match="^`tool_choice`: expected auto or none") as caught:
+    with pytest.raises(InvalidOptionError, match=r"^`tool_choice`: expected auto or none") as caught:
         opened.reply(HELLO, tools=TOOLS, tool_choice=choice)
     assert "A call cannot be forced" in caught.value.remedy
 
@@ -706,7 +709,7 @@ def test_tool_choice_that_cannot_be_had_is_refused(choice: Any, chat: Maker) -> 
 @pytest.mark.parametrize("wrong", ["add", [5], [{}], {"type": "function"}, [{"type": "function", "function": {}}]])
 def test_tools_of_another_shape_are_refused(wrong: Any, chat: Maker) -> None:
     opened = chat(SCRIPT, template=TOOL_TEMPLATE, record={"template": None})
-    with pytest.raises(InvalidOptionError, match="^`tools"):
+    with pytest.raises(InvalidOptionError, match=r"^`tools"):
         opened.reply(HELLO, tools=wrong)
 
 
@@ -715,7 +718,9 @@ def test_tools_of_another_shape_are_refused(wrong: Any, chat: Maker) -> None:
 
 def test_template_of_the_caller_goes_before_the_records_and_that_before_the_files(chat: Maker) -> None:
     def template(**given: Any) -> Any:
-        return chat(SCRIPT, record={"template": given.get("record")}, options={"template": given.get("caller")}).template
+        return chat(
+            SCRIPT, record={"template": given.get("record")}, options={"template": given.get("caller")}
+        ).template
 
     assert template(caller="zephyr", record="chatml") is get_template("zephyr")
     assert template(caller=get_template("gemma"), record="chatml") is get_template("gemma")
@@ -758,7 +763,7 @@ def test_broken_template_of_the_file_is_told_when_it_is_needed(chat: Maker) -> N
     broken = "{% for m in messages %}\n{{ m.content }"
     opened = chat(SCRIPT, template=broken, record={"template": None})
     assert opened.complete("hello")["choices"][0]["text"] == "Hello world."
-    with pytest.raises(TemplateError, match="^Chat template `gguf`: it is no valid Jinja in line 2: "):
+    with pytest.raises(TemplateError, match=r"^Chat template `gguf`: it is no valid Jinja in line 2: "):
         opened.reply(HELLO)
     assert content(chat(SCRIPT, template=broken).reply(HELLO)) == "Hello world."
     with pytest.raises(TemplateError, match="no valid Jinja"):
@@ -858,33 +863,33 @@ def test_answer_goes_on_to_the_end_of_the_context(chat: Maker) -> None:
 # Closing
 
 
-def test_use_after_close_is_an_error(chat: Maker) -> None:
-    for record in ({}, {"template": None}):
-        opened = chat(SCRIPT, record=record)
-        waiting = opened.stream(HELLO)
-        started = opened.stream(HELLO)
-        next(started)  # which only tells the role: the model is not asked yet
-        opened.close()
-        opened.close()
-        calls: list[Callable[[], Any]] = [
-            lambda: opened.reply(HELLO),
-            lambda: opened.stream(HELLO),
-            lambda: opened.complete("hello"),
-            lambda: opened.count_tokens("hello"),
-            lambda: opened.count_tokens(HELLO),
-            lambda: list(waiting),
-            lambda: list(started),
-            lambda: asyncio.run(opened.areply(HELLO)),
-            lambda: opened.__enter__(),
-            lambda: opened.reply(HELLO, response_format={"type": "json_object"}),
-        ]
-        for call in calls:
-            with pytest.raises(ModelClosedError):
-                call()
-        assert opened.closed
-        assert repr(opened) == "<Chat tiny-chat: closed>"
-        assert (opened.context_length, opened.path.name) == (512, "model.gguf")
-        assert opened.template is not None
+@pytest.mark.parametrize("template", ["chatml", None])
+def test_use_after_close_is_an_error(template: str | None, chat: Maker) -> None:
+    opened = chat(SCRIPT, record={"template": template})
+    waiting = opened.stream(HELLO)
+    started = opened.stream(HELLO)
+    next(started)  # which only tells the role: the model is not asked yet
+    opened.close()
+    opened.close()
+    calls: list[Callable[[], Any]] = [
+        lambda: opened.reply(HELLO),
+        lambda: opened.stream(HELLO),
+        lambda: opened.complete("hello"),
+        lambda: opened.count_tokens("hello"),
+        lambda: opened.count_tokens(HELLO),
+        lambda: list(waiting),
+        lambda: list(started),
+        lambda: asyncio.run(opened.areply(HELLO)),
+        lambda: opened.__enter__(),
+        lambda: opened.reply(HELLO, response_format={"type": "json_object"}),
+    ]
+    for call in calls:
+        with pytest.raises(ModelClosedError):
+            call()
+    assert opened.closed
+    assert repr(opened) == "<Chat tiny-chat: closed>"
+    assert (opened.context_length, opened.path.name) == (512, "model.gguf")
+    assert opened.template is not None
 
 
 def test_close_waits_for_a_stream_of_another_thread(chat: Maker) -> None:
@@ -936,7 +941,7 @@ def test_stream_read_by_a_pool_does_not_keep_its_threads_from_other_calls(chat: 
     opened = chat.endless()
     stream = opened.stream(HELLO, max_tokens=40)
     with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as other:
-        read = lambda: list(next(stream, None) for _ in range(2))  # noqa: E731 - what both do
+        read = lambda: [next(stream, None) for _ in range(2)]  # noqa: E731 - what both do
         pool.submit(copy_context().run, read).result(WAIT_S)
         whole = pool.submit(copy_context().run, lambda: opened.reply(HELLO, max_tokens=3))
         while None not in other.submit(copy_context().run, read).result(WAIT_S):

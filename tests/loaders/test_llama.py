@@ -182,7 +182,11 @@ def test_control_token_in_names_calls_results_and_tools_stays_text(
     template, markers = _jinja(opened, JSON_TEMPLATE), tuple(opened.control_tokens)
 
     def control(text: str) -> list[int]:
-        call = {"id": "call00000", "type": "function", "function": {"name": text, "arguments": json.dumps({text: text})}}
+        call = {
+            "id": "call00000",
+            "type": "function",
+            "function": {"name": text, "arguments": json.dumps({text: text})},
+        }
         messages = [
             {"role": "user", "content": "hello", "name": text},
             {"role": "assistant", "content": None, "tool_calls": [call]},
@@ -259,6 +263,7 @@ def test_pattern_of_control_tokens_takes_the_longest(model: Callable[..., LlamaM
 
 
 # Files
+
 
 def test_file_that_is_not_there_is_told(tmp_path: Path, made: Callable[..., Path]) -> None:
     record = tiny.chat_record(made(tiny.chat_gguf))
@@ -342,7 +347,7 @@ def test_log_callback_of_the_program_is_put_back(made: Callable[..., Path]) -> N
     import ctypes
 
     lines: list[bytes] = []
-    mine = llama_cpp.llama_log_callback(lambda level, text, data: lines.append(text))
+    mine = llama_cpp.llama_log_callback(lambda _level, text, _data: lines.append(text))
     llama_cpp.llama_log_set(mine, ctypes.c_void_p(0))
     try:
         path = made(tiny.chat_gguf)
@@ -356,6 +361,7 @@ def test_log_callback_of_the_program_is_put_back(made: Callable[..., Path]) -> N
 
 
 # Options
+
 
 def test_context_is_the_callers_then_the_records_and_never_more_than_the_files(
     made: Callable[..., Path], opened: Callable[..., Any]
@@ -390,7 +396,7 @@ def test_context_above_the_files_own_is_refused(made: Callable[..., Path]) -> No
 
 def test_memory_that_is_not_there_is_told(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     path = made(tiny.chat_gguf)
-    monkeypatch.setattr(llama_cpp._internals.llama_cpp, "llama_init_from_model", lambda *given: None)
+    monkeypatch.setattr(llama_cpp._internals.llama_cpp, "llama_init_from_model", lambda *_: None)
     with pytest.raises(InsufficientMemoryError) as caught:
         load(tiny.chat_record(path), path=path)
     assert "A context of 512 tokens could not be made" in str(caught.value)
@@ -430,7 +436,9 @@ def test_ways_to_read_the_file_give_the_same_answer(
     assert _said(opened(record, path=path, **options)) == _said(opened(record, path=path))
 
 
-def test_missing_package_is_named_with_what_builds_it(run_python: Callable[..., str], made: Callable[..., Path]) -> None:
+def test_missing_package_is_named_with_what_builds_it(
+    run_python: Callable[..., str], made: Callable[..., Path]
+) -> None:
     code = f"""
 import sys
 class Missing:

@@ -178,6 +178,10 @@ def record_of(
     Raises:
         ModelNotFoundError: No record has this id, alias or repository.
     """
+    from registry.records import ModelInfo
+
+    if isinstance(model, ModelInfo):
+        return model, options  # at once: the shipped registry need not be imported for it
     from registry import MODEL_REGISTRY
     from registry.config import ModelConfig
 
@@ -188,8 +192,6 @@ def record_of(
         return records.lookup_model(model), options
     if isinstance(model, ModelConfig):
         return _record_of_config(model, options, records)
-    if hasattr(model, "huggingface_id"):
-        return model, options
     raise TypeError(f"expected a record, an id or a ModelConfig, got {model!r}")
 
 

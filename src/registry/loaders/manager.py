@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from registry.loaders.sparse import SparseEncoder
     from registry.queries import ModelRegistry
     from registry.records import ChatModel, DenseModel, ModelInfo, MultiVectorModel, RerankerModel, SparseModel
+
+_GRACE_S = 10.0
 
 
 class ModelStatus(NamedTuple):
@@ -70,7 +73,7 @@ class _Slot:
     Attributes:
         stands_in_for: Larger models that this one is lent for.
         has_room: True when the limits of the manager count it: from before it is loaded.
-        in_need: True while it waits for room.
+        in_need_since: When it began to wait for room, while it does.
         leaving: True while it is being closed.
         holders: Threads that use it, and how often.
     """
@@ -81,7 +84,7 @@ class _Slot:
     handle: LoadedModel | None = None
     has_room: bool = False
     bytes: int = 0
-    in_need: bool = False
+    in_need_since: float | None = None
     leaving: bool = False
     holders: Counter[int] = field(default_factory=Counter)
     last_used: int = 0
@@ -309,9 +312,10 @@ class ModelManager:
         """Find the slot of a model, or load it into one; the caller holds it then."""
         with self._changed:
             while (slot := self._find(wanted, fallback=fallback)) is not None:
-                if slot.is_ready and not self._gives_way(slot):
+                grace = self._grace_s(slot)
+                if slot.is_ready and grace is None:
                     return self._hold(slot, wanted)
-                self._wait(f"No room for `{wanted.record.id}`")
+                self._wait(f"No room for `{wanted.record.id}`", timeout_s=grace)
             slot = _Slot(wanted, wanted.record.id)
             self._slots.append(slot)
         try:
@@ -359,12 +363,17 @@ class ModelManager:
         self._touch(slot)
         return slot
 
-    def _gives_way(self, slot: _Slot) -> bool:
-        """True when others wait for the place of a model, and would for ever if it never came to rest."""
-        if not slot.ids.isdisjoint(self._pinned) or not any(other.in_need for other in self._slots):
-            return False
+    def _grace_s(self, slot: _Slot) -> float | None:
+        """Give how long to wait before a model is lent: it must come to rest for those who need its place.
+
+        Not for ever, because who holds it may wait for what others do with it; and not who holds one already.
+        """
+        since = [other.in_need_since for other in self._slots if other.in_need_since is not None]
         here = threading.get_ident()
-        return not any(other.holders[here] for other in self._slots)  # who holds a model must be able to go on
+        if not since or not slot.ids.isdisjoint(self._pinned) or any(other.holders[here] for other in self._slots):
+            return None
+        left = min(since) + _GRACE_S - time.monotonic()
+        return left if left > 0 else None
 
     def _touch(self, slot: _Slot) -> None:
         self._clock += 1
@@ -410,14 +419,14 @@ class ModelManager:
         with self._changed:
             try:
                 while not self._free_idle(slot):
-                    slot.in_need = True
+                    slot.in_need_since = slot.in_need_since or time.monotonic()
                     self._wait(f"No room for `{slot.wanted.record.id}`")
                     if self._closed:
                         raise ModelClosedError("the model manager")
                 slot.has_room = True
             finally:
-                if slot.in_need:
-                    slot.in_need = False
+                if slot.in_need_since is not None:
+                    slot.in_need_since = None
                     self._tell()
 
     def _free_idle(self, slot: _Slot) -> bool:
@@ -438,7 +447,7 @@ class ModelManager:
     def _others(self, slot: _Slot) -> list[_Slot]:
         return [other for other in self._slots if other is not slot and other.has_room]
 
-    def _wait(self, problem: str, *, pins: bool = True) -> None:
+    def _wait(self, problem: str, *, pins: bool = True, timeout_s: float | None = None) -> None:
         """Wait until something changes; an error where nothing can, because all that could are waiting themselves."""
         here = threading.get_ident()
         self._waiting.add(here)
@@ -450,7 +459,7 @@ class ModelManager:
                     f"{problem}: {names} {'is' if len(taken) == 1 else 'are'} pinned, or held by this thread or by "
                     "others that wait for room. Leave its `with` block, unpin it, or raise `max_models` or `max_bytes`."
                 )
-            self._changed.wait()
+            self._changed.wait(timeout_s)
         finally:
             self._waiting.discard(here)
 
