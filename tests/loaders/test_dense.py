@@ -618,7 +618,7 @@ def test_gguf_model_cuts_and_reports_long_texts(made: Callable[..., Path], opene
 @needs_llama
 @pytest.mark.parametrize("option", [{"device": "cpu"}, {"dtype": "bfloat16"}, {"allow_remote_code": True}])
 def test_gguf_model_refuses_the_options_of_torch(made: Callable[..., Path], option: dict[str, Any]) -> None:
-    with pytest.raises(InvalidOptionError, match="which is a GGUF embedding model. Its options are batch_size, cont"):
+    with pytest.raises(InvalidOptionError, match=r"which is a GGUF embedding model\. Its options are batch_size, cont"):
         load(tiny.dense_record(), path=made(tiny.embedding_gguf), **option)
 
 

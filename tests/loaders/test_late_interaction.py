@@ -148,7 +148,7 @@ def test_caller_may_cut_documents_and_no_further_than_the_model_reads(
 
 def test_rank_orders_texts_and_encoded_documents_the_same(encoder: LateInteractionEncoder) -> None:
     found = encoder.rank("tiger cat", TEXTS)
-    assert [each.index for each in found][0] == 2
+    assert found[0].index == 2
     assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
     encoded = encoder.encode_document(TEXTS)
     assert encoder.rank("tiger cat", encoded) == pytest.approx(found)

@@ -144,14 +144,18 @@ def test_classifier_of_several_labels_is_refused(made: Callable[..., Path]) -> N
     [
         (
             "classifier",
-            "head: expected a classification head, got none in the weights. "
-            "Loading it would add a head of random numbers.",
+            (
+                "head: expected a classification head, got none in the weights. "
+                "Loading it would add a head of random numbers."
+            ),
         ),
         (
             "pooler",
-            "weights: expected a tensor for each parameter, got none for bert.pooler.dense.bias, "
-            "bert.pooler.dense.weight. Those would be random numbers. "
-            "The files are incomplete, or of another model.",
+            (
+                "weights: expected a tensor for each parameter, got none for bert.pooler.dense.bias, "
+                "bert.pooler.dense.weight. Those would be random numbers. "
+                "The files are incomplete, or of another model."
+            ),
         ),
     ],
 )

@@ -38,7 +38,7 @@ def test_what_is_no_string_is_refused_by_its_position(text: Any, shown: str) -> 
     assert caught.value.place == "documents[1]"
 
 
-@pytest.mark.parametrize("half", ["\ud800", "\udfff"])
+@pytest.mark.parametrize("half", [chr(0xD800), chr(0xDFFF)])
 def test_lone_surrogate_is_refused_by_its_place(half: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         check_text(f"ab{half}c", "query")

@@ -98,7 +98,7 @@ class Transformer:
         tokenizer = self.model.tokenizer
         if not callable(tokenizer):  # that of static embeddings, which puts nothing round a text
             return [len(each.ids) for each in tokenizer.encode_batch(given, add_special_tokens=False)]
-        encoded = tokenizer(given, add_special_tokens=True, truncation=False, padding=False, verbose=False)
+        encoded: Any = tokenizer(given, add_special_tokens=True, truncation=False, padding=False, verbose=False)
         return [len(ids) for ids in encoded["input_ids"]]
 
     def measure(self) -> int:
