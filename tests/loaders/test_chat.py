@@ -530,6 +530,22 @@ def test_json_in_complete_and_stream_follows_the_grammar(chat: Maker) -> None:
     assert streamed(opened.stream(HELLO, response_format=schema))[0] in ('"yes"', '"no"')
 
 
+def test_json_by_a_schema_has_no_control_characters_in_its_strings(chat: Maker) -> None:
+    opened = chat(['{"a": "x', "\n", 'y"}'])
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    answer = opened.reply(HELLO, response_format=_format(schema), temperature=0, max_tokens=20)
+    assert "\n" not in (content(answer) or "")
+    _checked_json(answer)
+
+
+def test_list_of_a_schema_may_be_empty_where_it_says_so(chat: Maker) -> None:
+    opened = chat(["[", "]", "}"])
+    for least, expected in ((0, "[]"), (1, "[")):
+        schema = {"type": "array", "items": {"enum": ["x"]}, "minItems": least, "maxItems": 2}
+        said = content(opened.reply(HELLO, response_format=_format(schema), temperature=0, max_tokens=2))
+        assert (said == "[]") == (expected == "[]"), said
+
+
 @pytest.mark.parametrize("length", [2, 999, 2000])
 def test_long_lengths_of_a_schema_are_kept(length: int, chat: Maker) -> None:
     opened = chat(["(", ")"] + [f"{number:03d} " for number in range(9)])
@@ -1140,7 +1156,7 @@ def test_errors_come_out_of_the_async_forms(chat: Maker) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("llama_decode returned 1"), KeyboardInterrupt(), MemoryError()])
-@pytest.mark.parametrize("at", [0, 2])
+@pytest.mark.parametrize("at", [0, 1, 2])
 def test_exception_inside_llama_leaves_the_model_usable(
     at: int, error: BaseException, chat: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1229,3 +1245,40 @@ def test_prompt_is_that_of_render(chat: Maker) -> None:
     opened = chat(SCRIPT)
     assert compose(messages, "chatml").text == render(messages, opened.model)
     assert opened.count_tokens(messages) == opened.complete(render(messages, "chatml"))["usage"]["prompt_tokens"]
+
+
+def test_error_that_leaves_a_stream_half_read_is_the_one_that_is_seen_and_frees_the_model(
+    made: Callable[..., Path],
+) -> None:
+    path = made(tiny.chat_gguf, script=["la"], repeat=True)
+    with pytest.raises(KeyError, match="mine"), load(tiny.chat_record(path), path=path) as opened:
+        for index, _ in enumerate(opened.stream(HELLO)):
+            if index == 3:
+                raise KeyError("mine")
+    assert opened.closed
+
+
+def test_with_block_that_leaves_a_stream_half_read_frees_the_model(made: Callable[..., Path]) -> None:
+    path = made(tiny.chat_gguf, script=["la"], repeat=True)
+    with load(tiny.chat_record(path), path=path) as opened:
+        stream = opened.stream(HELLO)
+        next(stream)
+        next(stream)
+    assert opened.closed
+    assert list(stream) == []
+
+
+def test_asynchronous_call_while_the_same_task_reads_a_stream_is_an_error_not_a_deadlock(
+    made: Callable[..., Path],
+) -> None:
+    path = made(tiny.chat_gguf, script=["la"], repeat=True)
+
+    async def call() -> None:
+        with opened.stream(HELLO) as stream:
+            next(stream)
+            next(stream)
+            await asyncio.wait_for(opened.areply(HELLO), WAIT_S)
+
+    with load(tiny.chat_record(path), path=path) as opened:
+        with pytest.raises(RegistryError, match="Cannot call `tiny-chat` while this thread reads a stream of it"):
+            asyncio.run(call())

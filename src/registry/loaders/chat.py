@@ -11,6 +11,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Unpack, cast
+from weakref import WeakSet
 
 from registry.chat import (
     GenerationParams,
@@ -81,6 +82,7 @@ class Chat(Handle[ChatModel]):
             raise ModelLoadError(model.id, str(located.path), "layout", "a GGUF file", layout)
         self._options = options
         self._grammars: dict[str | None, Any] = {}
+        self._streams: WeakSet[Stream[ChatCompletionChunk]] = WeakSet()
         if options.template not in (None, "gguf"):
             _ = self.template  # a misspelt name shall not wait for the first message
         self._llama = LlamaModel(model, located, options)
@@ -141,12 +143,15 @@ class Chat(Handle[ChatModel]):
             leave a `with` block of it, to stop early.
         """
         cancelled = threading.Event()
-        return Stream(self._chunks(self._request(messages, options), cancelled), cancelled)
+        stream = Stream(self._chunks(self._request(messages, options), cancelled), cancelled)
+        self._streams.add(stream)
+        return stream
 
     async def areply(self, messages: Messages, **options: Unpack[ReplyKeywords]) -> ChatCompletion:
         """Answer a conversation without blocking the event loop. A cancelled task frees the model. As `reply`."""
         import asyncio  # here and below: as long in coming as a small model is in loading
 
+        self._refuse_own_turn()
         cancelled = threading.Event()
         try:
             return await asyncio.to_thread(lambda: self._reply(self._request(messages, options), cancelled))
@@ -160,6 +165,7 @@ class Chat(Handle[ChatModel]):
         """Answer a conversation piece by piece without blocking the event loop. As `stream`; `aclose()` stops it."""
         import asyncio
 
+        self._refuse_own_turn()
         cancelled = threading.Event()
         request = await asyncio.to_thread(self._request, messages, options)
         async for chunk in _in_thread(lambda: self._chunks(request, cancelled), cancelled):
@@ -343,6 +349,10 @@ class Chat(Handle[ChatModel]):
                     expected = "a JSON schema that can be made into a grammar"
                     raise InvalidOptionError("response_format", expected, response_format, f"{error}.") from error
             return self._grammars[schema]
+
+    def _end_streams(self) -> None:
+        for stream in tuple(self._streams):
+            stream.close()
 
     def _free(self) -> None:
         self._grammars.clear()

@@ -154,7 +154,7 @@ class DenseEncoder(Handle[DenseModel]):
 
     @cached_property
     def _weights_name(self) -> str:
-        return weights_of(self.model, self._weights, given=self.origin == "path")
+        return weights_of(self.model, self._weights, given=self.origin in ("path", "home"))
 
     def _space(self, precision: Precision) -> str:
         return space_id(

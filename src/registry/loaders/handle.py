@@ -135,6 +135,8 @@ class Handle(Generic[M]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._now is not None and self._now.waits_for_caller():
+            self._end_streams()  # one that is left half read shall neither keep the model nor hide an error
         self.close()
 
     def __repr__(self) -> str:
@@ -144,15 +146,24 @@ class Handle(Generic[M]):
     def _free(self) -> None:
         raise NotImplementedError
 
+    def _end_streams(self) -> None:
+        """End what this thread was reading."""
+
+    def _refuse_own_turn(self) -> None:
+        """Refuse an asynchronous call while the same task has a stream open: the task would wait for itself.
+
+        Raises:
+            RegistryError: It has.
+        """
+        if self._now is not None and self._now in _TURNS.get():
+            raise _waits_for_itself("call", self.model.id)
+
     @contextmanager
     def _turn(self, *, closing: bool = False) -> Iterator[Turn]:
         """Wait for one's turn with the model; calls come in the order in which they were made."""
         now = self._now
         if now is not None and now.waits_for_caller():
-            what = "close" if closing else "call"
-            raise RegistryError(
-                f"Cannot {what} `{self.model.id}` while this thread reads a stream of it. Finish or close the stream."
-            )
+            raise _waits_for_itself("close" if closing else "call", self.model.id)
         self._gate.wait()
         turn = Turn()
         try:
@@ -166,6 +177,11 @@ class Handle(Generic[M]):
             turn.over = True
             _TURNS.set(_others(turn))
             self._gate.pass_on()
+
+
+def _waits_for_itself(what: str, model_id: str) -> RegistryError:
+    reason = "while this thread reads a stream of it. Finish or close the stream."
+    return RegistryError(f"Cannot {what} `{model_id}` {reason}")
 
 
 def _others(turn: Turn) -> tuple[Turn, ...]:

@@ -131,7 +131,7 @@ class LateInteractionEncoder(Handle[MultiVectorModel]):
         """Identity of the space of this model's vectors, the same for queries and documents, pooled or not."""
         return space_id(
             self.model,
-            weights=weights_of(self.model, self._weights, given=self.origin == "path"),
+            weights=weights_of(self.model, self._weights, given=self.origin in ("path", "home")),
             dim=self.embedding_dim,
             pooling=None,
             normalize=True,

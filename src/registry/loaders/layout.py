@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ Kind: TypeAlias = Literal[
 
 # The header of a safetensors file is JSON; a longer one than this is not read. The format's own limit is 100 MB.
 _LONGEST_HEADER = 100_000_000
+_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")  # what the libraries look for; others are not read
 _KNOWN_MODULES = ("sentence_transformers.", "pylate.models.")
 _UNSAFE = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 
@@ -60,7 +62,7 @@ def inspect(path: Path, model_id: str) -> Layout:
     # Exports for other runtimes lie beside many models, in folders of their own that are not read.
     folders = {path, *(path / folder for folder in settings.folders)}
     files = sorted(file for folder in folders for file in folder.glob("*") if file.is_file())
-    weights = tuple(file for file in files if file.suffix == ".safetensors")
+    weights = tuple(file for file in files if _WEIGHTS.fullmatch(file.name))
     unsafe = tuple(file for file in files if file.suffix in _UNSAFE and file.name != "training_args.bin")
     kind, form = _kind(settings, weights, path, model_id)
     foreign = (module for module in settings.modules if not module.startswith(_KNOWN_MODULES))

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Generator, Iterable, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 from registry._extras import require
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from registry.loaders.transformer import Task
     from registry.records import ChatModel, DenseModel
 
+# What vendors call the tokens between turns. Other tokens defined by users, such as runs of spaces or the tags of HTML,
+# are text, and so are the markers of thoughts and tool calls.
+_TURN_MARKER = re.compile(r"<[|\uff5c].*[|\uff5c]>|</?s>|<bos>|<eos>|<(start|end)_of_turn>|\[/?(INST|SYSTEM_PROMPT)\]")
+_LONGEST_FORGED = 1000
 _COLDEST = 1e-6  # to divide by less is to leave the numbers that 32 bits can hold
 _LARGEST_SEED = 2**32 - 2  # 2**32 - 1 means "random" to llama.cpp
 
@@ -100,13 +105,22 @@ class LlamaModel:
     @cached_property
     def control_tokens(self) -> dict[str, int]:
         """Texts of the tokens that no text of a message may become, and their ids."""
+        return {text: token for text, (token, _) in self._guarded.items()}
+
+    @cached_property
+    def _guarded(self) -> dict[str, tuple[int, bool]]:
+        """The same with whether the file calls the token defined by its users, as some do with markers of turns."""
         library, model = self._library, self._llama._model
         attributes, vocabulary = library.llama_vocab_get_attr, model.vocab
         control = library.LLAMA_TOKEN_ATTR_CONTROL | library.LLAMA_TOKEN_ATTR_UNKNOWN
+        defined = library.LLAMA_TOKEN_ATTR_USER_DEFINED
         found = {}
         for token in range(self._llama.n_vocab()):
-            if attributes(vocabulary, token) & control:
-                found[model.token_get_text(token)] = token
+            attribute = attributes(vocabulary, token)
+            if attribute & (control | defined):
+                text = model.token_get_text(token)
+                if attribute & control or _TURN_MARKER.fullmatch(text):
+                    found[text] = (token, not attribute & control)
         found.pop("", None)
         return found
 
@@ -120,15 +134,16 @@ class LlamaModel:
         Control tokens are recognised in the markup of the template only. Text of a message that looks like one is
         tokenized as text, cut out of its surroundings; all else is tokenized as one string, as other programs do.
         """
-        text = prompt if isinstance(prompt, str) else prompt.text
-        parts: list[tuple[str, bool]] = [(text, True)]
-        if not isinstance(prompt, str):
-            parts = _parts(text, [(len(piece.text), piece.markup) for piece in prompt.pieces], self._markers)
-        first, markup = parts[0]
-        given = bool(self.bos_text) and markup and first.startswith(self.bos_text)
-        tokens = self._encode(first, bos=not given, special=markup)
-        for part, markup in parts[1:]:
-            tokens += self._continued(part, special=markup)
+        if isinstance(prompt, str):
+            parts, printed = [(prompt, True)], self.bos_text
+        else:
+            pieces, printed = self._with_own_bos(prompt)
+            text = "".join(text for text, _ in pieces)
+            parts = _parts(text, [(len(text), markup) for text, markup in pieces], self._markers)
+        first = parts.pop(0)[0] if parts[0][1] else ""
+        tokens = self._encode(first, bos=not (printed and first.startswith(printed)), special=True)
+        for part, markup in parts:
+            tokens += self._continued(part, special=True) if markup else self._as_text(part)
         # Some vocabularies end every text; a prompt that is ended asks for nothing more.
         ended = self._llama._model.add_eos_token() and tokens and tokens[-1] == self._llama.token_eos()
         return tokens[:-1] if ended else tokens
@@ -224,6 +239,28 @@ class LlamaModel:
             if count >= 0:
                 return cast("list[int]", found[:count].tolist())
             room = -count
+
+    def _with_own_bos(self, prompt: Prompt) -> tuple[list[tuple[str, bool]], str]:
+        """Give the pieces of a prompt, and the token at its beginning that they print.
+
+        A template that was made for other files may print one that this vocabulary has not. It is left out, and the
+        vocabulary puts its own.
+        """
+        pieces: list[tuple[str, bool]] = list(prompt.pieces)
+        if not prompt.bos or prompt.bos in self.control_tokens:
+            return pieces, prompt.bos or self.bos_text
+        return [(pieces[0][0].removeprefix(prompt.bos), True), *pieces[1:]], self.bos_text
+
+    def _as_text(self, forged: str) -> list[int]:
+        """Tokenize text in which markers stand that shall stay text."""
+        defined = [text for text, (_, by_users) in self._guarded.items() if by_users]
+        # llama.cpp always recognises what users defined: so such a marker is cut after its first character.
+        cuts = {found.start() + 1 for found in _pattern_of(defined).finditer(forged)}
+        cuts.update(range(0, len(forged), _LONGEST_FORGED), (len(forged),))  # work grows with the square of the length
+        tokens: list[int] = []
+        for begin, end in pairwise(sorted(cuts)):
+            tokens += self._continued(forged[begin:end], special=False)
+        return tokens
 
     @cached_property
     def _line(self) -> list[int]:

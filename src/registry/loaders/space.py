@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 
 
 def weights_of(model: EmbeddingModel, weights: tuple[Path, ...], *, given: bool) -> str:
-    """Name the weights: by the pinned revision, or, where the caller gave the files or none is pinned, by their bytes.
+    """Name the weights: by the pinned revision, or, where anybody may have put the files there, by their bytes.
 
-    A file that has the pinned sha256 is the pinned revision, wherever it lies. Only then the files are read.
+    A file that has the pinned sha256 is the pinned revision, wherever it lies. GGUF files are always named by their
+    bytes: there are several of one revision, quantized differently. Naming by bytes reads the files.
     """
-    if model.revision and not given:
+    one_of_several = any(file.suffix == ".gguf" for file in weights)
+    if model.revision and not given and not one_of_several:
         return model.revision
     digests = sorted(map(sha256_of, weights))
-    pinned = {file.sha256 for file in model.files}
-    return model.revision if model.revision and pinned.issuperset(digests) else f"sha256:{'+'.join(digests)}"
+    if model.revision and not one_of_several and {file.sha256 for file in model.files}.issuperset(digests):
+        return model.revision
+    return f"sha256:{'+'.join(digests)}"
 
 
 def space_id(

@@ -106,7 +106,7 @@ class SparseEncoder(Handle[SparseModel]):
         """Identity of the space of this model's vectors, the same for queries and documents."""
         return space_id(
             self.model,
-            weights=weights_of(self.model, self._weights, given=self.origin == "path"),
+            weights=weights_of(self.model, self._weights, given=self.origin in ("path", "home")),
             dim=self.embedding_dim,
             pooling=self.model.pooling,
             normalize=False,

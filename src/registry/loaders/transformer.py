@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from registry._extras import require
@@ -62,7 +63,6 @@ class Transformer:
         self._record_id = record.id
         self.device = _device(torch, options.device)
         self.threads = options.threads or cores()
-        self._threads_stated = options.threads is not None
         self.batch_tokens = options.batch_size or (
             _CPU_BATCH_TOKENS if self.device.startswith("cpu") else _GPU_BATCH_TOKENS
         )
@@ -139,7 +139,7 @@ class Transformer:
 
         with self._bar(len(work)) as bar:
             if workers < 2:
-                with self._threads(self.threads if self._threads_stated else None):
+                with self._threads():
                     for batch in work:
                         one(batch)
                         bar.update()
@@ -147,7 +147,8 @@ class Transformer:
                 # A worker for each core with one thread of its own beats one batch on all cores: between the
                 # operations of a batch no core waits for another.
                 share = (max(1, self.threads // workers),)
-                with ThreadPoolExecutor(workers, "encode", self._torch.set_num_threads, share) as pool:
+                pool = ThreadPoolExecutor(workers, "encode", self._torch.set_num_threads, share)
+                with self._threads(), pool:
                     for _ in pool.map(one, work):
                         bar.update()
 
@@ -167,22 +168,35 @@ class Transformer:
         }
 
     @contextmanager
-    def _threads(self, count: int | None) -> Iterator[None]:
+    def _threads(self) -> Iterator[None]:
+        """Compute with this model's number of threads, and leave torch's as it was.
+
+        What a thread sets, threads that come later begin with: so it is put back after workers have set theirs, too.
+        """
         before = self._torch.get_num_threads()
-        if count is not None:
-            self._torch.set_num_threads(count)
+        self._torch.set_num_threads(self.threads)
         try:
             yield
         finally:
-            if count is not None:
-                self._torch.set_num_threads(before)
+            self._torch.set_num_threads(before)
 
     def _bar(self, total: int) -> Any:
+        if not (sys.stderr.isatty() if self._progress is None else self._progress):
+            return _NoBar()
         from tqdm import tqdm
 
-        # `disable=None` is tqdm's word for "when standard error is no terminal"; short work ends before the delay.
-        shown = {None: None, True: False, False: True}[self._progress]
-        return tqdm(total=total, desc=self._record_id, unit="batch", disable=shown, delay=0 if self._progress else 2)
+        # Short work ends before the delay.
+        return tqdm(total=total, desc=self._record_id, unit="batch", delay=0 if self._progress else 2)
+
+
+class _NoBar(AbstractContextManager["_NoBar"]):
+    """A progress bar that is not shown: tqdm would keep a thread for it."""
+
+    def update(self) -> None:
+        """Take a step that nobody sees."""
+
+    def __exit__(self, *error: object) -> None:
+        """End."""
 
 
 def cores() -> int:
@@ -197,9 +211,9 @@ def check_files(record: EncoderModel, layout: Layout, options: LoadOptions) -> N
         UnsafeWeightsError: A part of the model has no weights in a safe format.
         RemoteCodeNotAllowedError: The model needs code from its repository, and that is not allowed or not pinned.
     """
-    safe = {file.parent for file in layout.weights}
-    for file in layout.unsafe:
-        if file.parent not in safe:
+    whole = {file.parent for file in layout.weights if file.name == "model.safetensors"}
+    for file in layout.unsafe:  # the library takes it where there is neither the safe file nor an index of its parts
+        if file.parent not in whole and not (file.parent / "model.safetensors.index.json").is_file():
             raise UnsafeWeightsError(record.id, str(file))
     needs_code = record.requires_remote_code or layout.remote_code is not None
     if needs_code and not options.allow_remote_code:
