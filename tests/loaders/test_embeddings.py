@@ -112,12 +112,25 @@ def test_tokens_and_lengths_of_a_changed_list_are_those_of_what_is_in_it(change:
     assert found.lengths == tuple(len(each) for each in found)
 
 
-def test_slice_of_token_embeddings_is_a_list_of_views() -> None:
+def test_slice_of_token_embeddings_is_of_the_same_space_and_copies_nothing() -> None:
     found = tokens()
     part = found[1:]
-    assert type(part) is list
-    assert part[1].base is not None
-    assert np.shares_memory(part[1], found.tokens)
+    assert (type(part), part.space_id, part.truncated) == (TokenEmbeddings, found.space_id, ())
+    assert [each.tolist() for each in part] == [each.tolist() for each in list(found)[1:]]
+    assert np.shares_memory(part.tokens, found.tokens)
+
+
+@pytest.mark.parametrize("part", [slice(None, None, -1), slice(0, None, 2), slice(5, 2), slice(-2, None)], ids=str)
+def test_any_slice_of_token_embeddings_is_that_of_the_list(part: slice) -> None:
+    found = tokens()
+    assert [each.tolist() for each in found[part]] == [each.tolist() for each in list(found)[part]]
+    assert len(found[part].tokens) == sum(found[part].lengths)
+
+
+def test_slice_of_changed_token_embeddings_is_that_of_the_changed_list() -> None:
+    found = tokens()
+    del found[0]
+    assert [each.tolist() for each in found[:2]] == [each.tolist() for each in list(found)[:2]]
 
 
 @pytest.mark.parametrize("take", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])

@@ -61,16 +61,19 @@ def test_scores_are_those_of_sentence_transformers(
     assert (type(ranked[0]), type(ranked[0].score)) == (Ranked, float)
 
 
-def test_activation_of_the_checkpoint_is_applied(copied: Callable[..., Path], opened: Callable[..., Any]) -> None:
+def test_activation_of_the_checkpoint_is_applied(
+    made: Callable[..., Path], copied: Callable[..., Path], opened: Callable[..., Any]
+) -> None:
     import json
 
+    probabilities = opened(tiny.reranker_record(), path=made(tiny.reranker)).score(QUERY, TEXTS)
     folder = copied(tiny.reranker)
     settings = json.loads((folder / "config.json").read_text())
     settings["sentence_transformers"] = {"activation_fn": "torch.nn.modules.linear.Identity"}
     (folder / "config.json").write_text(json.dumps(settings))
     found = opened(tiny.reranker_record(), path=folder).score(QUERY, TEXTS)
     np.testing.assert_allclose(found, theirs(folder), rtol=0, atol=1e-5)
-    assert found.min() < 0  # a logit, no probability
+    np.testing.assert_allclose(1 / (1 + np.exp(-found)), probabilities, rtol=0, atol=1e-5)
 
 
 def test_no_documents_have_no_scores(reranker: Reranker) -> None:

@@ -42,16 +42,26 @@ class _Steps(ext.Extension):
             raise SecurityError(f"expected at most {MAX_STEPS} steps, got more")
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's own sandbox, with a limit to what one multiplication can make."""
+# Methods of strings, and filters, that make a text as long as a number says.
+_FILLING = frozenset({"center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"})
+_FILLING_FILTERS = ("center", "format", "indent")
 
-    intercepted_binops = frozenset({"*", "**"})
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's own sandbox, with a limit to what one operation can make."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Multiply, unless the result is huge."""
-        if operator == "**" or _is_huge(left, right):
+        """Compute, unless the result is huge."""
+        huge = isinstance(left, str | bytes) if operator == "%" else operator == "**" or _is_huge(left, right)
+        if huge:
             raise SecurityError(f"the result of `{operator}` may be too large")
         return super().call_binop(context, operator, left, right)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Refuse also what fills texts up to any width."""
+        return not (isinstance(obj, str) and attr in _FILLING) and super().is_safe_attribute(obj, attr, value)
 
 
 def _is_huge(left: Any, right: Any) -> bool:
@@ -103,6 +113,8 @@ def _to_json(
 def _environment() -> Environment:
     made = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[_Steps, ext.loopcontrols])
     made.filters["tojson"] = _to_json
+    for name in _FILLING_FILTERS:
+        del made.filters[name]
     made.globals.pop("lipsum")
     made.globals.update(raise_exception=_raise, strftime_now=_now, namespace=_Slots)
     return made

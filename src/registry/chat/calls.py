@@ -29,6 +29,16 @@ def _refuse_constant(name: str) -> None:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
+def check_options(options: Mapping[str, Any] | None) -> None:
+    """Refuse options of a template that have no names.
+
+    Raises:
+        InvalidOptionError: They are no mapping.
+    """
+    if options is not None and not isinstance(options, Mapping):
+        raise InvalidOptionError("options", "a mapping of names to values", options)
+
+
 def check_tools(tools: Tools | None) -> list[Mapping[str, Any]]:
     """Give the tools that a model is offered as a list, empty where there are none.
 
@@ -51,13 +61,17 @@ def check_tools(tools: Tools | None) -> list[Mapping[str, Any]]:
         name = function.get("name")
         if not isinstance(name, str) or not name:
             raise InvalidOptionError(f"tools[{number}].function.name", "the name of a function", name)
+        try:
+            json.dumps(tool, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidOptionError(f"tools[{number}]", "what JSON can hold", tool, f"{error}.") from error
     return list(tools)
 
 
 def parse_tool_calls(text: str, *, first: int = 0) -> tuple[str, list[ToolCall]]:
     """Take the tool calls out of an answer.
 
-    The forms of the field are known: `<tool_call>{...}</tool_call>` (Hermes, Qwen, Falcon), `[TOOL_CALLS][...]`
+    These forms are known: `<tool_call>{...}</tool_call>` (Hermes, Qwen, Falcon), `[TOOL_CALLS][...]`
     (Mistral), `<|tool_call|>[...]<|/tool_call|>` (Phi-4-mini, Granite), and an answer that is nothing but
     `{"name": ..., "parameters": ...}`, after `<|python_tag|>` or not (Llama 3.1). What is no valid call stays content.
 

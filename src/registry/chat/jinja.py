@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from registry._extras import require
-from registry.chat.calls import Tools, check_tools
+from registry.chat.calls import Tools, check_options, check_tools
 from registry.chat.messages import Messages, call_id, checked
 from registry.chat.prompt import Piece, Prompt
 from registry.errors import InvalidOptionError, TemplateError
@@ -100,6 +100,7 @@ class JinjaTemplate:
             InvalidOptionError: `tools` are not in OpenAI's shape, or an option has the name of a variable that is set.
             TemplateError: The template refuses the conversation, fails, or has no way to write what was asked of it.
         """
+        check_options(options)
         found = checked(messages)
         given = {"documents": None, **(options or {}), "tools": check_tools(tools) or None}
         self._refuse_what_is_lost(found, given["tools"], options or {})

@@ -50,6 +50,7 @@ Messages: TypeAlias = Sequence[Mapping[str, object]]
 """A conversation as callers give it: a list of `Message`s, or of any dicts of that shape."""
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
+_LONGEST_SHOWN = 200  # characters of a wrong value in a message
 _PLAIN = ("user", "assistant", "system")  # a tuple, because a role may be of any type, hashable or not
 _TEXT_FIELDS = ("name", "reasoning_content", "tool_call_id")
 
@@ -191,14 +192,16 @@ def _tool_call(place: str, number: int, call: Any) -> ToolCall:
 def _arguments(place: str, arguments: Any) -> str:
     if arguments is None:
         return "{}"
-    if isinstance(arguments, Mapping):
-        return json.dumps(dict(arguments), ensure_ascii=False)
     try:
+        if isinstance(arguments, Mapping):
+            return json.dumps(dict(arguments), ensure_ascii=False, allow_nan=False)
         if isinstance(arguments, str) and isinstance(json.loads(arguments), dict):
             return arguments
-    except (ValueError, RecursionError):
+    except (TypeError, ValueError, RecursionError):
         pass  # said below, with what is no object
-    raise InvalidMessageError(place, f"expected a JSON object as a string, got {arguments!r}.")
+    shown = repr(arguments)
+    shown = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."
+    raise InvalidMessageError(place, f"expected a JSON object as a string, got {shown}.")
 
 
 def call_id(number: int) -> str:

@@ -64,6 +64,7 @@ class OutputParser:
         role_markers: Iterable[str] = (),
         channels: bool = False,
         tools: bool = False,
+        first_call: int = 0,
     ) -> None:
         strip = _checked("role_markers", role_markers)
         if reasoning is not None:
@@ -78,15 +79,17 @@ class OutputParser:
         self._calls = _CallHolder() if tools else None
         self._tool_calls: tuple[ToolCall, ...] = ()
         self._finished = False
+        self._first_call = first_call
 
     @classmethod
-    def for_prompt(cls, prompt: Prompt, stops: Iterable[str] = (), *, tools: bool = False) -> Self:
+    def for_prompt(cls, prompt: Prompt, stops: Iterable[str] = (), *, tools: bool = False, first_call: int = 0) -> Self:
         """Make the parser for the answer to a prompt.
 
         Args:
             prompt: The prompt.
             stops: Stops beside those of the prompt: of the record and of the caller.
             tools: True when the model was offered tools.
+            first_call: Number of the first tool call.
 
         Raises:
             InvalidOptionError: A stop is empty.
@@ -104,6 +107,7 @@ class OutputParser:
             role_markers=prompt.role_markers,
             channels=prompt.channels,
             tools=tools,
+            first_call=first_call,
         )
 
     @property
@@ -138,7 +142,7 @@ class OutputParser:
         deltas = self._give(found)
         own = self._splitter.tool_calls
         if self._calls is not None:
-            content, calls = self._calls.finish(first=len(own))
+            content, calls = self._calls.finish(first=self._first_call + len(own))
             own += calls
             deltas += [Delta("content", content)] if content else []
         self._tool_calls = tuple(own)

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from registry.chat.calls import Tools, check_tools
+from registry.chat.calls import Tools, check_options, check_tools
 from registry.chat.messages import Messages, checked
 from registry.chat.prompt import Piece, Prompt
 from registry.chat.templates import Template, Turn, get_template
@@ -56,6 +56,7 @@ def compose(
     found = _find(template)
     if not isinstance(found, Template):
         return found.compose(messages, add_generation_prompt=add_generation_prompt, tools=tools, options=options)
+    check_options(options)
     texts = _write(messages, found, add_generation_prompt, tools, options)
     opening = texts[-1].rstrip()
     return Prompt(
@@ -107,6 +108,7 @@ def render(
     found = _find(template)
     if not isinstance(found, Template):
         return found.compose(messages, add_generation_prompt=add_generation_prompt, tools=tools, options=options).text
+    check_options(options)
     return "".join(_write(messages, found, add_generation_prompt, tools, options))
 
 

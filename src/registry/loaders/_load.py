@@ -141,6 +141,8 @@ def load(
         ...     encoder.encode_query(["How tall is Mount Everest?"]).shape
         (1, 384)
     """
+    if options is not None and not isinstance(options, LoadOptions):
+        raise TypeError(f"expected `options` to be LoadOptions, got {options!r}. Give single options as keywords.")
     wanted = (options or LoadOptions()).changed(changes)
     record, wanted = record_of(model, wanted)
     started = time.perf_counter()

@@ -228,7 +228,8 @@ class Chat(Handle[ChatModel]):
         if _asks_for_json(options.get("response_format")):  # which leaves no room for thoughts
             parser = OutputParser((*prompt.stops, *stops), tools=with_tools)
         else:
-            parser = OutputParser.for_prompt(prompt, stops, tools=with_tools)
+            calls = sum(len(cast("Any", message.get("tool_calls")) or ()) for message in messages)
+            parser = OutputParser.for_prompt(prompt, stops, tools=with_tools, first_call=calls)
         kept = (*prompt.stops, *stops, *prompt.role_markers, *(prompt.reasoning or ()))
         kept += _CALL_MARKERS if with_tools else ()
         if prompt.channels:
@@ -391,6 +392,8 @@ def _tool_choice(options: ReplyKeywords) -> str:
 def _stops(stop: object) -> tuple[str, ...]:
     if stop is None:
         return ()
+    if isinstance(stop, Mapping):
+        raise InvalidOptionError("stop", "a text, or a list of texts, none of them empty", stop)
     texts = (stop,) if isinstance(stop, str) else tuple(cast("Any", stop)) if hasattr(stop, "__iter__") else (stop,)
     if not all(isinstance(text, str) and text for text in texts):
         raise InvalidOptionError("stop", "a text, or a list of texts, none of them empty", stop)

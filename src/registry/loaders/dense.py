@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from registry.errors import EmbeddingSpaceError, InvalidOptionError, ModelLoadError
+from registry.errors import EmbeddingSpaceError, InvalidInputError, InvalidOptionError, ModelLoadError
 from registry.loaders.embeddings import Embeddings
-from registry.loaders.handle import Handle
+from registry.loaders.handle import Handle, closing_on_error
 from registry.loaders.space import space_id, weights_of
 from registry.loaders.texts import check_texts, cut_texts
 from registry.loaders.transformer import Transformer, check_files
@@ -90,7 +90,8 @@ class DenseEncoder(Handle[DenseModel]):
         super().__init__(model, located)
         self._backend = backend
         self._weights = layout.weights
-        check_dim(model, located, backend.dim)
+        with closing_on_error(backend):
+            check_dim(model, located, backend.dim)
         self.embedding_dim = options.truncate_dim or backend.dim
         self.max_tokens = backend.limit
         self.query_prompt, self.document_prompt = backend.prompts
@@ -137,6 +138,7 @@ class DenseEncoder(Handle[DenseModel]):
 
         Raises:
             EmbeddingSpaceError: They are of two embedding spaces.
+            InvalidInputError: They have other shapes, or two precisions.
         """
         check_space(queries, documents)
         return compare(np.atleast_2d(queries), np.atleast_2d(documents), self.similarity_name)
@@ -314,6 +316,15 @@ def stored_as(vectors: NDArray[np.float32], precision: Precision) -> NDArray[Any
 
 def compare(queries: NDArray[Any], documents: NDArray[Any], name: str) -> NDArray[np.float32]:
     """Compare rows with rows; the result, (n, m), is higher for rows that are more alike."""
+    widths = {side.shape[-1] for side in (queries, documents)}
+    if (
+        queries.ndim != 2
+        or documents.ndim != 2
+        or len(widths) != 1
+        or (queries.dtype == np.uint8) != (documents.dtype == np.uint8)
+    ):
+        got = " and ".join(f"{side.dtype} {side.shape}" for side in (queries, documents))
+        raise InvalidInputError("embeddings", f"expected (n, dim) and (m, dim) in one precision, got {got}.")
     if queries.dtype == np.uint8:
         signs = [np.unpackbits(np.asarray(side), axis=1).astype(np.float32) * 2 - 1 for side in (queries, documents)]
         return np.asarray(signs[0] @ signs[1].T / signs[0].shape[1], np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, cast, overload
 
 import numpy as np
 
@@ -87,14 +87,33 @@ class TokenEmbeddings(list["NDArray[np.float32]"]):
     @property
     def tokens(self) -> NDArray[np.float32]:
         """Token vectors of all texts one below the other, (sum of lengths, dim), float32."""
-        if len(self) == len(self._views) and all(map(operator.is_, self, self._views)):
-            return self._tokens
-        return stack(self)
+        return self._tokens if self._is_whole() else stack(self)
+
+    def _is_whole(self) -> bool:
+        """Say whether the list is as it was made; as a list, it can be changed."""
+        return len(self) == len(self._views) and all(map(operator.is_, self, self._views))
 
     @property
     def lengths(self) -> tuple[int, ...]:
         """Number of vectors of each text."""
         return tuple(map(len, self))
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> NDArray[np.float32]: ...
+    @overload
+    def __getitem__(self, index: slice) -> TokenEmbeddings: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> NDArray[np.float32] | TokenEmbeddings:
+        """Give one text's vectors, or those of a slice of the texts, which are in the same space."""
+        if not isinstance(index, slice):
+            return super().__getitem__(index)
+        found = super().__getitem__(index)
+        start, stop, step = index.indices(len(self))
+        if step == 1 and self._is_whole():
+            begin, end = (sum(map(len, self._views[:place])) for place in (start, max(start, stop)))
+            tokens = self._tokens[begin:end]
+        else:
+            tokens = stack(found) if found else self._tokens[:0]
+        return TokenEmbeddings(tokens, [len(each) for each in found], self.space_id)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.tokens, self.lengths, self.space_id, self.token_counts, self.truncated)
@@ -133,7 +152,11 @@ class SparseEmbeddings(Sequence[SparseVector]):
     def __len__(self) -> int:
         return len(self.csr.indptr) - 1
 
-    def __getitem__(self, index: SupportsIndex | slice) -> Any:
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> SparseVector: ...
+    @overload
+    def __getitem__(self, index: slice) -> SparseEmbeddings: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> SparseVector | SparseEmbeddings:
         if isinstance(index, slice):
             return SparseEmbeddings(cast("csr_array", self.csr[index]), self.space_id)
         row = range(len(self))[index]
@@ -160,10 +183,19 @@ def ranked(scores: Iterable[float], top_k: int | None) -> list[Ranked]:
     Raises:
         InvalidOptionError: `top_k` is no number of documents.
     """
-    if top_k is not None and (type(top_k) is not int or top_k < 1):
-        raise InvalidOptionError("top_k", "an integer of at least 1", top_k)
+    check_top_k(top_k)
     order = sorted((Ranked(index, float(score)) for index, score in enumerate(scores)), key=lambda r: -r.score)
     return order[:top_k]
+
+
+def check_top_k(top_k: int | None) -> None:
+    """Refuse what is no number of results.
+
+    Raises:
+        InvalidOptionError: It is none.
+    """
+    if top_k is not None and (type(top_k) is not int or top_k < 1):
+        raise InvalidOptionError("top_k", "an integer of at least 1", top_k)
 
 
 def stack(vectors: Sequence[NDArray[Any]]) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from registry.errors import ModelClosedError, RegistryError
 
@@ -90,6 +90,24 @@ class _Gate:
                 self._queue.popleft().release()
             else:
                 self._busy = False
+
+
+@contextmanager
+def closing_on_error(resource: Closable) -> Iterator[None]:
+    """Close what was opened when a check that follows finds fault with it."""
+    try:
+        yield
+    except BaseException:
+        resource.close()
+        raise
+
+
+class Closable(Protocol):
+    """What has memory to free."""
+
+    def close(self) -> None:
+        """Free it."""
+        ...
 
 
 class Handle(Generic[M]):

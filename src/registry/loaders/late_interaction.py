@@ -11,7 +11,7 @@ import numpy as np
 from registry.errors import InvalidOptionError, ModelLoadError
 from registry.loaders.dense import check_dim, check_space, normalized
 from registry.loaders.embeddings import Ranked, TokenEmbeddings, ranked, stack
-from registry.loaders.handle import Handle
+from registry.loaders.handle import Handle, closing_on_error
 from registry.loaders.maxsim import maxsim
 from registry.loaders.space import space_id, weights_of
 from registry.loaders.texts import check_text, check_texts, cut_texts
@@ -43,18 +43,22 @@ class LateInteractionEncoder(Handle[MultiVectorModel]):
         if layout.kind != "late interaction":
             remedy = "Loading it would add a projection of random numbers."
             raise ModelLoadError(model.id, str(located.path), "layout", "a late-interaction encoder", layout, remedy)
+        if model.normalize is False:
+            remedy = "MaxSim compares vectors of length 1 here."
+            raise ModelLoadError(model.id, str(located.path), "normalize", "True or None", False, remedy)
         check_files(model, layout, options)
         self._weights = layout.weights
         self._transformer = Transformer("MultiVectorEncoder", model, located.path, options)
         library = self._transformer.model
         self._full_dim = int(library.get_embedding_dimension())
-        check_dim(model, located, self._full_dim)
+        with closing_on_error(self._transformer):
+            check_dim(model, located, self._full_dim)
+            self.query_length, self.document_length = _set_lengths(model, library, options)
         self.embedding_dim = options.truncate_dim or self._full_dim
         # Markers such as `[unused0]` are part of the checkpoint; a record's prompt of text would replace them.
         saved = library.prompts or {}
         self.query_prompt: str = saved.get("query") or model.query_prompt or ""
         self.document_prompt: str = saved.get("document") or model.document_prompt or ""
-        self.query_length, self.document_length = _set_lengths(model, library, options)
         self.footprint_bytes = self._transformer.footprint_bytes
 
     def encode_query(self, texts: Sequence[str]) -> TokenEmbeddings:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from registry._home import models_folder
-from registry.errors import ChecksumMismatchError, ModelNotDownloadedError
+from registry.errors import ChecksumMismatchError, InvalidOptionError, ModelNotDownloadedError
 
 if TYPE_CHECKING:
     from registry.records import ModelFile, ModelInfo
@@ -51,10 +51,13 @@ def locate(model: ModelInfo, path: str | os.PathLike[str] | None = None, *, prov
         prove_package: False to leave it to the caller to `prove` the weights of a package.
 
     Raises:
+        InvalidOptionError: `path` is empty.
         ModelNotDownloadedError: They are in none of these places.
         ChecksumMismatchError: A file is there and is not the one that the record pins.
     """
     if path is not None:
+        if not os.fspath(path):
+            raise InvalidOptionError("path", "a file or a folder", path, "Leave it out to look in the usual places.")
         given = Path(path).expanduser()
         if not given.exists():
             raise ModelNotDownloadedError(

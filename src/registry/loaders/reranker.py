@@ -10,7 +10,7 @@ import numpy as np
 from registry.errors import ModelLoadError
 from registry.loaders.dense import limit_of
 from registry.loaders.embeddings import Ranked, ranked
-from registry.loaders.handle import Handle
+from registry.loaders.handle import Handle, closing_on_error
 from registry.loaders.layout import tensor_names
 from registry.loaders.texts import check_text, check_texts, cut_texts
 from registry.loaders.transformer import Transformer, check_files
@@ -44,9 +44,10 @@ class Reranker(Handle[RerankerModel]):
             _check_head(model, located, layout)
         self._transformer = Transformer("CrossEncoder", model, located.path, options)
         library = self._transformer.model
-        if library.num_labels != 1:
-            raise ModelLoadError(model.id, str(located.path), "labels", "1, a score", library.num_labels)
-        self.max_tokens = limit_of(model, library, options)
+        with closing_on_error(self._transformer):
+            if library.num_labels != 1:
+                raise ModelLoadError(model.id, str(located.path), "labels", "1, a score", library.num_labels)
+            self.max_tokens = limit_of(model, library, options)
         library.max_seq_length = self.max_tokens
         self.footprint_bytes = self._transformer.footprint_bytes
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from registry.errors import ModelLoadError
+from registry.errors import InvalidInputError, ModelLoadError
 from registry.loaders.dense import check_dim, check_space, limit_of, prompts_of
-from registry.loaders.embeddings import SparseEmbeddings, SparseVector
-from registry.loaders.handle import Handle
+from registry.loaders.embeddings import SparseEmbeddings, SparseVector, check_top_k
+from registry.loaders.handle import Handle, closing_on_error
 from registry.loaders.space import space_id, weights_of
 from registry.loaders.texts import check_texts, cut_texts
 from registry.loaders.transformer import Transformer, check_files
@@ -46,9 +46,10 @@ class SparseEncoder(Handle[SparseModel]):
         library = self._transformer.model
         # The library knows the size of a SPLADE vector only once it has made one.
         self.embedding_dim = self._transformer.measure()
-        check_dim(model, located, self.embedding_dim)
+        with closing_on_error(self._transformer):
+            check_dim(model, located, self.embedding_dim)
+            self.max_tokens = limit_of(model, library, options)
         self.query_prompt, self.document_prompt = prompts_of(model, library)
-        self.max_tokens = limit_of(model, library, options)
         library.max_seq_length = self.max_tokens
         self.footprint_bytes = self._transformer.footprint_bytes
 
@@ -79,7 +80,12 @@ class SparseEncoder(Handle[SparseModel]):
 
         Raises:
             EmbeddingSpaceError: They are of two embedding spaces.
+            InvalidInputError: They are something else.
         """
+        for name, side in (("queries", queries), ("documents", documents)):
+            if not isinstance(side, SparseEmbeddings):
+                remedy = "Of one row, take `embeddings[i : i + 1]`."
+                raise InvalidInputError(name, f"expected SparseEmbeddings, got {type(side).__name__}. {remedy}")
         check_space(queries, documents)
         return cast("NDArray[np.float32]", (queries.csr @ documents.csr.T).toarray())
 
@@ -90,6 +96,7 @@ class SparseEncoder(Handle[SparseModel]):
             vector: One row of what `encode_query` or `encode_document` gave.
             top_k: Give the heaviest so many only.
         """
+        check_top_k(top_k)
         heaviest = np.argsort(-vector.weights, kind="stable")[:top_k]
         with self._turn():
             words = self._transformer.model.tokenizer.convert_ids_to_tokens(vector.indices[heaviest].tolist())

@@ -35,6 +35,9 @@ Task: TypeAlias = Literal["query", "document"]
 _CPU_BATCH_TOKENS = 1024
 _GPU_BATCH_TOKENS = 32768
 
+# Says that queries were cut, which is reported here, and also of queries that just fill the width.
+_CUT_QUERIES = "sentence_transformers.base.modules.transformer"
+
 _LOADING = threading.Lock()
 
 
@@ -137,7 +140,7 @@ class Transformer:
             with self._torch.inference_mode():
                 finish(self.model(features, **task), batch)
 
-        with self._bar(len(work)) as bar:
+        with self._bar(len(work)) as bar, _without_log(_CUT_QUERIES):
             if workers < 2:
                 with self._threads():
                     for batch in work:
@@ -273,6 +276,17 @@ def _quiet_and_offline() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def _without_log(name: str) -> Iterator[None]:
+    """Keep a logger quiet about what is reported here."""
+    logger, silence = logging.getLogger(name), lambda _record: False
+    logger.addFilter(silence)
+    try:
+        yield
+    finally:
+        logger.removeFilter(silence)
 
 
 class _Report(logging.Filter):
