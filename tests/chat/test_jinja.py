@@ -458,3 +458,28 @@ def test_one_template_serves_several_threads() -> None:
 
 def test_repr_is_short() -> None:
     assert repr(JinjaTemplate(PLAIN)) == f"<JinjaTemplate gguf: {len(PLAIN)} characters>"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ '%1000000000d' % 1 }}",
+        "{{ 'a'.center(1000000000) }}",
+        "{{ 'a'.zfill(1000000000) }}",
+        "{{ '{:>1000000000}'.format(1) }}",
+    ],
+)
+def test_template_that_fills_a_text_to_any_width_is_refused_at_once(source: str) -> None:
+    with pytest.raises(TemplateError):
+        JinjaTemplate(source).compose([{"role": "user", "content": "Hi"}])
+
+
+@pytest.mark.parametrize("source", ["{{ 'a'|center(1000000000) }}", "{{ 'a'|indent(1000000000) }}"])
+def test_filter_that_fills_a_text_to_any_width_is_not_there(source: str) -> None:
+    with pytest.raises(TemplateError, match="No filter named"):
+        JinjaTemplate(source)
+
+
+def test_remainder_of_numbers_is_computed() -> None:
+    template = JinjaTemplate("{% for m in messages %}{{ loop.index % 2 }}{% endfor %}")
+    assert template.compose([{"role": "user", "content": "Hi"}]).text == "1"

@@ -435,3 +435,10 @@ def test_bare_call_is_held_back_and_other_json_comes_in_the_end() -> None:
 
 def test_call_is_content_where_no_tools_were_offered() -> None:
     assert _parse(OutputParser(), f"<tool_call>{ONE}</tool_call>") == (f"<tool_call>{ONE}</tool_call>", "")
+
+
+def test_calls_are_numbered_on_from_those_of_the_conversation() -> None:
+    parser = OutputParser(tools=True, first_call=2)
+    parser.feed('<tool_call>{"name": "add", "arguments": {}}</tool_call>')
+    parser.finish()
+    assert [call["id"] for call in parser.tool_calls] == ["call00002"]

@@ -325,3 +325,17 @@ def test_chat_needs_no_other_package(run_python: Callable[..., str]) -> None:
     )
 
     assert run_python(code) == "['registry']\n"
+
+
+@pytest.mark.parametrize("options", [[1], "ab", 5])
+@pytest.mark.parametrize("template", ["chatml", "harmony"])
+def test_options_that_are_no_mapping_are_refused(template: str, options: object) -> None:
+    with pytest.raises(InvalidOptionError, match="`options`: expected a mapping of names to values"):
+        render([{"role": "user", "content": "Hi"}], template, options=options)
+
+
+@pytest.mark.parametrize("value", [{1}, float("nan"), chr(0xD800)], ids=["set", "nan", "surrogate"])
+def test_tool_that_json_cannot_hold_is_refused(value: object) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"x": value}}}
+    with pytest.raises(InvalidOptionError, match=r"`tools\[0\]`: expected what JSON can hold"):
+        render([{"role": "user", "content": "Hi"}], "phi4-mini", tools=[tool])
