@@ -570,6 +570,26 @@ def test_one_who_waits_for_a_model_that_will_be_given_back_is_not_told_of_a_circ
     assert (asked.result(WAIT_S), also.result(WAIT_S)) == ("c", "d")
 
 
+def test_one_who_has_been_woken_waits_for_nobody(
+    loader: Loader, manager: Callable[..., ModelManager], record: Callable[..., ChatModel], user: Callable[..., User]
+) -> None:
+    managed = manager(max_models=2)
+    one, other, third = (user(managed) for _ in range(3))
+    begun, go_on = loader.hold("b")
+    one.take(record("a")).result(WAIT_S)
+    loading = third.take(record("b"))
+    assert begun.wait(WAIT_S)
+    managed.pin(record("b"))
+    asked = other.take(record("c"))
+    waits(managed)
+    shared = one.take(record("b"))
+    waits(managed, 2)
+    go_on.set()
+    assert (loading.result(WAIT_S), shared.result(WAIT_S)) == ("b", "b")
+    one.leave(), one.leave()
+    assert asked.result(WAIT_S) == "c"
+
+
 def test_waiting_for_a_load_that_waits_for_oneself_to_unload_is_told(
     loader: Loader, manager: Callable[..., ModelManager], record: Callable[..., ChatModel], user: Callable[..., User]
 ) -> None:
