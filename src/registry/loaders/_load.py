@@ -232,7 +232,7 @@ def _opener(record: Any) -> Any:
             return opener
     raise UnsupportedModelError(
         record.id,
-        f"a {type(record).__name__} says too little to load it. Use {', '.join(k.__name__ for k in openers)}.",
+        f"its class `{type(record).__name__}` says too little to load it. Use {', '.join(k.__name__ for k in openers)}.",
     )
 
 
