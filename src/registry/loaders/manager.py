@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast, overload
 
@@ -21,6 +19,7 @@ from registry.errors import (
 from registry.loaders._load import load, record_of
 from registry.loaders.locate import locate
 from registry.loaders.options import LoadOptions
+from registry.loaders.slots import Slot, Wanted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from registry.queries import ModelRegistry
     from registry.records import ChatModel, DenseModel, ModelInfo, MultiVectorModel, RerankerModel, SparseModel
 
-_GRACE_S = 10.0
+_GRACE_S = 10.0  # for which a model that is asked for all the time is not lent, while others need its place
 
 
 class ModelStatus(NamedTuple):
@@ -56,50 +55,6 @@ class ModelStatus(NamedTuple):
     load_seconds: float
     users: int
     pinned: bool
-
-
-class _Wanted(NamedTuple):
-    """What a caller asks for."""
-
-    record: ModelInfo
-    options: LoadOptions
-    path: Path | None
-
-
-@dataclass(eq=False)
-class _Slot:
-    """A model that is loaded, or that somebody is loading.
-
-    Attributes:
-        stands_in_for: Larger models that this one is lent for.
-        has_room: True when the limits of the manager count it: from before it is loaded.
-        in_need_since: When it began to wait for room, while it does.
-        leaving: True while it is being closed.
-        holders: Threads that use it, and how often.
-    """
-
-    wanted: _Wanted
-    requested_id: str
-    stands_in_for: list[_Wanted] = field(default_factory=list)
-    handle: LoadedModel | None = None
-    has_room: bool = False
-    bytes: int = 0
-    in_need_since: float | None = None
-    leaving: bool = False
-    holders: Counter[int] = field(default_factory=Counter)
-    last_used: int = 0
-
-    @property
-    def is_ready(self) -> bool:
-        return self.handle is not None and not self.leaving
-
-    @property
-    def is_idle(self) -> bool:
-        return self.is_ready and not self.holders.total()
-
-    @property
-    def ids(self) -> set[str]:
-        return {self.wanted.record.id, *(wanted.record.id for wanted in self.stands_in_for)}
 
 
 class ModelManager:
@@ -135,7 +90,7 @@ class ModelManager:
         self.max_bytes = max_bytes
         self._options = options or LoadOptions()
         self._registry = registry
-        self._slots: list[_Slot] = []
+        self._slots: list[Slot] = []
         self._pinned: set[str] = set()
         self._waiting: set[int] = set()  # threads
         self._changed = threading.Condition()
@@ -220,7 +175,7 @@ class ModelManager:
             ModelClosedError: The manager is closed.
         """
         record, wanted = record_of(model, options or self._options, self._registry)
-        return self._lease(_Wanted(record, wanted, None if path is None else Path(path)), fallback=fallback)
+        return self._lease(Wanted(record, wanted, None if path is None else Path(path)), fallback=fallback)
 
     @property
     def loaded(self) -> tuple[str, ...]:
@@ -293,7 +248,7 @@ class ModelManager:
         return f"<ModelManager: {', '.join(self.loaded) or 'nothing'} loaded, at most {self.max_models}>"
 
     @contextmanager
-    def _lease(self, wanted: _Wanted, *, fallback: bool) -> Generator[LoadedModel]:
+    def _lease(self, wanted: Wanted, *, fallback: bool) -> Generator[LoadedModel]:
         try:
             slot = self._slot(wanted, fallback=fallback)
         except InsufficientMemoryError as error:
@@ -308,7 +263,7 @@ class ModelManager:
                 self._touch(slot)
                 self._tell()
 
-    def _slot(self, wanted: _Wanted, *, fallback: bool) -> _Slot:
+    def _slot(self, wanted: Wanted, *, fallback: bool) -> Slot:
         """Find the slot of a model, or load it into one; the caller holds it then."""
         with self._changed:
             while (slot := self._find(wanted, fallback=fallback)) is not None:
@@ -316,7 +271,7 @@ class ModelManager:
                 if slot.is_ready and grace is None:
                     return self._hold(slot, wanted)
                 self._wait(f"No room for `{wanted.record.id}`", timeout_s=grace)
-            slot = _Slot(wanted, wanted.record.id)
+            slot = Slot(wanted, wanted.record.id)
             self._slots.append(slot)
         try:
             handle = self._load(slot)
@@ -334,12 +289,12 @@ class ModelManager:
                     self._slots.remove(slot)
                 self._tell()
 
-    def _smaller_slot(self, wanted: _Wanted, error: InsufficientMemoryError) -> _Slot:
+    def _smaller_slot(self, wanted: Wanted, error: InsufficientMemoryError) -> Slot:
         """Find a model that stands in for one that there is no memory for; others wait for the outcome."""
         tried = [f"{error.reason.rstrip('.')} (`{wanted.record.id}`)"]
         for record in self._smaller(wanted.record):
             try:
-                slot = self._slot(_Wanted(record, wanted.options, None), fallback=False)
+                slot = self._slot(Wanted(record, wanted.options, None), fallback=False)
             except InsufficientMemoryError as also:
                 tried.append(f"{also.reason.rstrip('.')} (`{record.id}`)")
             except ModelNotDownloadedError:
@@ -350,20 +305,20 @@ class ModelManager:
                 return slot
         raise InsufficientMemoryError(wanted.record.id, "; ".join(tried) + ".") from error
 
-    def _find(self, wanted: _Wanted, *, fallback: bool) -> _Slot | None:
+    def _find(self, wanted: Wanted, *, fallback: bool) -> Slot | None:
         if self._closed:
             raise ModelClosedError("the model manager")
         instead = (slot for slot in self._slots if fallback and slot.is_ready and wanted in slot.stands_in_for)
         same = (slot for slot in self._slots if slot.wanted == wanted)
         return next(instead, None) or next(same, None)
 
-    def _hold(self, slot: _Slot, wanted: _Wanted) -> _Slot:
+    def _hold(self, slot: Slot, wanted: Wanted) -> Slot:
         slot.holders[threading.get_ident()] += 1
         slot.requested_id = wanted.record.id
         self._touch(slot)
         return slot
 
-    def _grace_s(self, slot: _Slot) -> float | None:
+    def _grace_s(self, slot: Slot) -> float | None:
         """Give how long to wait before a model is lent: it must come to rest for those who need its place.
 
         Not for ever, because who holds it may wait for what others do with it; and not who holds one already.
@@ -375,11 +330,11 @@ class ModelManager:
         left = min(since) + _GRACE_S - time.monotonic()
         return left if left > 0 else None
 
-    def _touch(self, slot: _Slot) -> None:
+    def _touch(self, slot: Slot) -> None:
         self._clock += 1
         slot.last_used = self._clock
 
-    def _load(self, slot: _Slot) -> LoadedModel:
+    def _load(self, slot: Slot) -> LoadedModel:
         record, options, path = slot.wanted
         slot.bytes = _size_on_disk(locate(record, path).path)
         while True:
@@ -411,7 +366,7 @@ class ModelManager:
         ]
         return sorted(smaller, key=lambda other: -(_file_bytes(other) or 0))
 
-    def _make_room(self, slot: _Slot) -> None:
+    def _make_room(self, slot: Slot) -> None:
         """Free models that nobody uses until there is room for one more; wait for those that are used."""
         if self.max_bytes is not None and slot.bytes > self.max_bytes:
             needed = f"It needs {slot.bytes} bytes at least, and the manager may use {self.max_bytes}."
@@ -429,7 +384,7 @@ class ModelManager:
                     slot.in_need_since = None
                     self._tell()
 
-    def _free_idle(self, slot: _Slot) -> bool:
+    def _free_idle(self, slot: Slot) -> bool:
         """Free models that nobody uses, the least recently used first, until there is room; tell whether there is."""
         while not self._has_room(slot):
             idle = [other for other in self._others(slot) if other.is_idle and other.ids.isdisjoint(self._pinned)]
@@ -438,13 +393,13 @@ class ModelManager:
             self._free(min(idle, key=lambda other: other.last_used))
         return True
 
-    def _has_room(self, slot: _Slot) -> bool:
+    def _has_room(self, slot: Slot) -> bool:
         others = self._others(slot)
         if len(others) >= self.max_models:
             return False
         return self.max_bytes is None or sum(other.bytes for other in others) + slot.bytes <= self.max_bytes
 
-    def _others(self, slot: _Slot) -> list[_Slot]:
+    def _others(self, slot: Slot) -> list[Slot]:
         return [other for other in self._slots if other is not slot and other.has_room]
 
     def _wait(self, problem: str, *, pins: bool = True, timeout_s: float | None = None) -> None:
@@ -468,14 +423,14 @@ class ModelManager:
         self._waiting.clear()
         self._changed.notify_all()
 
-    def _is_stuck(self, slot: _Slot, *, pins: bool) -> bool:
+    def _is_stuck(self, slot: Slot, *, pins: bool) -> bool:
         if not slot.is_ready:
             return False
         if pins and not slot.ids.isdisjoint(self._pinned):
             return True
         return any(uses and thread in self._waiting for thread, uses in slot.holders.items())
 
-    def _refuse_own(self, slots: list[_Slot]) -> None:
+    def _refuse_own(self, slots: list[Slot]) -> None:
         here = threading.get_ident()
         for slot in slots:
             if slot.holders[here]:
@@ -483,7 +438,7 @@ class ModelManager:
                     f"Cannot unload `{slot.wanted.record.id}` inside its own `with` block. Leave it first."
                 )
 
-    def _free(self, slot: _Slot) -> None:
+    def _free(self, slot: Slot) -> None:
         """Close the model of an idle slot. Called with the lock; nobody can hold the slot meanwhile."""
         slot.leaving = True
         self._changed.release()
