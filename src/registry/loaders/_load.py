@@ -230,10 +230,9 @@ def _opener(record: Any) -> Any:
     for kind, opener in openers.items():
         if isinstance(record, kind):
             return opener
-    raise UnsupportedModelError(
-        record.id,
-        f"its class `{type(record).__name__}` says too little to load it. Use {', '.join(k.__name__ for k in openers)}.",
-    )
+    known = ", ".join(kind.__name__ for kind in openers)
+    reason = f"its class `{type(record).__name__}` says too little to load it. Use {known}."
+    raise UnsupportedModelError(record.id, reason)
 
 
 def _open_chat(record: ChatModel, located: Located, options: LoadOptions) -> Chat:
