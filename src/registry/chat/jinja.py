@@ -6,12 +6,13 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from registry._extras import require
 from registry.chat.calls import Tools, check_options, check_tools
 from registry.chat.messages import Messages, call_id, checked
+from registry.chat.partial import pattern_of
 from registry.chat.prompt import Piece, Prompt
 from registry.errors import InvalidOptionError, TemplateError
 
@@ -269,7 +270,7 @@ class _Hider:
     """
 
     def __init__(self, markers: tuple[str, ...]) -> None:
-        self._pattern = _any_of(markers)
+        self._pattern = pattern_of(markers)
         self._firsts = {marker[0] for marker in markers if marker}
         self._secret = ""
         self._hidden: dict[str, str] = {}
@@ -315,10 +316,3 @@ class _Hider:
             raise TemplateError(name, "it takes message texts apart, so control tokens in them cannot be kept out.")
         texts = (shown[part] if at % 2 else part for at, part in enumerate(parts))
         return tuple(Piece(text, markup=at % 2 == 0) for at, text in enumerate(texts) if text)
-
-
-@lru_cache(maxsize=8)
-def _any_of(markers: tuple[str, ...]) -> re.Pattern[str]:
-    """Make the pattern of the markers, longest first; of none, one that finds nothing."""
-    longest_first = sorted({marker for marker in markers if marker}, key=lambda marker: (-len(marker), marker))
-    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")

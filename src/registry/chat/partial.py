@@ -1,8 +1,11 @@
-"""The end of a text that may be the beginning of a marker."""
+"""Markers in a text: where they are, and how much of its end may be the beginning of one."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
 
 
 class Tail:
@@ -19,3 +22,25 @@ class Tail:
             if text[begin:] in self._beginnings:
                 return begin
         return end
+
+
+@lru_cache(maxsize=8)
+def pattern_of(markers: tuple[str, ...]) -> re.Pattern[str]:
+    """Make a pattern that finds the longest of many markers; of none, one that finds nothing.
+
+    It is written as a tree: in a list of alternatives each `<` of a text would be held to thousands of them.
+    """
+    tree: dict[str, Any] = {}
+    for text in filter(None, markers):
+        branch = tree
+        for character in text:
+            branch = branch.setdefault(character, {})
+        branch[""] = {}
+    return re.compile(_alternatives(tree) or "(?!)")
+
+
+def _alternatives(tree: dict[str, Any]) -> str:
+    ways = [re.escape(character) + _alternatives(branch) for character, branch in tree.items() if character]
+    if not ways:
+        return ""
+    return f"(?:{'|'.join(ways)})" + "?" * ("" in tree)

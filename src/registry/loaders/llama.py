@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 from registry._extras import require
+from registry.chat.partial import pattern_of
 from registry.errors import InvalidOptionError, ModelLoadError
 from registry.loaders.gguf import (
     cache_bytes,
@@ -215,7 +216,7 @@ class LlamaModel:
 
     @cached_property
     def _markers(self) -> re.Pattern[str]:
-        return _pattern_of(self.control_tokens)
+        return pattern_of(tuple(self.control_tokens))
 
     def _text_of(self, token: int) -> str:
         return self._llama._model.token_get_text(token) if token >= 0 else ""
@@ -253,9 +254,9 @@ class LlamaModel:
 
     def _as_text(self, forged: str) -> list[int]:
         """Tokenize text in which markers stand that shall stay text."""
-        defined = [text for text, (_, by_users) in self._guarded.items() if by_users]
+        defined = tuple(text for text, (_, by_users) in self._guarded.items() if by_users)
         # llama.cpp always recognises what users defined: so such a marker is cut after its first character.
-        cuts = {found.start() + 1 for found in _pattern_of(defined).finditer(forged)}
+        cuts = {found.start() + 1 for found in pattern_of(defined).finditer(forged)}
         cuts.update(range(0, len(forged), _LONGEST_FORGED), (len(forged),))  # work grows with the square of the length
         tokens: list[int] = []
         for begin, end in pairwise(sorted(cuts)):
@@ -378,24 +379,6 @@ class LlamaEmbedder:
 
 
 _POOLINGS = {1: "mean", 2: "cls", 3: "lasttoken"}
-
-
-def _pattern_of(texts: Iterable[str]) -> re.Pattern[str]:
-    """Make a pattern that finds the longest of many texts; written as a tree, or each `<` would be held to all."""
-    tree: dict[str, Any] = {}
-    for text in texts:
-        branch = tree
-        for character in text:
-            branch = branch.setdefault(character, {})
-        branch[""] = {}
-    return re.compile(_alternatives(tree) or "(?!)")
-
-
-def _alternatives(tree: dict[str, Any]) -> str:
-    ways = [re.escape(character) + _alternatives(branch) for character, branch in tree.items() if character]
-    if not ways:
-        return ""
-    return f"(?:{'|'.join(ways)})" + "?" * ("" in tree)
 
 
 def _parts(text: str, pieces: list[tuple[int, bool]], markers: re.Pattern[str]) -> list[tuple[str, bool]]:
