@@ -23,12 +23,30 @@ MAY_IMPORT = {
     "_frozen": set(),
     "_extras": {"errors"},
     "_home": set(),
+    "_settings": {"_home", "errors"},
+    "_places": {"_home", "_settings", "errors", "records"},
     "errors": set(),
 }
 # The same for the modules of a room: what each may name outside its own.
 ROOM_MAY_IMPORT = {
     "chat": {"_extras", "errors", "records"},
-    "loaders": {"_extras", "_home", "chat", "config", "errors", "queries", "records"},
+    "hardware": {"_extras", "_places", "_registry", "_settings", "errors", "queries", "records"},
+    "hub": {"_extras", "_home", "_places", "_registry", "_settings", "errors", "queries", "records"},
+    "loaders": {"_extras", "_home", "_settings", "chat", "config", "errors", "hardware", "hub", "queries", "records"},
+    "cli": {
+        "_extras",
+        "_home",
+        "_registry",
+        "_settings",
+        "chat",
+        "config",
+        "errors",
+        "hardware",
+        "hub",
+        "loaders",
+        "queries",
+        "records",
+    },
 }
 # Room and module -> the third-party packages that it may name.
 ROOM_PACKAGES = {

@@ -14,14 +14,18 @@ TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs mor
 if TYPE_CHECKING:
     from registry._registry import *  # noqa: F403 - the stub names them; at run time __getattr__ does
     from registry.config import ModelConfig as ModelConfig
+    from registry.errors import CacheFullError as CacheFullError
     from registry.errors import ChecksumMismatchError as ChecksumMismatchError
     from registry.errors import ContextOverflowError as ContextOverflowError
+    from registry.errors import DownloadError as DownloadError
     from registry.errors import EmbeddingSpaceError as EmbeddingSpaceError
     from registry.errors import GeneratedFormatError as GeneratedFormatError
     from registry.errors import InsufficientMemoryError as InsufficientMemoryError
     from registry.errors import InvalidInputError as InvalidInputError
     from registry.errors import InvalidMessageError as InvalidMessageError
     from registry.errors import InvalidOptionError as InvalidOptionError
+    from registry.errors import InvalidSettingError as InvalidSettingError
+    from registry.errors import LicenseNotAllowedError as LicenseNotAllowedError
     from registry.errors import MissingExtraError as MissingExtraError
     from registry.errors import ModelClosedError as ModelClosedError
     from registry.errors import ModelLoadError as ModelLoadError
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from registry.errors import RegistryError as RegistryError
     from registry.errors import RemoteCodeNotAllowedError as RemoteCodeNotAllowedError
     from registry.errors import TemplateError as TemplateError
+    from registry.errors import UnpinnedModelError as UnpinnedModelError
     from registry.errors import UnsafeWeightsError as UnsafeWeightsError
     from registry.errors import UnsupportedDimensionError as UnsupportedDimensionError
     from registry.errors import UnsupportedModelError as UnsupportedModelError
@@ -56,14 +61,18 @@ if TYPE_CHECKING:
 _HOMES = {
     "registry.config": ("ModelConfig",),
     "registry.errors": (
+        "CacheFullError",
         "ChecksumMismatchError",
         "ContextOverflowError",
+        "DownloadError",
         "EmbeddingSpaceError",
         "GeneratedFormatError",
         "InsufficientMemoryError",
         "InvalidInputError",
         "InvalidMessageError",
         "InvalidOptionError",
+        "InvalidSettingError",
+        "LicenseNotAllowedError",
         "MissingExtraError",
         "ModelClosedError",
         "ModelLoadError",
@@ -74,6 +83,7 @@ _HOMES = {
         "RegistryError",
         "RemoteCodeNotAllowedError",
         "TemplateError",
+        "UnpinnedModelError",
         "UnsafeWeightsError",
         "UnsupportedDimensionError",
         "UnsupportedModelError",

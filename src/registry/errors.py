@@ -385,20 +385,148 @@ class ContextOverflowError(RegistryError, ValueError):
 
 
 class InsufficientMemoryError(RegistryError, MemoryError):
-    """There is not enough memory for a model.
+    """There is not enough memory for a model, or for any of those that were asked about.
 
     Attributes:
-        model_id: The model.
+        model_id: The model; where a choice was asked for, the one that needs least.
         reason: What was tried, and what to do.
+        needed_bytes: What the model needs, where it is known.
+        available_bytes: What there is for it, where it is known.
     """
 
-    def __init__(self, model_id: str, reason: str) -> None:
-        super().__init__(model_id, reason)
+    def __init__(
+        self, model_id: str, reason: str, needed_bytes: int | None = None, available_bytes: int | None = None
+    ) -> None:
+        super().__init__(model_id, reason, needed_bytes, available_bytes)
         self.model_id = model_id
         self.reason = reason
+        self.needed_bytes = needed_bytes
+        self.available_bytes = available_bytes
 
     def __str__(self) -> str:
         return f"Not enough memory for `{self.model_id}`. {self.reason}"
+
+
+class DownloadError(RegistryError, OSError):
+    """Files of a model could not be fetched.
+
+    Attributes:
+        model_id: The model.
+        reason: What failed, where, what was expected and got.
+        remedy: What to do.
+        url: Address that was asked, without credentials; `None` where none was reached.
+        status: HTTP status of the answer; `None` where there was none.
+    """
+
+    def __init__(
+        self, model_id: str, reason: str, remedy: str, url: str | None = None, status: int | None = None
+    ) -> None:
+        super().__init__()
+        self.args = (model_id, reason, remedy, url, status)  # given to OSError, they would become an error number
+        self.model_id = model_id
+        self.reason = reason
+        self.remedy = remedy
+        self.url = url
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"Cannot fetch `{self.model_id}`: {self.reason} {self.remedy}".rstrip()
+
+
+class UnpinnedModelError(RegistryError, PermissionError):
+    """Nothing says which bytes are the right ones: neither the record nor the place they come from.
+
+    Attributes:
+        model_id: The model.
+        files: The files that no digest is known of.
+    """
+
+    def __init__(self, model_id: str, files: tuple[str, ...]) -> None:
+        super().__init__()
+        self.args = (model_id, files)  # given to OSError, they would become an error number and a file name
+        self.model_id = model_id
+        self.files = files
+
+    def __str__(self) -> str:
+        return (
+            f"`{self.model_id}` is not pinned: expected a commit or a sha256 in its record, got neither for "
+            f"{', '.join(f'`{file}`' for file in self.files)}. Pin it in models.json, or fetch it with "
+            "`allow_unpinned=True`: what is seen then is written down, and must be the same ever after."
+        )
+
+
+class LicenseNotAllowedError(RegistryError, PermissionError):
+    """The licence of a model is not among those that are allowed here.
+
+    Attributes:
+        model_id: The model.
+        license: Its licence; `None` where it is not known.
+        allowed: The licences that are allowed.
+        stated_in: Where the list stands: an environment variable, or a file.
+    """
+
+    def __init__(self, model_id: str, license: str | None, allowed: tuple[str, ...], stated_in: str) -> None:
+        super().__init__()
+        self.args = (model_id, license, allowed, stated_in)  # OSError would make a number and a file name of them
+        self.model_id = model_id
+        self.license = license
+        self.allowed = allowed
+        self.stated_in = stated_in
+
+    def __str__(self) -> str:
+        got = f"`{self.license}`" if self.license else "one that is not known"
+        return (
+            f"The licence of `{self.model_id}` is not allowed: expected one of {', '.join(self.allowed)}, got {got}. "
+            f"Choose another model, or add the licence to {self.stated_in}."
+        )
+
+
+class CacheFullError(RegistryError, OSError):
+    """There is no room for a model: in the limit that was set, or on the disk.
+
+    Attributes:
+        model_id: The model.
+        needed_bytes: Room that it needs.
+        available_bytes: Room that there is.
+        where: What is full: a folder, or the limit and where it was set.
+        remedy: What to do.
+    """
+
+    def __init__(self, model_id: str, needed_bytes: int, available_bytes: int, where: str, remedy: str) -> None:
+        super().__init__()
+        self.args = (model_id, needed_bytes, available_bytes, where, remedy)  # not an error number and a file name
+        self.model_id = model_id
+        self.needed_bytes = needed_bytes
+        self.available_bytes = available_bytes
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return (
+            f"No room for `{self.model_id}` in {self.where}: expected {self.needed_bytes} bytes free, "
+            f"got {self.available_bytes}. {self.remedy}"
+        )
+
+
+class InvalidSettingError(RegistryError, ValueError):
+    """A setting has a value that it cannot have, or does not exist.
+
+    Attributes:
+        setting: Name of the setting.
+        stated_in: Where it stands: an environment variable, or a file.
+        expected: What it may be.
+        got: What was found.
+    """
+
+    def __init__(self, setting: str, stated_in: str, expected: str, got: object) -> None:
+        super().__init__(setting, stated_in, expected, got)
+        self.setting = setting
+        self.stated_in = stated_in
+        self.expected = expected
+        self.got = got
+
+    def __str__(self) -> str:
+        return f"Setting `{self.setting}` in {self.stated_in}: expected {self.expected}, got {self.got!r}. Correct it there."
 
 
 class EmbeddingSpaceError(RegistryError, ValueError):
