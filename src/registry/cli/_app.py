@@ -1,0 +1,182 @@
+"""The table of commands, and the group that imports a command's module when that command runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
+from inspect import cleandoc
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context, HelpFormatter, Parameter
+
+
+class Entry(NamedTuple):
+    """A command that is not imported yet.
+
+    Attributes:
+        section: Heading that the overview shows it under.
+        module: Module of this package that has it.
+        attribute: The function in there, or the `Typer` of a group.
+        help: The first line of its help; a test holds it against the module's own.
+    """
+
+    section: str
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS = {
+    "list": Entry("Look up", "models", "list_models", "List the models of the registry, or those on this machine."),
+    "search": Entry("Look up", "models", "search", "Find models by words in id, name, tags and description."),
+    "info": Entry("Look up", "info", "info", "Show everything that is known about a model."),
+    "families": Entry("Look up", "models", "families", "List the families of models."),
+    "hardware": Entry("Choose", "machine", "hardware", "Show what this machine has."),
+    "select": Entry("Choose", "machine", "select", "Choose the largest model that fits this machine."),
+    "fit": Entry("Choose", "machine", "fit", "Say which of several models may be loaded together."),
+    "download": Entry("Fetch and keep", "fetch", "download", "Fetch models and prove their bytes."),
+    "verify": Entry("Fetch and keep", "fetch", "verify", "Hash kept models again, without a network."),
+    "cache": Entry("Fetch and keep", "cache", "app", "Show and tidy the models that are kept on this machine."),
+    "remove": Entry("Fetch and keep", "fetch", "remove", "Delete a kept model."),
+    "outdated": Entry("Fetch and keep", "updates", "outdated", "List kept models that have something newer."),
+    "update": Entry("Fetch and keep", "updates", "update", "Fetch what is newer for a kept model."),
+    "bundle": Entry(
+        "Fetch and keep", "bundles", "bundle", "Write models to a folder, for a machine without a network."
+    ),
+    "install-bundle": Entry("Fetch and keep", "bundles", "install_bundle", "Verify and install such a folder."),
+    "chat": Entry("Use", "chat", "chat", "Talk to a chat model."),
+    "embed": Entry("Use", "vectors", "embed", "Turn texts into vectors."),
+    "similarity": Entry("Use", "vectors", "similarity", "Score texts against a query, by the model's own measure."),
+    "generate": Entry("Build", "building", "generate", "Write the typed module of a models.json."),
+    "validate": Entry("Build", "building", "validate", "Report everything that is wrong with a models.json."),
+    "completion": Entry("Build", "completion", "completion", "Print the completion script of a shell."),
+}
+COMPLETE = "_REGISTRY_COMPLETE"  # set by those scripts when the shell asks for completions
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class _QuickStart:
+    """Values that need no conversion get none: typer would import pydantic for it, half of what starting takes."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        params: list[Parameter] = super().get_params(ctx)  # type: ignore[misc] # of TyperCommand and TyperGroup
+        for param in params:
+            if "process_value" not in vars(param):
+                param.process_value = partial(_converted, param)  # type: ignore[method-assign]
+        return params
+
+
+def _converted(param: Any, ctx: Context, value: Any) -> Any:
+    if value is None and not param.required:
+        return None
+    kind, texts = param.type_descriptor.annotation, value if isinstance(value, list | tuple) else (value,)
+    if value is not None and kind in (str, list[str]) and param.callback is None and not param.value_is_missing(value):
+        if all(isinstance(text, str) for text in texts):
+            return value
+    return type(param).process_value(param, ctx, value)
+
+
+class OneCommand(_QuickStart, TyperCommand):
+    """A command of this program."""
+
+
+class Group(_QuickStart, TyperGroup):
+    """A group of commands of this program."""
+
+
+class _Overview(Group):
+    """All commands. Until one runs, it is its line in the table: help and completion import no command."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: OneCommand(name, help=entry.help) for name, entry in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found and make(str(name)), rest
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - as in the base
+        for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
+            with formatter.section(section):
+                lines = [(name, entry.help) for name, entry in COMMANDS.items() if entry.section == section]
+                formatter.write_dl(lines, col_max=16)
+
+
+def make(name: str) -> Command:
+    """Import a command and make it."""
+    entry = COMMANDS[name]
+    found = getattr(import_module(f"registry.cli.{entry.module}"), entry.attribute)
+    if not isinstance(found, typer.Typer):
+        function, found = found, group(name)
+        add(found, function, name)
+    made = typer.main.get_command(found)
+    made.name = name
+    return made
+
+
+def group(name: str, **settings: Any) -> typer.Typer:
+    """Make an empty group of commands."""
+    return typer.Typer(
+        name=name, cls=Group, add_completion=False, rich_markup_mode=None, context_settings=_SETTINGS, **settings
+    )
+
+
+def add(commands: typer.Typer, function: Any, name: str) -> None:
+    """Add a command. What follows `Examples:` in its docstring is shown as it stands."""
+    text, _, examples = cleandoc(function.__doc__ or "").partition("\nExamples:\n")
+    shown = f"\b\nExamples:\n{examples}" if examples else None
+    commands.command(name, cls=OneCommand, help=text, epilog=shown, context_settings=_SETTINGS)(function)
+
+
+def _root(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version of the package and of the registry."),
+) -> None:
+    """A catalogue of models: look up, choose what fits this machine, fetch, prove, keep and use."""
+    if version:
+        import registry
+
+        print(f"typed-model-registry {registry.__version__}, registry {registry.REGISTRY_VERSION}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+def application() -> Command:
+    """Make the command `registry`."""
+    app = typer.Typer(
+        cls=_Overview,
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings=_SETTINGS,
+        invoke_without_command=True,
+        epilog="`registry COMMAND --help` shows options and examples. Settings: docs/configuration.md.",
+    )
+    app.callback()(_root)
+    return typer.main.get_command(app)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and report what goes wrong."""
+    from registry.cli._errors import guarded
+
+    return guarded(lambda: _run(application(), list(arguments)))
+
+
+def _run(command: Command, arguments: list[str]) -> int:
+    if COMPLETE in os.environ:
+        from typer.completion import completion_init
+
+        completion_init()
+        command.main(arguments, prog_name="registry", complete_var=COMPLETE)
+    # Not `main`: it would print errors, and end the process, in its own way.
+    with command.make_context("registry", arguments) as context:
+        command.invoke(context)
+    return 0

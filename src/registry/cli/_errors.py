@@ -1,0 +1,118 @@
+"""What goes wrong, as one line `error: ...`, a line `hint: ...` where there is a remedy, and an exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import typer
+from typer.exceptions import TyperException
+
+from registry.errors import RegistryError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+FAILED, WRONG_USAGE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
+
+# The messages speak to programs; here are the same remedies for who types commands.
+_REMEDIES: dict[str, Callable[[Any], str]] = {
+    "ModelNotDownloadedError": lambda error: f"Fetch it with `registry download {error.model_id}`. {error.remedy}",
+    "ModelNotFoundError": lambda error: "" if error.close_matches else "`registry list` shows all ids.",
+    "UnpinnedModelError": lambda _: (
+        "Pin it in models.json, or fetch it with `--allow-unpinned`: what is seen then is written down, and must be "
+        "the same ever after."
+    ),
+    "GeneratedFormatError": lambda error: (
+        "Regenerate it with `registry generate`." if error.got < error.expected else ""
+    ),
+}
+# The end of a sentence, outside of backticks and after more than one letter: not in `Qwen2.5`, `e.g.` or `1.`.
+_SENTENCE = re.compile(r"(?:[^`.]|`[^`]*`|\.(?!\s))+?[\w)`'\"\]]\.(?=\s+\S)")
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """Run something, report what it raises in words, and give the exit code."""
+    _write_anything()
+    try:
+        code = run()
+        sys.stdout.flush()
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except typer.Abort:
+        code = _fail("Stopped: the input ended.", "")
+    except TyperException as error:
+        code = _wrong_usage(error)
+    except RegistryError as error:
+        code = _fail(*explained(error))
+    except KeyboardInterrupt:
+        code = _fail("Stopped by Ctrl-C.", "", INTERRUPTED)
+    except BrokenPipeError:
+        code = CLOSED_PIPE
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        code = _fail(f"{where}{error.strerror or error}", "")
+    return _closed(code)
+
+
+def explained(error: RegistryError) -> tuple[str, str]:
+    """Split a message into what is wrong, on one line, and what to do."""
+    text = str(error)
+    remedy = getattr(error, "remedy", "")
+    if remedy and text.endswith(remedy):
+        problem = text[: -len(remedy)]
+    else:
+        found = _SENTENCE.match(text)
+        problem, remedy = (found[0], text[found.end() :]) if found else (text, "")
+    stated = _REMEDIES.get(type(error).__name__)
+    return _line(problem), _line((stated(error) if stated else "") or remedy)
+
+
+def say(label: str, text: str) -> None:
+    """Print a line of progress, or a warning, where it is not in the way of the output."""
+    print(f"{label}: {_line(text)}" if label else _line(text), file=sys.stderr)
+
+
+def _line(text: str) -> str:
+    from registry.cli._output import printable
+
+    return printable(re.sub(r":\n\s+", ": ", text.strip()).replace("\n  ", ", ").replace("\n", " "))
+
+
+def _wrong_usage(error: TyperException) -> int:
+    problem, _, remedy = error.format_message().strip().partition("? ")[0].partition(". Did you mean")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "registry"
+    hint = f"Did you mean{remedy}" if remedy else f"`{path} --help` shows how it is used."
+    return _fail(problem if problem.endswith((".", ")")) else f"{problem}.", hint, WRONG_USAGE)
+
+
+def _fail(problem: str, remedy: str, code: int = FAILED) -> int:
+    try:
+        say("error", problem)
+        if remedy:
+            say("hint", remedy)
+    except BrokenPipeError:
+        return CLOSED_PIPE
+    return code
+
+
+def _write_anything() -> None:
+    """Let text that the output's encoding does not have be escaped, and not end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure") and (stream.encoding or "").lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _closed(code: int) -> int:
+    """Give the code, or that of a closed pipe where what is left to write finds no reader."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = CLOSED_PIPE
+    if code == CLOSED_PIPE:  # or Python would try again at its end, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code

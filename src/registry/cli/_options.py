@@ -1,0 +1,126 @@
+"""Options that several commands have, and what is made of their values."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from registry.queries import ModelRegistry
+    from registry.records import ModelInfo
+
+
+def complete_ids(incomplete: str) -> list[str]:
+    """Give the ids that begin like this, for the completion of shells."""
+    from registry import MODEL_REGISTRY
+
+    return [model_id for model_id in MODEL_REGISTRY if model_id.startswith(incomplete)]
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Registry = Annotated[
+    str | None,
+    typer.Option("--registry", metavar="MODULE", help="Module of a registry of your own, such as acme._registry."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ModelId = Annotated[str, typer.Argument(metavar="ID", help="Id or alias of a model.", autocompletion=complete_ids)]
+ModelIds = Annotated[
+    list[str], typer.Argument(metavar="ID...", help="Ids or aliases of models.", autocompletion=complete_ids)
+]
+MaybeModelIds = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ID]...", help="Ids or aliases of models.", autocompletion=complete_ids),
+]
+
+
+def registry_of(module: str | None) -> ModelRegistry[Any]:
+    """Give the registry of a generated module, this package's own without a name."""
+    if module is None:
+        from registry import MODEL_REGISTRY
+
+        return MODEL_REGISTRY
+    from importlib import import_module
+
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # at the end: a project's folder shall not hide installed packages
+    try:
+        found = import_module(module)
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(f"there is no module `{error.name}`", param_hint="--registry") from None
+    except (ImportError, TypeError, ValueError) as error:
+        raise typer.BadParameter(f"cannot import `{module}`: {error}", param_hint="--registry") from None
+    registry: ModelRegistry[Any] | None = getattr(found, "MODEL_REGISTRY", None)
+    if registry is None:
+        raise typer.BadParameter(f"`{module}` has no MODEL_REGISTRY", param_hint="--registry")
+    return registry
+
+
+def models_of(ids: Iterable[str], module: str | None) -> list[ModelInfo]:
+    """Give the records with these ids or aliases, each once.
+
+    Raises:
+        ModelNotFoundError: There is none; the error names close matches.
+    """
+    registry = registry_of(module)
+    return list({record.id: record for record in map(registry.lookup_model, ids)}.values())
+
+
+def one_of(value: str | None, known: Iterable[str], option: str, unknown: str = "no model has") -> str | None:
+    """Give the known value that was meant, whatever its case; refuse others, and name close ones."""
+    if value is None:
+        return None
+    values = {str(each).casefold(): str(each) for each in known}
+    if value.casefold() in values:
+        return values[value.casefold()]
+    from difflib import get_close_matches
+
+    close = [values[match] for match in get_close_matches(value.casefold(), values, n=3)]
+    if not close and len(values) <= 12:
+        close = sorted(values.values())
+    ending = f". Did you mean {' or '.join(filter(None, (', '.join(close[:-1]), close[-1])))}?" if close else ""
+    raise typer.BadParameter(f"{unknown} `{value}`{ending}", param_hint=option)
+
+
+def size_of(stated: str | None, option: str) -> int | None:
+    """Read a size such as `16GB` in bytes."""
+    if stated is None:
+        return None
+    from registry._settings import parse_size
+
+    if (found := parse_size(stated)) is None:
+        raise typer.BadParameter(f"expected a size such as `16GB` or `24GiB`, got `{stated}`", param_hint=option)
+    return found
+
+
+_AGE = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def seconds_of(stated: str | None, option: str) -> float | None:
+    """Read an age such as `30d` in seconds."""
+    if stated is None:
+        return None
+    number, unit = stated.strip()[:-1], stated.strip()[-1:].lower()
+    if unit not in _AGE or not number.isdecimal():
+        raise typer.BadParameter(f"expected an age such as `30d`, `12h` or `2w`, got `{stated}`", param_hint=option)
+    return int(number) * float(_AGE[unit])
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is deleted; without a terminal only `--yes` answers.
+
+    Raises:
+        BadParameter: Nobody can be asked.
+        Exit: The answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"{question} Nobody can be asked here: say `--yes`", param_hint="--yes")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
+        print("Nothing was done.", file=sys.stderr)
+        raise typer.Exit(1)

@@ -1,0 +1,194 @@
+"""Screens: a Rich table on a terminal, plain lines with tabs elsewhere, or one JSON document."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_UNKNOWN = "-"
+
+
+class Column(NamedTuple):
+    """A column of a table.
+
+    Attributes:
+        title: Heading.
+        right: Aligned to the right, as numbers are.
+        rank: The columns of the highest rank are left out first where a terminal is too narrow; 0 never is.
+        wraps: May be broken into lines: for sentences, not for what is copied.
+        shown: How people read a value, where that is not as it stands; programs get bytes and bare numbers.
+    """
+
+    title: str
+    right: bool = False
+    rank: int = 0
+    wraps: bool = False
+    shown: Callable[[Any], str | None] | None = None
+
+
+def show_json(document: object) -> None:
+    """Print one JSON document."""
+    import json
+
+    readable = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(document, indent=2, ensure_ascii=not readable, default=_plain))
+
+
+def show_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: str = "") -> None:
+    """Print a table.
+
+    Args:
+        columns: Its columns. Without a terminal all of them are printed, with tabs between, and no headings.
+        rows: Values of any type; `None` is one that is not known.
+        empty: What to say, on standard error, where there is no row.
+    """
+    lines = list(rows)
+    if not lines:
+        if empty:
+            print(empty, file=sys.stderr)
+    elif sys.stdout.isatty():
+        ways = [column.shown or cell for column in columns]
+        _draw(columns, [[cell(way(value)) for way, value in zip(ways, line, strict=True)] for line in lines])
+    else:
+        sys.stdout.writelines("\t".join(map(cell, line)) + "\n" for line in lines)
+
+
+def show_facts(facts: Mapping[str, object], *, title: str = "") -> None:
+    """Print names and values, one below the other; what is not known is left out."""
+    stated = {name: value for name, value in facts.items() if value is not None and value != () and value != ""}
+    if title:
+        heading(title)
+    if not sys.stdout.isatty():
+        sys.stdout.writelines(f"{name}\t{cell(value)}\n" for name, value in stated.items())
+        return
+    table = _grid()
+    for name, value in stated.items():
+        table.add_row(_text(name, "dim"), _text(cell(value)))
+    console().print(table)
+
+
+def heading(title: str) -> None:
+    """Print the title of what follows, where people read it."""
+    if sys.stdout.isatty():
+        console().print(_text(f"\n{printable(title)}", "bold"))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Make a console that draws on standard output, or error, and knows `NO_COLOR` of the environment and the file."""
+    from registry._extras import require
+    from registry._settings import text
+
+    made: Console = require("rich.console", extra="cli", purpose="Drawing on a terminal").Console(
+        stderr=stderr, highlight=False, markup=False, emoji=False, no_color=True if text("no_color") else None
+    )
+    return made
+
+
+def cell(value: object) -> str:
+    """Write a value for a table: on one line, and without what a terminal would obey."""
+    match value:
+        case None:
+            return _UNKNOWN
+        case True:
+            return "yes"
+        case False:
+            return "no"
+        case float():
+            return f"{value:g}"
+        case tuple() | list():
+            return ", ".join(map(cell, value)) or _UNKNOWN
+        case _:
+            text = str(value)
+            return text if text.isprintable() else printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """Escape control characters: names and answers come from outside, and a terminal obeys some of them."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
+
+
+def size(count: int | None) -> str | None:
+    """Write a number of bytes: `4.2 GB`, in powers of 1000 as the registry does."""
+    if count is None:
+        return None
+    if count < 1000:
+        return f"{count} B"
+    number, unit = float(count), ""
+    for unit in ("kB", "MB", "GB", "TB"):
+        number /= 1000
+        if number < 999.5:
+            break
+    return f"{number:.1f} {unit}" if number < 99.95 else f"{number:.0f} {unit}"
+
+
+def number(count: int | None) -> str | None:
+    """Write a count as people read it: `32,768`."""
+    return None if count is None else f"{count:,}"
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, PurePath | os.PathLike):
+        return str(value)
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if isinstance(value, Iterable):
+        return list(value)
+    raise TypeError(f"no JSON for {value!r}")
+
+
+def _draw(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    screen = console()
+    kept = _that_fit(columns, cells, screen.width)
+    table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for column in (columns[place] for place in kept):
+        table.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            overflow="fold",
+            no_wrap=None if column.wraps else True,
+            ratio=1 if column.wraps else None,
+        )
+    for row in cells:
+        table.add_row(*(_text(row[place]) for place in kept))
+    screen.print(table)
+
+
+def _that_fit(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Give the places of the columns that a terminal of this width has room for, whole."""
+    needs = [
+        24 if column.wraps else max(len(column.title), *(len(row[place]) for row in cells))
+        for place, column in enumerate(columns)
+    ]
+    kept = list(range(len(columns)))
+    while sum(needs[place] + 2 for place in kept) - 2 > width:
+        worst = max(kept, key=lambda place: (columns[place].rank, place))
+        if not columns[worst].rank:
+            break
+        kept.remove(worst)
+    return kept
+
+
+def _grid() -> Any:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _text(text: str, style: str = "") -> Any:
+    from rich.text import Text
+
+    return Text(text, style=style)
