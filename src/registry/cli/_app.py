@@ -76,9 +76,9 @@ def _converted(param: Any, ctx: Context, value: Any) -> Any:
     if value is None and not param.required:
         return None
     kind, texts = param.type_descriptor.annotation, value if isinstance(value, list | tuple) else (value,)
-    if value is not None and kind in (str, list[str]) and param.callback is None and not param.value_is_missing(value):
-        if all(isinstance(text, str) for text in texts):
-            return value
+    plain = kind in (str, list[str]) and param.callback is None and all(isinstance(text, str) for text in texts)
+    if plain and not param.value_is_missing(value):
+        return value
     return type(param).process_value(param, ctx, value)
 
 
@@ -87,7 +87,21 @@ class OneCommand(_QuickStart, TyperCommand):
 
 
 class Group(_QuickStart, TyperGroup):
-    """A group of commands of this program."""
+    """A group of commands of this program. Its help has the first line of each command whole."""
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - as in the base
+        for section in dict.fromkeys(map(self.section_of, self.commands)):
+            with formatter.section(section):
+                lines = [
+                    (name, _first_line(command))
+                    for name, command in self.commands.items()
+                    if self.section_of(name) == section
+                ]
+                formatter.write_dl(lines, col_max=16)
+
+    def section_of(self, name: str) -> str:  # noqa: ARG002 - for the group that has several
+        """Give the heading that a command stands under."""
+        return "Commands"
 
 
 class _Overview(Group):
@@ -101,11 +115,12 @@ class _Overview(Group):
         name, found, rest = super().resolve_command(ctx, args)
         return name, found and make(str(name)), rest
 
-    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - as in the base
-        for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
-            with formatter.section(section):
-                lines = [(name, entry.help) for name, entry in COMMANDS.items() if entry.section == section]
-                formatter.write_dl(lines, col_max=16)
+    def section_of(self, name: str) -> str:
+        return COMMANDS[name].section
+
+
+def _first_line(command: Command) -> str:
+    return (command.help or "").strip().partition("\n")[0]
 
 
 def make(name: str) -> Command:
@@ -172,9 +187,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(command: Command, arguments: list[str]) -> int:
     if COMPLETE in os.environ:
-        from typer.completion import completion_init
-
-        completion_init()
+        import_module("typer.completion").completion_init()
         command.main(arguments, prog_name="registry", complete_var=COMPLETE)
     # Not `main`: it would print errors, and end the process, in its own way.
     with command.make_context("registry", arguments) as context:

@@ -6,12 +6,13 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 import typer
 from typer.exceptions import TyperException
 
-from registry.errors import RegistryError
+from registry.errors import InvalidOptionError, RegistryError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -20,7 +21,9 @@ FAILED, WRONG_USAGE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 
 # The messages speak to programs; here are the same remedies for who types commands.
 _REMEDIES: dict[str, Callable[[Any], str]] = {
-    "ModelNotDownloadedError": lambda error: f"Fetch it with `registry download {error.model_id}`. {error.remedy}",
+    "ModelNotDownloadedError": lambda error: (
+        "" if "`registry " in error.remedy else f"Fetch it with `registry download {error.model_id}`. {error.remedy}"
+    ),
     "ModelNotFoundError": lambda error: "" if error.close_matches else "`registry list` shows all ids.",
     "UnpinnedModelError": lambda _: (
         "Pin it in models.json, or fetch it with `--allow-unpinned`: what is seen then is written down, and must be "
@@ -47,7 +50,7 @@ def guarded(run: Callable[[], int]) -> int:
     except TyperException as error:
         code = _wrong_usage(error)
     except RegistryError as error:
-        code = _fail(*explained(error))
+        code = _fail(*explained(error), WRONG_USAGE if isinstance(error, InvalidOptionError) else FAILED)
     except KeyboardInterrupt:
         code = _fail("Stopped by Ctrl-C.", "", INTERRUPTED)
     except BrokenPipeError:
@@ -103,7 +106,7 @@ def _fail(problem: str, remedy: str, code: int = FAILED) -> int:
 def _write_anything() -> None:
     """Let text that the output's encoding does not have be escaped, and not end the program."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure") and (stream.encoding or "").lower().replace("-", "") != "utf8":
+        if isinstance(stream, TextIOWrapper) and (stream.encoding or "").lower().replace("-", "") != "utf8":
             stream.reconfigure(errors="backslashreplace")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,8 +45,8 @@ def registry_of(module: str | None) -> ModelRegistry[Any]:
         return MODEL_REGISTRY
     from importlib import import_module
 
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # at the end: a project's folder shall not hide installed packages
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # at the end: a project's folder shall not hide installed packages
     try:
         found = import_module(module)
     except ModuleNotFoundError as error:

@@ -121,12 +121,9 @@ def size(count: int | None) -> str | None:
         return None
     if count < 1000:
         return f"{count} B"
-    number, unit = float(count), ""
-    for unit in ("kB", "MB", "GB", "TB"):
-        number /= 1000
-        if number < 999.5:
-            break
-    return f"{number:.1f} {unit}" if number < 99.95 else f"{number:.0f} {unit}"
+    power = min(next(power for power in range(1, 9) if count < 999.5 * 1000**power), 4)
+    scaled = count / 1000**power
+    return f"{scaled:.{1 if scaled < 99.95 else 0}f} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
 
 
 def number(count: int | None) -> str | None:
@@ -156,7 +153,7 @@ def _draw(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
             column.title,
             justify="right" if column.right else "left",
             overflow="fold",
-            no_wrap=None if column.wraps else True,
+            no_wrap=not column.wraps,
             ratio=1 if column.wraps else None,
         )
     for row in cells:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import PurePath
 from typing import Annotated
 
@@ -31,13 +32,13 @@ def completion(
         registry completion fish > ~/.config/fish/completions/registry.fish
         registry completion powershell >> $PROFILE
     """
-    from typer.completion import get_completion_script
-
     wanted = shell or PurePath(os.environ.get("SHELL", "")).name
     if wanted not in _SHELLS:
         got = f"`{wanted}`" if wanted else "none"
         raise typer.BadParameter(f"expected one of {', '.join(_SHELLS)}, got {got}", param_hint="SHELL")
-    script = get_completion_script(prog_name="registry", complete_var=COMPLETE, shell=wanted)
+    script = import_module("typer.completion").get_completion_script(
+        prog_name="registry", complete_var=COMPLETE, shell=wanted
+    )
     if json:
         show_json({"shell": wanted, "script": script})
     else:

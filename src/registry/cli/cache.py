@@ -1,0 +1,204 @@
+"""`registry cache`: what is kept on this machine, and what goes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from registry.cli._app import add, group
+from registry.cli._options import Json, ModelId, Yes, confirm, seconds_of, size_of
+from registry.cli._output import Column, show_facts, show_json, show_table, size
+
+if TYPE_CHECKING:
+    from registry.hub import Cache, CacheEntry
+
+Preview = Annotated[bool, typer.Option("--dry-run", help="Delete nothing, show what would go.")]
+OlderThan = Annotated[
+    str | None, typer.Option("--older-than", metavar="AGE", help="Not used for so long: 30d, 12h, 2w.")
+]
+
+_COLUMNS = (
+    Column("Model"),
+    Column("Size", right=True, shown=size),
+    Column("Last used", shown=lambda when: f"{when:%Y-%m-%d %H:%M}"),
+    Column("Uses", right=True, rank=1),
+    Column("Pinned", rank=2),
+    Column("Source", rank=3),
+    Column("Path", rank=4, wraps=True),
+)
+
+
+def overview(
+    context: typer.Context,
+    usage: Annotated[bool, typer.Option("--usage", help="The models too, the largest first.")] = False,
+    json: Json = False,
+) -> None:
+    """Show and tidy the models that are kept on this machine.
+
+    Without a command: how many there are, how much room they take, the limit, and what downloads have left.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    cache = _cache()
+    stats = cache.stats()
+    entries = sorted(cache.list(), key=lambda entry: -entry.size_bytes) if usage else []
+    if json:
+        document = {"folder": cache.folder, **stats.to_dict()}
+        show_json({**document, "entries": [entry.to_dict() for entry in entries]} if usage else document)
+        return
+    show_facts(
+        {
+            "folder": cache.folder,
+            "models": stats.models,
+            "size": size(stats.size_bytes),
+            "of their own": size(stats.own_bytes),
+            "limit": size(stats.max_bytes) or "none",
+            "free on the disk": size(stats.free_bytes),
+            "unfinished downloads": f"{stats.parts}, {size(stats.parts_bytes)}" if stats.parts else None,
+        }
+    )
+    if usage:
+        _show(entries)
+
+
+def list_entries(json: Json = False) -> None:
+    """List the kept models.
+
+    Columns: id, size in bytes, time of the last use, number of uses, pinned or not, how it came, path.
+
+    Examples:
+        registry cache list
+        registry cache list | cut -f1,2
+    """
+    entries = _cache().list()
+    if json:
+        show_json({"entries": [entry.to_dict() for entry in entries]})
+    else:
+        _show(entries)
+
+
+def prune(
+    max_size: Annotated[
+        str | None, typer.Option("--max-size", metavar="SIZE", help="Room that may be taken. Left out: max_cache_size.")
+    ] = None,
+    older_than: OlderThan = None,
+    dry_run: Preview = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Delete the least recently used models until the rest fits a limit.
+
+    Pinned models and those in use stay. Asks first, unless `--yes` is given. Columns as in `registry cache list`.
+
+    Examples:
+        registry cache prune --max-size 50GB --dry-run
+        registry cache prune --max-size 50GB --yes
+    """
+    _prune(size_of(max_size, "--max-size"), seconds_of(older_than, "--older-than"), dry_run=dry_run, yes=yes, json=json)
+
+
+def clean(older_than: OlderThan = None, dry_run: Preview = False, yes: Yes = False, json: Json = False) -> None:
+    """Delete what was not used for some time, and old unfinished downloads.
+
+    Without `--older-than` only downloads that were cut off more than 24 hours ago. Pinned models and those in use stay.
+
+    Examples:
+        registry cache clean
+        registry cache clean --older-than 30d --yes
+    """
+    age = seconds_of(older_than, "--older-than")
+    if age is not None:
+        _prune(sys.maxsize, age, dry_run=dry_run, yes=yes, json=json)
+        return
+    stats = _cache().stats()
+    parts = [] if dry_run else list(_cache().clean_parts())
+    if json:
+        show_json({"dry_run": dry_run, "removed": [], "parts": parts})
+    else:
+        print(f"Removed {len(parts)} of {stats.parts} unfinished downloads.", file=sys.stderr)
+
+
+def pin(model: ModelId, json: Json = False) -> None:
+    """Keep a model whatever happens: no pruning takes it.
+
+    Examples:
+        registry cache pin colbert-v2
+    """
+    _changed(_cache().pin(_id(model)), "Pinned", json=json)
+
+
+def unpin(model: ModelId, json: Json = False) -> None:
+    """Let a pinned model go when there is no room.
+
+    Examples:
+        registry cache unpin colbert-v2
+    """
+    _changed(_cache().unpin(_id(model)), "Unpinned", json=json)
+
+
+def _cache() -> Cache:
+    from registry.hub import Cache
+
+    return Cache()
+
+
+def _id(name: str) -> str:
+    from registry import find_model
+
+    found = find_model(name)
+    return name if found is None else found.id
+
+
+def _prune(most: int | None, older_than_s: float | None, *, dry_run: bool, yes: bool, json: bool) -> None:
+    cache = _cache()
+    doomed = cache.prune(most, older_than_s=older_than_s, dry_run=True)
+    if doomed and not dry_run:
+        if not json:
+            _show(doomed)
+        room = size(sum(entry.size_bytes for entry in doomed))
+        confirm(f"Delete {len(doomed)} model{'s' if len(doomed) > 1 else ''}, {room}?", yes=yes)
+    gone = doomed if dry_run else cache.prune(most, older_than_s=older_than_s)
+    if json:
+        show_json({"dry_run": dry_run, "removed": [entry.to_dict() for entry in gone]})
+    elif dry_run:
+        _show(doomed, empty="Nothing would go.")
+    else:
+        print(f"Removed {len(gone)} model{'' if len(gone) == 1 else 's'}.", file=sys.stderr)
+
+
+def _changed(entry: CacheEntry, what: str, *, json: bool) -> None:
+    if json:
+        show_json(entry.to_dict())
+    else:
+        print(f"{what} {entry.id}.", file=sys.stderr)
+
+
+def _show(entries: Iterable[Any], *, empty: str = "No model is kept here.") -> None:
+    lines = [
+        (
+            entry.id,
+            entry.size_bytes,
+            entry.last_used,
+            entry.use_count,
+            entry.pinned,
+            entry.source,
+            entry.path,
+        )
+        for entry in entries
+    ]
+    show_table(_COLUMNS, lines, empty=empty)
+
+
+app = group("cache", invoke_without_command=True, help=overview.__doc__)
+app.callback()(overview)
+for _name, _function in {
+    "list": list_entries,
+    "prune": prune,
+    "clean": clean,
+    "pin": pin,
+    "unpin": unpin,
+}.items():
+    add(app, _function, _name)

@@ -1,0 +1,162 @@
+"""`registry download`, `registry verify`, `registry remove`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from registry.cli._errors import INTERRUPTED, explained, say
+from registry.cli._options import Json, MaybeModelIds, ModelIds, Registry, Yes, confirm, models_of, registry_of
+from registry.cli._output import Column, show_json, show_table, size
+from registry.errors import RegistryError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from registry.records import ModelInfo
+
+
+def download(
+    models: ModelIds,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Where from, tried in order: hub, an address, a folder, or a template with {repo}, {revision}, {file}.",
+        ),
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(metavar="URL", help="Hub to ask in place of HF_ENDPOINT.")] = None,
+    allow_unpinned: Annotated[
+        bool, typer.Option("--allow-unpinned", help="Also models whose record pins neither a commit nor a sha256.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Fetch anew what is there.")] = False,
+    registry: Registry = None,
+    json: Json = False,
+) -> None:
+    """Fetch models and prove their bytes.
+
+    What is on this machine already is proven and taken, from the Hugging Face cache too. Ctrl-C leaves a part that the
+    next call goes on with. Prints id and path of each model.
+
+    Examples:
+        registry download colbert-v2
+        registry download $(registry select --role coding)
+        registry download bge-small-en-v1.5 --source https://mirror.example
+        registry download bge-small-en-v1.5 --source /mnt/models --source hub
+    """
+    how = {"sources": source, "endpoint": endpoint, "allow_unpinned": allow_unpinned, "force": force}
+    done, failed = _fetch_all(models_of(models, registry), how, registry)
+    if json:
+        show_json({"models": [{"id": model, "path": path} for model, path in done], "failed": failed})
+    else:
+        show_table((Column("Model"), Column("Path", wraps=True)), done)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _fetch_all(
+    records: list[ModelInfo], how: dict[str, Any], registry: str | None
+) -> tuple[list[tuple[str, Path]], list[dict[str, str]]]:
+    """Fetch one model after the other; one that cannot be fetched does not keep the others from coming."""
+    from registry.hub import ensure, rich_progress
+
+    done, failed = [], []
+    with rich_progress() as progress:
+        for record in records:
+            try:
+                path = ensure(record, registry=registry_of(registry), progress=progress, **how)
+            except KeyboardInterrupt:
+                say("error", "Stopped by Ctrl-C.")
+                say("hint", f"The same command goes on where this stopped: what has come of `{record.id}` is kept.")
+                raise typer.Exit(INTERRUPTED) from None
+            except RegistryError as error:
+                if len(records) == 1:
+                    raise
+                failed.append(_told(record.id, error))
+            else:
+                done.append((record.id, path))
+    return done, failed
+
+
+def _told(model_id: str, error: RegistryError) -> dict[str, str]:
+    problem, remedy = explained(error)
+    say("error", problem)
+    if remedy:
+        say("hint", remedy)
+    return {"id": model_id, "error": problem, "hint": remedy}
+
+
+def verify(models: MaybeModelIds = None, json: Json = False) -> None:
+    """Hash kept models again, without a network.
+
+    All that are kept, or those that are named. Exit code 1 where a file is not what was proven when it came. Columns:
+    id, state, bytes read, problems.
+
+    Examples:
+        registry verify
+        registry verify colbert-v2 --json
+    """
+    from registry.hub import verify as prove
+
+    results = prove(_kept_ids(models) if models else None)
+    if json:
+        show_json({"models": [result.to_dict() for result in results]})
+    else:
+        columns = (
+            Column("Model"),
+            Column("State"),
+            Column("Read", right=True, rank=1, shown=size),
+            Column("Problems", wraps=True),
+        )
+        lines = [
+            (
+                result.id,
+                "ok" if result.ok else "damaged" if result.problems else "unproven",
+                result.checked_bytes,
+                _why(result),
+            )
+            for result in results
+        ]
+        show_table(columns, lines, empty="No model is kept here.")
+    if not all(result.ok for result in results):
+        if not json:
+            say("hint", "`registry download ID` proves a model anew, and fetches it where it is damaged.")
+        raise typer.Exit(1)
+
+
+def _why(result: Any) -> str | None:
+    unproven = f"nothing to compare with: {', '.join(result.unproven)}" if result.unproven else ""
+    return "; ".join(filter(None, (*result.problems, unproven))) or None
+
+
+def remove(models: ModelIds, yes: Yes = False, json: Json = False) -> None:
+    """Delete a kept model.
+
+    Asks first, unless `--yes` is given. A file in the Hugging Face cache, or in a package, loses its link only.
+
+    Examples:
+        registry remove colbert-v2
+        registry remove colbert-v2 --yes
+    """
+    from registry.hub import Cache
+
+    cache = Cache()
+    entries = [cache.get(model) for model in _kept_ids(models)]
+    names = ", ".join(f"{entry.id} ({size(entry.size_bytes)})" for entry in entries)
+    confirm(f"Delete {names}?", yes=yes)
+    gone = [cache.remove(entry.id) for entry in entries]
+    if json:
+        show_json({"removed": [entry.to_dict() for entry in gone]})
+    else:
+        for entry in gone:
+            print(f"Removed {entry.id}, {size(entry.size_bytes)}.", file=sys.stderr)
+
+
+def _kept_ids(names: list[str]) -> list[str]:
+    """Give the ids that names stand for: aliases of this package's registry, and ids that only the cache knows."""
+    from registry import find_model
+
+    found = ((name, find_model(name)) for name in names)
+    return list(dict.fromkeys(name if record is None else record.id for name, record in found))

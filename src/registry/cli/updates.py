@@ -1,0 +1,63 @@
+"""`registry outdated`, `registry update`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from registry.cli._options import Json, ModelId, Registry, registry_of
+from registry.cli._output import Column, show_json, show_table
+
+if TYPE_CHECKING:
+    from registry.hub import Update
+
+
+def outdated(registry: Registry = None, json: Json = False) -> None:
+    """List kept models that have something newer.
+
+    Newer files than the kept ones, newer commits on the hub, deprecated records and those that another one stands in
+    for. Asks the hub; changes nothing. Columns: id, kind, what is kept, what is newest, details.
+
+    Examples:
+        registry outdated
+        registry outdated --json | jq -r ".updates[].id"
+    """
+    from registry.hub import updates
+
+    found: tuple[Update, ...] = updates(registry=registry_of(registry))
+    if json:
+        show_json({"updates": [update.to_dict() for update in found]})
+        return
+    columns = (
+        Column("Model"),
+        Column("Kind"),
+        Column("Kept", rank=1, shown=_short),
+        Column("Newest", rank=1, shown=_short),
+        Column("Details", wraps=True),
+    )
+    lines = [(update.id, update.kind, update.current, update.newest, update.detail) for update in found]
+    show_table(columns, lines, empty="Everything that is kept is the newest that the registry knows.")
+
+
+def update(model: ModelId, registry: Registry = None, json: Json = False) -> None:
+    """Fetch what is newer for a kept model.
+
+    The files that the record names now take the place of the kept ones, once they are proven. Prints id and path.
+
+    Examples:
+        registry update colbert-v2
+    """
+    from registry.hub import rich_progress
+    from registry.hub import update as renew
+
+    record = registry_of(registry).lookup_model(model)
+    with rich_progress() as progress:
+        path = renew(record.id, registry=registry_of(registry), progress=progress)
+    if json:
+        show_json({"id": record.id, "path": path})
+    else:
+        show_table((Column("Model"), Column("Path", wraps=True)), [(record.id, path)])
+
+
+def _short(value: str | None) -> str | None:
+    """Give a commit as people read it."""
+    return value[:12] if value is not None and len(value) == 40 else value
