@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, cast, overload
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, overload
 
-from registry.errors import (
-    ChecksumMismatchError,
-    ModelNotFoundError,
-    RegistryError,
-    UnsupportedDimensionError,
-    UnsupportedModelError,
-)
+from registry._home import models_folder
+from registry._places import key_of
+from registry.errors import ModelNotFoundError, UnsupportedDimensionError, UnsupportedModelError
+from registry.hub.locks import in_use
 from registry.loaders.layout import inspect
-from registry.loaders.locate import Located, locate, prove
+from registry.loaders.locate import locate
 from registry.loaders.options import (
     CHAT_OPTIONS,
     ENCODER_OPTIONS,
@@ -32,6 +29,7 @@ if TYPE_CHECKING:
     from registry.loaders.chat import Chat
     from registry.loaders.dense import DenseEncoder
     from registry.loaders.late_interaction import LateInteractionEncoder
+    from registry.loaders.locate import Located
     from registry.loaders.reranker import Reranker
     from registry.loaders.sparse import SparseEncoder
     from registry.queries import ModelRegistry
@@ -113,13 +111,13 @@ def load(
     options: LoadOptions | None = None,
     **changes: Unpack[LoadKeywords],
 ) -> LoadedModel:
-    """Load a model. Reads files of this machine, and never uses the network.
+    """Load a model. Reads files of this machine, and without `download=True` never uses the network.
 
     Args:
         model: A record of any generated registry, an id or alias of this package's, or a `ModelConfig`. Left out: the
             default chat model.
         path: GGUF file or folder to load from. Left out: the first of the model folder of `REGISTRY_HOME`, the Hugging
-            Face cache at the pinned revision, and a package that carries the model.
+            Face cache at the pinned revision, and a package that carries the model; see `registry.hub.ensure`.
         options: How to load it.
         changes: Fields of `LoadOptions` in place of those of `options`.
 
@@ -128,7 +126,9 @@ def load(
 
     Raises:
         ModelNotFoundError: No record has this id or alias.
-        ModelNotDownloadedError: The files are not on this machine.
+        ModelNotDownloadedError: The files are not on this machine, and `download` is not set.
+        ChecksumMismatchError: They are not the bytes that the record pins.
+        LicenseNotAllowedError: The setting `licenses` does not allow the model's.
         ModelLoadError: They are not what the record says.
         MissingExtraError: The package that loads such models is not installed.
         InvalidOptionError: An option has a value that it cannot have, or means nothing to such a model.
@@ -147,28 +147,12 @@ def load(
     record, wanted = record_of(model, wanted)
     started = time.perf_counter()
     open_with = _opener(record)
-    located = locate(record, path, prove_package=False)
-    handle = _open_proven(open_with, record, located, wanted)
+    with ExitStack() as kept:
+        if path is None:  # from here on, nothing that makes room takes the files away
+            kept.enter_context(in_use(models_folder(), key_of(record)))
+        handle: LoadedModel = open_with(record, locate(record, path, download=wanted.download), wanted)
+        handle.keep_until_closed(kept.pop_all())
     handle.load_seconds = time.perf_counter() - started
-    return handle
-
-
-def _open_proven(open_with: Any, record: ModelInfo, located: Located, options: LoadOptions) -> LoadedModel:
-    """Open a model, and beside it read the bytes that must be the pinned ones."""
-    if located.origin != "package":
-        return cast("LoadedModel", open_with(record, located, options))
-    with ThreadPoolExecutor(1, "sha256") as thread:
-        proof = thread.submit(prove, located, record)
-        try:
-            handle: LoadedModel = open_with(record, located, options)
-        except RegistryError:
-            proof.result()  # that these are other bytes says more
-            raise
-        try:
-            proof.result()
-        except ChecksumMismatchError:
-            handle.close()
-            raise
     return handle
 
 

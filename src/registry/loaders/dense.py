@@ -156,7 +156,7 @@ class DenseEncoder(Handle[DenseModel]):
 
     @cached_property
     def _weights_name(self) -> str:
-        return weights_of(self.model, self._weights, given=self.origin in ("path", "home"))
+        return weights_of(self.model, self._weights, is_revision=self._is_revision)
 
     def _space(self, precision: Precision) -> str:
         return space_id(

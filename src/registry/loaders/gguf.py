@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -12,20 +11,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registry._home import models_folder
 from registry.errors import (
-    ChecksumMismatchError,
     InsufficientMemoryError,
     InvalidOptionError,
     ModelLoadError,
-    ModelNotDownloadedError,
 )
+from registry.hub._ensure import obtain
 from registry.loaders.grammar import CheckedSampler
 
 if TYPE_CHECKING:
     from registry.loaders.locate import Located
     from registry.loaders.options import LoadOptions
-    from registry.records import ChatModel, LoraAdapter
+    from registry.records import ChatModel
 
 # Architectures of llama.cpp that read text and write none.
 _ENCODERS = re.compile(r".*bert.*|t5encoder|gemma-embedding|llama-embed|eurobert")
@@ -203,33 +200,19 @@ def find_adapter(record: ChatModel, options: LoadOptions) -> Path | None:
 
     Raises:
         ModelNotDownloadedError: The adapter of the record is not on this machine.
-        ChecksumMismatchError: The file of this name has another size than the record pins.
+        ChecksumMismatchError: The file of this name is not the one that the record pins.
         InvalidOptionError: It is neither.
     """
     if options.adapter is None:
         return None
     for adapter in record.adapters:
         if adapter.id == options.adapter:
-            return _pinned_adapter(record, adapter)
+            return obtain(adapter, download=options.download).path
     path = Path(options.adapter).expanduser()
     if not path.is_file():
         names = ", ".join(adapter.id for adapter in record.adapters) or "none"
         raise InvalidOptionError("adapter", f"a GGUF file, or an adapter of the record ({names})", str(options.adapter))
     return path
-
-
-def _pinned_adapter(record: ChatModel, adapter: LoraAdapter) -> Path:
-    folders = [Path(stated).expanduser()] if (stated := os.environ.get("REGISTRY_ADAPTERS")) else []
-    places = [folder / adapter.file.name for folder in (*folders, models_folder())]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        where = tuple(f"{place} (no such file)" for place in places)
-        remedy = f"Put the file at `{places[-1]}`, or give its path as `adapter=`."
-        raise ModelNotDownloadedError(f"{record.id} with adapter {adapter.id}", where, remedy)
-    if adapter.file.size_bytes not in (None, size := found.stat().st_size):
-        remedy = "The download was cut off, or this is another file. Fetch it again, or give its path as `adapter=`."
-        raise ChecksumMismatchError(str(found), f"{adapter.file.size_bytes} bytes", f"{size} bytes", remedy)
-    return found
 
 
 def check_adapter(record: ChatModel, adapter: Path | None, llama: Any) -> None:

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
@@ -125,6 +125,8 @@ class Handle(Generic[M]):
         self.model = model
         self.path: Path = located.path
         self.origin = located.origin
+        self._is_revision = located.is_revision
+        self._kept: ExitStack | None = None
         self.load_seconds = 0.0
         self.footprint_bytes = 0
         self._closed = False
@@ -143,7 +145,11 @@ class Handle(Generic[M]):
         with self._turn(closing=True):
             if not self._closed:
                 self._closed = True
-                self._free()
+                try:
+                    self._free()
+                finally:
+                    if self._kept is not None:
+                        self._kept.close()
 
     def __enter__(self) -> Self:
         if self._closed:
@@ -160,6 +166,10 @@ class Handle(Generic[M]):
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"from {self.origin}"
         return f"<{type(self).__name__} {self.model.id}: {state}>"
+
+    def keep_until_closed(self, resources: ExitStack) -> None:
+        """Hold what shall be let go of when the model is closed."""
+        self._kept = resources
 
     def _free(self) -> None:
         raise NotImplementedError

@@ -135,7 +135,7 @@ class LateInteractionEncoder(Handle[MultiVectorModel]):
         """Identity of the space of this model's vectors, the same for queries and documents, pooled or not."""
         return space_id(
             self.model,
-            weights=weights_of(self.model, self._weights, given=self.origin in ("path", "home")),
+            weights=weights_of(self.model, self._weights, is_revision=self._is_revision),
             dim=self.embedding_dim,
             pooling=None,
             normalize=True,

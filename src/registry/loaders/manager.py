@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast, overload
 
+from registry._places import find_files
 from registry.errors import (
     InsufficientMemoryError,
     InvalidOptionError,
@@ -336,7 +337,8 @@ class ModelManager:
 
     def _load(self, slot: Slot) -> LoadedModel:
         record, options, path = slot.wanted
-        slot.bytes = _size_on_disk(locate(record, path).path)
+        found = find_files(record) if path is None else Path(path)
+        slot.bytes = _size_on_disk(found or locate(record, path, download=options.download).path)
         while True:
             self._make_room(slot)
             handle = load(record, path=path, options=options)

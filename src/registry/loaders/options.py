@@ -33,6 +33,7 @@ class LoadKeywords(TypedDict, total=False):
     dtype: Dtype
     truncate_dim: int | None
     allow_remote_code: bool
+    download: bool
     progress: bool | None
 
 
@@ -59,6 +60,7 @@ class LoadOptions:
         dtype: Type to compute in (encoders). `auto` is the fastest that is exact enough on this machine.
         truncate_dim: Size in components to cut embeddings to, one of the record's Matryoshka sizes.
         allow_remote_code: Run Python code from the model's repository. Needs a pinned revision.
+        download: Fetch files that are missing, as `registry.hub.ensure` does.
         progress: Draw a progress bar on long work. Left out: when standard error is a terminal.
     """
 
@@ -76,6 +78,7 @@ class LoadOptions:
     dtype: Dtype = "float32"
     truncate_dim: int | None = None
     allow_remote_code: bool = False
+    download: bool = False
     progress: bool | None = None
 
     def __post_init__(self) -> None:
@@ -140,14 +143,14 @@ def check_truncation(model: EmbeddingModel, dim: int | None) -> None:
 
 
 _LEAST = {"context_length": 1, "threads": 1, "batch_size": 1, "gpu_layers": -1, "seed": 0, "truncate_dim": 1}
-_SWITCHES = ("use_mmap", "use_mlock", "allow_remote_code", "progress")
+_SWITCHES = ("use_mmap", "use_mlock", "allow_remote_code", "download", "progress")
 _DTYPES = ("float32", "bfloat16", "float16", "auto")
 
-_GGUF = frozenset({"context_length", "threads", "batch_size", "gpu_layers", "use_mmap", "use_mlock"})
+_GGUF = frozenset({"context_length", "threads", "batch_size", "gpu_layers", "use_mmap", "use_mlock", "download"})
 CHAT_OPTIONS = _GGUF | {"seed", "template", "adapter", "adapter_scale"}
 GGUF_ENCODER_OPTIONS = _GGUF | {"truncate_dim", "progress"}
 RERANKER_OPTIONS = frozenset(
-    {"context_length", "threads", "batch_size", "device", "dtype", "allow_remote_code", "progress"}
+    {"context_length", "threads", "batch_size", "device", "dtype", "allow_remote_code", "download", "progress"}
 )
 SPARSE_OPTIONS = RERANKER_OPTIONS
 ENCODER_OPTIONS = RERANKER_OPTIONS | {"truncate_dim"}

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from registry.loaders.locate import sha256_of
+from registry.hub.proof import sha256_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from registry.records import EmbeddingModel
 
 
-def weights_of(model: EmbeddingModel, weights: tuple[Path, ...], *, given: bool) -> str:
-    """Name the weights: by the pinned revision, or, where anybody may have put the files there, by their bytes.
+def weights_of(model: EmbeddingModel, weights: tuple[Path, ...], *, is_revision: bool) -> str:
+    """Name the weights: by the pinned revision, or, where nobody has proven that they are its, by their bytes.
 
     A file that has the pinned sha256 is the pinned revision, wherever it lies. GGUF files are always named by their
     bytes: there are several of one revision, quantized differently. Naming by bytes reads the files.
     """
     one_of_several = any(file.suffix == ".gguf" for file in weights)
-    if model.revision and not given and not one_of_several:
+    if model.revision and is_revision and not one_of_several:
         return model.revision
     digests = sorted(map(sha256_of, weights))
     if model.revision and not one_of_several and {file.sha256 for file in model.files}.issuperset(digests):

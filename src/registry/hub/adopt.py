@@ -1,0 +1,165 @@
+"""Taking in what is on this machine already: proven first, and linked where it lies in the Hugging Face cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from registry._home import models_folder
+from registry._places import gguf_file, kept_at, key_of, missing, places
+from registry.errors import ChecksumMismatchError
+from registry.hub.locks import WORK_FOLDER
+from registry.hub.manifest import CacheEntry, are_proven, checksum_of, file_name, files_below, now
+from registry.hub.needed import needed
+from registry.hub.proof import expectations, is_of_another_commit, prove
+from registry.hub.repository import RepositoryFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry._places import Origin, Place
+    from registry.hub.manifest import Source
+    from registry.records import LoraAdapter, ModelInfo
+
+    OnBytes = Callable[[str, int, int | None], None]
+
+_SOURCES: dict[Origin, Source] = {"home": "placed", "cache": "cache", "package": "package"}
+_REMEDY = {
+    "home": "The download was cut off, or this is another file. Delete it, or fetch the right one over it with "
+    "`registry download {id}`, or give `path=` if you trust it.",
+    "cache": "The Hugging Face cache is damaged. Fetch it again with `registry download {id}`.",
+    "package": "The package carries other weights. Reinstall it, or give `path=` if you trust them.",
+}
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was found in the places where files of a model may lie.
+
+    Attributes:
+        entry: The model, where it was found and proven.
+        reasons: For each place before that, why it was not taken.
+        wrong: Paths that have the wrong bytes.
+    """
+
+    entry: CacheEntry | None
+    reasons: tuple[str, ...]
+    wrong: tuple[Path, ...] = ()
+
+
+def look(
+    model: ModelInfo | LoraAdapter, entry: CacheEntry | None, *, strict: bool, on_bytes: OnBytes | None = None
+) -> Looked:
+    """Look for a model in the places where it may lie, and prove the bytes of the first that is complete.
+
+    Args:
+        model: The record.
+        entry: What the manifest has of it.
+        strict: True to raise where the bytes are wrong; False to look further.
+        on_bytes: Called with file, bytes read and size while files are read.
+
+    Raises:
+        ChecksumMismatchError: The bytes are not those that the record pins, or that were proven before.
+        UnsafeWeightsError: A folder has only weights that can run code.
+    """
+    reasons: list[str] = []
+    wrong: list[Path] = []
+    for place in places(model):
+        reason = missing(place.path, model)
+        if reason is None and place.origin == "package" and not _pins_weights(model):
+            reason = "not used: the record pins no sha256 that its weights could be checked by"
+        if reason is None and entry is not None and entry.path == place.path and is_of_another_commit(entry, model):
+            reason = f"this is commit {entry.revision}, and the record pins {model.revision}"
+        if reason is None:
+            try:
+                return Looked(_adopt(place, model, entry, on_bytes), tuple(reasons), tuple(wrong))
+            except ChecksumMismatchError as error:
+                if strict:
+                    raise
+                reason = f"expected {error.expected}, got {error.got}"
+                wrong += [place.path] if place.origin == "home" else []
+        reasons.append(f"{place.path} ({reason})")
+    if model.revision is None:
+        reasons.append("the Hugging Face cache is not used: the record pins no revision")
+    return Looked(None, tuple(reasons), tuple(wrong))
+
+
+def _adopt(
+    place: Place, model: ModelInfo | LoraAdapter, entry: CacheEntry | None, on_bytes: OnBytes | None
+) -> CacheEntry:
+    """Prove the files of a place, and give the entry that is to be written down."""
+    path, known = place.path, entry if entry is not None and entry.path == place.path else None
+    names = _names(path, model)
+    expected = expectations(model, path, names, known)
+    remedy = _REMEDY[place.origin].format(id=model.id)
+    files = tuple(
+        prove(names[name], name, expected[name], remedy=remedy, on_bytes=on_bytes and _of(name, names[name], on_bytes))
+        for name in names
+    )
+    if place.origin == "cache":
+        path = _link(path, names, model) or path
+    source = known.source if known is not None else _SOURCES[place.origin]
+    revision = model.revision if source != "placed" or are_proven(files) else None
+    size = sum(file.size_bytes for file in files)
+    time = now() if known is None else known.downloaded_at
+    counted = (known.use_count, known.pinned) if known is not None else (0, False)
+    return CacheEntry(key_of(model), path, size, checksum_of(files), revision, time, time, *counted, source, files)
+
+
+def _names(path: Path, model: ModelInfo | LoraAdapter) -> dict[str, Path]:
+    """Give the files of a place that loading needs, by their names in the repository."""
+    if path.suffix == ".gguf":
+        file = gguf_file(model)
+        return {file.name if file is not None else path.name: path}
+    found = {file_name(path, file): file for file in files_below(path)}
+    listed = [RepositoryFile(name, None, None, None) for name in found]
+    return {wanted.name: found[wanted.name] for wanted in needed(model, listed) if wanted.name in found}
+
+
+def _of(name: str, path: Path, on_bytes: OnBytes) -> Callable[[int], None]:
+    size = path.stat().st_size
+    return lambda done: on_bytes(name, done, size)
+
+
+def _link(path: Path, names: dict[str, Path], model: ModelInfo | LoraAdapter) -> Path | None:
+    """Link proven files of the Hugging Face cache into the model folder; `None` where that cannot be done."""
+    target = kept_at(model)
+    draft = models_folder() / WORK_FOLDER / f"{target.name}.links"
+    try:
+        _remove(draft)
+        for name, file in names.items():
+            link_file(file, draft if path.suffix == ".gguf" else draft / name)
+        _remove(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft.replace(target)
+    except OSError:
+        with suppress(OSError):
+            _remove(draft)
+        return None
+    return target
+
+
+def link_file(file: Path, target: Path) -> None:
+    """Give a file a second name: a hard link, which outlives the first, or where that cannot be, a symbolic one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    real = Path(os.path.realpath(file))
+    try:
+        target.hardlink_to(real)
+    except OSError:
+        target.symlink_to(real)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _pins_weights(model: ModelInfo | LoraAdapter) -> bool:
+    weights = [file for file in getattr(model, "files", ()) if file.role == "safetensors"]
+    return bool(weights) and all(file.sha256 for file in weights)

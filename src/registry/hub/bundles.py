@@ -1,0 +1,254 @@
+"""Bundles: models in a folder that can be carried to a machine without a network, with what proves them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from registry._home import models_folder
+from registry._places import key_of
+from registry.errors import ChecksumMismatchError, InvalidInputError
+from registry.hub._ensure import obtain, record_of
+from registry.hub.cache import Cache, delete, put
+from registry.hub.locks import WORK_FOLDER, in_use, lock_of, locked
+from registry.hub.manifest import CachedFile, CacheEntry, Manifest, checksum_of, now
+from registry.hub.needed import check_name
+from registry.hub.policy import check_license
+from registry.hub.progress import Meter
+from registry.hub.proof import fits, is_unchanged, pinned_files
+
+if TYPE_CHECKING:
+    from registry.hub.manifest import Proof
+    from registry.hub.progress import OnProgress
+    from registry.queries import ModelRegistry
+    from registry.records import LoraAdapter, ModelInfo
+
+_VERSION = 1
+_NAME, _SUMS = "bundle.json", "SHA256SUMS"
+_PIECE_BYTES = 4 * 1024 * 1024
+_DAMAGED = "The bundle is damaged. Copy it again from where it was made."
+
+
+def bundle(
+    ids: Iterable[str | ModelInfo | LoraAdapter],
+    path: str | os.PathLike[str],
+    *,
+    registry: ModelRegistry[Any] | None = None,
+    download: bool = True,
+    progress: OnProgress | None = None,
+) -> Path:
+    """Write models into a folder that `install_bundle` takes on another machine.
+
+    It holds the files, `bundle.json` with what is known of them, and `SHA256SUMS`, which `sha256sum -c` reads. Models
+    that are not on this machine are fetched first. Every file is proven once more while it is copied.
+
+    Args:
+        ids: Ids or aliases, records, adapters.
+        path: The folder. It must not exist, or be empty.
+        registry: Registry in which ids are looked up; left out: this package's.
+        download: False never to use the network.
+        progress: Called with a `Progress` now and then.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InvalidInputError: The folder is not empty, or no model is named.
+        The errors of `ensure`.
+    """
+    folder = Path(path).expanduser()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidInputError("path", f"`{folder}` is there already, and not empty. Give a new folder.")
+    records = [record_of(model, registry) for model in ids]
+    if not records:
+        raise InvalidInputError("ids", "expected at least one model, got none.")
+    draft = folder.with_name(f"{folder.name}.unfinished")
+    delete(draft)
+    entries = [_copy_in(record, draft, download, progress) for record in records]
+    models = {entry.id: _stated(entry, record) for entry, record in zip(entries, records, strict=True)}
+    (draft / _NAME).write_text(json.dumps({"version": _VERSION, "models": models}, indent=1), "utf-8")
+    sums = [f"{file.sha256}  {_inside(entry, file)}\n" for entry in entries for file in entry.files]
+    (draft / _SUMS).write_text("".join(sums), "utf-8")
+    if folder.exists():
+        folder.rmdir()
+    return draft.rename(folder)
+
+
+def install_bundle(
+    path: str | os.PathLike[str],
+    *,
+    registry: ModelRegistry[Any] | None = None,
+    progress: OnProgress | None = None,
+) -> tuple[CacheEntry, ...]:
+    """Take the models of a bundle into the model folder. Uses no network.
+
+    Every byte is compared with the digests of the bundle, and those with what the records of the registry pin: a
+    bundle that was tampered with does not get past a pinned record. A model that is here already is left as it is.
+
+    Args:
+        path: The folder that `bundle` wrote.
+        registry: Registry whose records the models are compared with; left out: this package's.
+        progress: Called with a `Progress` now and then.
+
+    Returns:
+        What is kept of each model, in the order of the bundle.
+
+    Raises:
+        InvalidInputError: The folder is no bundle.
+        ChecksumMismatchError: A file has not the bytes that the bundle, or the record, says.
+        LicenseNotAllowedError: The setting `licenses` does not allow the licence of a model.
+        CacheFullError: There is no room.
+    """
+    folder = Path(path).expanduser()
+    entries = _read(folder)
+    records = {entry.id: _record(entry.id, registry) for entry in entries}
+    for entry in entries:
+        _check(entry, records[entry.id])
+    return tuple(_install(entry, records[entry.id], progress) for entry in entries)
+
+
+def _copy_in(model: ModelInfo | LoraAdapter, draft: Path, download: bool, progress: OnProgress | None) -> CacheEntry:
+    with in_use(models_folder(), key_of(model)):
+        kept = obtain(model, download=download, how={"progress": progress}).entry
+        remedy = f"It was damaged on this disk. Fetch it again with `registry download --force {model.id}`."
+        for file in kept.files:
+            _copy(kept.file_path(file), draft / _inside(kept, file), file, remedy, Meter(kept.id, progress))
+    return kept
+
+
+def _inside(entry: CacheEntry, file: CachedFile) -> str:
+    """Give the path of a file in a bundle."""
+    return f"models/{entry.id}.gguf" if entry.path.suffix == ".gguf" else f"models/{entry.id}/{file.name}"
+
+
+def _stated(entry: CacheEntry, model: ModelInfo | LoraAdapter) -> dict[str, Any]:
+    """Give what a bundle says of a model."""
+    facts = entry.to_dict()
+    chosen = {name: facts[name] for name in ("size_bytes", "checksum", "revision")}
+    files = [{key: file[key] for key in ("name", "size_bytes", "sha256")} for file in facts["files"]]
+    more = {"license": model.license, "huggingface_id": model.huggingface_id}
+    suffix = ".gguf" if entry.path.suffix == ".gguf" else ""
+    return {"path": f"models/{entry.id}{suffix}", **chosen, **more, "files": files}
+
+
+def _copy(source: Path, target: Path, file: CachedFile, remedy: str, meter: Meter) -> int:
+    """Copy a file, and refuse it where its bytes are not the right ones; give the time of change of the copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest, size = hashlib.sha256(), 0
+    with source.open("rb", buffering=0) as reader, target.open("wb", buffering=0) as writer:
+        buffer = memoryview(bytearray(_PIECE_BYTES))
+        while count := reader.readinto(buffer):
+            digest.update(buffer[:count])
+            writer.write(buffer[:count])
+            size += count
+            meter.copying(file.name, size, file.size_bytes)
+        os.fsync(writer.fileno())
+    if digest.hexdigest() != file.sha256:
+        raise ChecksumMismatchError(str(source), str(file.sha256), digest.hexdigest(), remedy)
+    return target.stat().st_mtime_ns
+
+
+def _read(folder: Path) -> list[CacheEntry]:
+    """Read what a bundle says of its models. It comes from outside, so every name is checked.
+
+    Raises:
+        InvalidInputError: It is no bundle.
+    """
+    try:
+        data = json.loads((folder / _NAME).read_bytes())
+        if data["version"] != _VERSION:
+            raise InvalidInputError(str(folder), f"expected a bundle of version {_VERSION}, got {data['version']!r}.")
+        return [_entry(folder, key, stated) for key, stated in data["models"].items()]
+    except FileNotFoundError as error:
+        raise InvalidInputError(str(folder), f"expected a folder with `{_NAME}`, got none. Give a bundle.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        raise InvalidInputError(str(folder / _NAME), f"it cannot be read: {error!r}. {_DAMAGED}") from error
+
+
+def _entry(folder: Path, key: str, stated: dict[str, Any]) -> CacheEntry:
+    """Make an entry of what a bundle says of a model: its path is the one in the bundle."""
+    check_name(key.removeprefix("adapters/"), folders=0)
+    files = tuple(
+        CachedFile(file["name"], int(file["size_bytes"]), str(file["sha256"]), None) for file in stated["files"]
+    )
+    for file in files:
+        check_name(file.name)
+    one_file = stated["path"].endswith(".gguf")
+    if not files or (one_file and len(files) != 1):
+        raise ValueError(f"files of {key}")
+    path = folder / "models" / (f"{key}.gguf" if one_file else key)
+    size, revision = sum(file.size_bytes for file in files), stated["revision"]
+    return CacheEntry(key, path, size, checksum_of(files), revision, now(), now(), 0, False, "bundle", files)
+
+
+def _record(key: str, registry: ModelRegistry[Any] | None) -> ModelInfo | LoraAdapter | None:
+    """Give the record that an id of a bundle belongs to, or `None` where the registry does not know it."""
+    if registry is None:
+        from registry import MODEL_REGISTRY
+
+        registry = MODEL_REGISTRY
+    if key.startswith("adapters/"):
+        adapters = (adapter for record in registry.values() for adapter in getattr(record, "adapters", ()))
+        return next((adapter for adapter in adapters if key_of(adapter) == key), None)
+    found: ModelInfo | None = registry.find_model(key)
+    return found
+
+
+def _check(entry: CacheEntry, model: ModelInfo | LoraAdapter | None) -> None:
+    """Refuse a model that is not what its record pins, before anything is copied.
+
+    Raises:
+        ChecksumMismatchError: The bundle says other digests, or another commit, than the record.
+        LicenseNotAllowedError: The setting `licenses` does not allow it.
+    """
+    if model is None:
+        return
+    check_license(model)
+    pins = pinned_files(model)
+    for file in entry.files:
+        if (pin := pins.get(file.name)) is not None and pin.sha256 not in (None, file.sha256):
+            remedy = "The bundle was made with another version of the registry, or tampered with. Make it again."
+            raise ChecksumMismatchError(str(entry.file_path(file)), str(pin.sha256), str(file.sha256), remedy)
+    if not fits(entry, model):
+        remedy = "The bundle was made with another version of the registry. Make it again."
+        raise ChecksumMismatchError(str(entry.path), f"commit {model.revision}", f"commit {entry.revision}", remedy)
+
+
+def _install(entry: CacheEntry, model: ModelInfo | LoraAdapter | None, progress: OnProgress | None) -> CacheEntry:
+    """Copy a model of a bundle to where it is kept, unless it is there."""
+    cache, manifest = Cache(), Manifest(models_folder())
+    with in_use(cache.folder, entry.id), locked(lock_of(cache.folder, entry.id)):
+        there = manifest.read().get(entry.id)
+        if there is not None and there.checksum == entry.checksum and is_unchanged(there):
+            return there
+        cache.make_room(entry.id, entry.size_bytes)
+        suffix = ".gguf" if entry.path.suffix == ".gguf" else ""
+        draft = cache.folder / WORK_FOLDER / f"{entry.id}.bundle{suffix}"
+        delete(draft)
+        copied = replace(entry, path=draft)
+        meter = Meter(entry.id, progress)
+        files = tuple(_take_over(entry, copied, file, _proof(file, model), meter) for file in entry.files)
+        target = cache.folder / f"{entry.id}{suffix}"
+        put(draft, target)
+        kept = replace(entry, path=target, files=files, downloaded_at=now(), last_used=now())
+        with manifest.changing() as entries:
+            entries[entry.id] = kept
+    return kept
+
+
+def _take_over(entry: CacheEntry, copied: CacheEntry, file: CachedFile, proof: Proof, meter: Meter) -> CachedFile:
+    modified_ns = _copy(entry.file_path(file), copied.file_path(file), file, _DAMAGED, meter)
+    return replace(file, modified_ns=modified_ns, proof=proof)
+
+
+def _proof(file: CachedFile, model: ModelInfo | LoraAdapter | None) -> Proof:
+    """Say who vouches for a file of a bundle: the record, or nobody but the bundle."""
+    pin = pinned_files(model).get(file.name) if model is not None else None
+    return "record" if pin is not None and pin.sha256 is not None else "seen"

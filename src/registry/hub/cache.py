@@ -1,0 +1,323 @@
+"""`Cache`: what is kept on this machine, how much room it takes, and what goes when there is no room."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from registry import _settings
+from registry._home import models_folder
+from registry.errors import CacheFullError, ModelNotDownloadedError, RegistryError
+from registry.hub.locks import WORK_FOLDER, free_locks, used_keys
+from registry.hub.manifest import CacheEntry, Manifest, now, used
+from registry.hub.verification import Verification, verify_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry.hub.progress import OnProgress
+
+PART_LIFETIME_S = 24 * 60 * 60
+_WHEN_FULL = ("error", "prune", "ask")
+
+
+@dataclass(frozen=True)
+class CacheStats:
+    """How much room models take.
+
+    Attributes:
+        models: Number of models.
+        size_bytes: Size of the files of all.
+        own_bytes: Size of those that removing them would free: not linked ones, nor those in packages.
+        max_bytes: Most that they may take; `None`: no limit is set.
+        free_bytes: Free room on the disk.
+        parts: Number of downloads that were cut off.
+        parts_bytes: Size of what has come of them.
+    """
+
+    models: int
+    size_bytes: int
+    own_bytes: int
+    max_bytes: int | None
+    free_bytes: int
+    parts: int
+    parts_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as JSON can hold it."""
+        return asdict(self)
+
+
+class Cache:
+    """The models that are kept in a folder.
+
+    Args:
+        folder: The model folder; left out: the one of `REGISTRY_HOME`. It need not exist.
+
+    Example:
+        >>> from registry.hub import Cache
+        >>> [entry.id for entry in Cache().list()]  # doctest: +SKIP
+        ['colbert-v2', 'qwen2.5-coder-3b-q4_k_m']
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = models_folder() if folder is None else Path(folder)
+        self._manifest = Manifest(self.folder)
+
+    def list(self) -> tuple[CacheEntry, ...]:
+        """Give what is kept, sorted by id. Reads the manifest, and none of the models."""
+        return tuple(sorted(self._manifest.read().values(), key=lambda entry: entry.id))
+
+    def get(self, id: str) -> CacheEntry:
+        """Give what is known of a kept model.
+
+        Raises:
+            ModelNotDownloadedError: It is not kept.
+        """
+        entry = self._manifest.read().get(id)
+        if entry is None:
+            raise self._not_kept(id)
+        return entry
+
+    def remove(self, id: str) -> CacheEntry:
+        """Delete the files of a model, and forget it. Files in packages, and what is linked, lose the link only.
+
+        Raises:
+            ModelNotDownloadedError: It is not kept.
+            RegistryError: It is loaded by some process.
+            OSError: A file cannot be deleted.
+        """
+        entry = self.get(id)
+        if not self._take([entry]):
+            raise RegistryError(f"`{id}` is in use: a process has loaded it, or fetches it. Close it there first.")
+        return entry
+
+    def clear(self, *, pinned: bool = False) -> tuple[CacheEntry, ...]:
+        """Delete everything that is neither pinned nor loaded.
+
+        Args:
+            pinned: True to delete what is pinned too.
+
+        Returns:
+            What was deleted.
+        """
+        return self._take([entry for entry in self.list() if pinned or not entry.pinned])
+
+    def prune(
+        self, max_bytes: int | None = None, *, older_than_s: float | None = None, dry_run: bool = False
+    ) -> tuple[CacheEntry, ...]:
+        """Delete models until the rest takes at most so much room, the least recently used ones first.
+
+        Pinned models and those that some process has loaded stay. Parts of downloads that nobody has gone on with for
+        24 hours are deleted too.
+
+        Args:
+            max_bytes: Room that the rest may take; left out: the setting `max_cache_size`, and where that is not set
+                nothing is deleted for its size.
+            older_than_s: Delete all that was not used for so many seconds as well.
+            dry_run: True to delete nothing, and give what would be deleted.
+
+        Returns:
+            What was deleted, in the order in which it went.
+        """
+        if not dry_run:
+            self.clean_parts()
+        limit = _settings.size_bytes("max_cache_size") if max_bytes is None else max_bytes
+        used_now = used_keys(self.folder)
+        oldest = sorted(self.list(), key=lambda entry: entry.last_used)
+        free = [entry for entry in oldest if not entry.pinned and entry.id not in used_now]
+        chosen = _to_delete(oldest, free, limit, older_than_s)
+        return tuple(chosen) if dry_run else self._take(chosen)
+
+    def clean_parts(self, *, older_than_s: float = PART_LIFETIME_S) -> tuple[Path, ...]:
+        """Delete parts of downloads that were cut off and have not grown for so many seconds.
+
+        Returns:
+            The parts that were deleted.
+        """
+        before = time.time() - older_than_s
+        old = [part for part in self._parts() if part.stat().st_mtime < before]
+        for part in old:
+            with suppress(OSError):
+                part.unlink()
+        _delete_empty_folders(self.folder / WORK_FOLDER)
+        return tuple(part for part in old if part.suffix == ".part" and not part.exists())
+
+    def verify(self, id: str | None = None, *, progress: OnProgress | None = None) -> tuple[Verification, ...]:
+        """Read the files of one model, or of all, and compare them with what was proven. Needs no network.
+
+        Raises:
+            ModelNotDownloadedError: The model is not kept.
+        """
+        return verify_entries([self.get(id)] if id is not None else self.list(), self._manifest, progress)
+
+    def stats(self) -> CacheStats:
+        """Give how much room models take, and how much there is."""
+        entries, parts = self.list(), [part for part in self._parts() if part.suffix == ".part"]
+        return CacheStats(
+            len(entries),
+            sum(entry.size_bytes for entry in entries),
+            sum(map(own_bytes, entries)),
+            _settings.size_bytes("max_cache_size"),
+            shutil.disk_usage(_existing(self.folder)).free,
+            len(parts),
+            sum(part.stat().st_size for part in parts),
+        )
+
+    def pin(self, id: str) -> CacheEntry:
+        """Keep a model whatever happens: no pruning takes it.
+
+        Raises:
+            ModelNotDownloadedError: It is not kept.
+        """
+        return self._change(id, lambda entry: replace(entry, pinned=True))
+
+    def unpin(self, id: str) -> CacheEntry:
+        """Let a model go when there is no room.
+
+        Raises:
+            ModelNotDownloadedError: It is not kept.
+        """
+        return self._change(id, lambda entry: replace(entry, pinned=False))
+
+    def touch(self, id: str) -> CacheEntry:
+        """Count a use of a model now.
+
+        Raises:
+            ModelNotDownloadedError: It is not kept.
+        """
+        return self._change(id, used)
+
+    def make_room(self, model_id: str, needed_bytes: int) -> None:
+        """See to it that a model can come: under the limit that is set, and on the disk.
+
+        Where the limit is reached, the setting `when_full` says whether that is an error, whether older models go, or
+        whether whoever sits at the terminal is asked.
+
+        Raises:
+            CacheFullError: There is no room, and none could be made.
+        """
+        limit = _settings.size_bytes("max_cache_size")
+        if limit is not None and sum(map(own_bytes, self.list())) + needed_bytes > limit:
+            self._keep_to(limit, model_id, needed_bytes)
+        free = shutil.disk_usage(_existing(self.folder)).free
+        if free < needed_bytes:
+            remedy = "Delete files, `registry cache prune` removes models, or set `REGISTRY_HOME` to another disk."
+            raise CacheFullError(model_id, needed_bytes, free, f"`{self.folder}`", remedy)
+
+    def _keep_to(self, limit: int, model_id: str, needed_bytes: int) -> None:
+        taken, doomed = sum(map(own_bytes, self.list())), self.prune(limit - needed_bytes, dry_run=True)
+        action = _settings.choice("when_full", _WHEN_FULL)
+        enough = taken - sum(map(own_bytes, doomed)) + needed_bytes <= limit
+        if enough and (action == "prune" or (action == "ask" and _agreed(doomed, model_id))):
+            self.prune(limit - needed_bytes)
+            return
+        where = f"the limit of {limit} bytes ({_settings.stated_in('max_cache_size')})"
+        remedy = "Remove models with `registry remove`, raise the limit, or set `when_full` to `prune`."
+        raise CacheFullError(model_id, needed_bytes, max(0, limit - taken), where, remedy)
+
+    def _take(self, doomed: Iterable[CacheEntry]) -> tuple[CacheEntry, ...]:
+        """Take models out of the manifest and out of the way, then delete them; those in use stay.
+
+        Gives those that were taken. Both happen under the lock of the manifest, which whoever uses a model must have
+        held after marking it: so nothing is taken away from under anybody.
+        """
+        taken, trash = [], []
+        with ExitStack() as stack:
+            free = free_locks(stack, self.folder, [entry.id for entry in doomed])
+            entries = stack.enter_context(self._manifest.changing())
+            used_now = used_keys(self.folder)
+            for entry in doomed:
+                if entry.id not in free or entry.id in used_now or entry.id not in entries:
+                    continue
+                taken.append(entries.pop(entry.id))
+                if entry.path.is_relative_to(self.folder) and entry.path.exists():
+                    trash.append(entry.path.rename(self.folder / WORK_FOLDER / f"removed-{uuid4().hex}"))
+        for path in trash:
+            delete(path)
+        return tuple(taken)
+
+    def _change(self, id: str, change: Callable[[CacheEntry], CacheEntry]) -> CacheEntry:
+        with self._manifest.changing() as entries:
+            if id not in entries:
+                raise self._not_kept(id)
+            entries[id] = change(entries[id])
+            return entries[id]
+
+    def _parts(self) -> list[Path]:
+        """Give what downloads have left: parts, what is noted beside them, and what was about to be deleted."""
+        found = (path for path in (self.folder / WORK_FOLDER).rglob("*") if path.is_file() and path.suffix != ".lock")
+        return sorted(found)
+
+    def _not_kept(self, id: str) -> ModelNotDownloadedError:
+        remedy = "`registry cache list` shows what is kept."
+        return ModelNotDownloadedError(id, (str(self._manifest.path),), remedy)
+
+
+def own_bytes(entry: CacheEntry) -> int:
+    """Give the room that removing a model would free: none for what is linked, or lies in a package."""
+    return 0 if entry.source in ("cache", "package") else entry.size_bytes
+
+
+def _to_delete(
+    oldest: Iterable[CacheEntry], free: list[CacheEntry], limit: int | None, older_than_s: float | None
+) -> list[CacheEntry]:
+    """Choose what goes: what was not used for so long, and then the oldest until the rest is within the limit."""
+    before = None if older_than_s is None else now() - timedelta(seconds=older_than_s)
+    chosen = [entry for entry in free if before is not None and entry.last_used < before]
+    left = sum(map(own_bytes, oldest)) - sum(map(own_bytes, chosen))
+    for entry in free:
+        if limit is None or left <= limit:
+            break
+        if entry not in chosen and own_bytes(entry):
+            chosen.append(entry)
+            left -= own_bytes(entry)
+    return chosen
+
+
+def _agreed(doomed: Iterable[CacheEntry], model_id: str) -> bool:
+    """Ask whoever sits at the terminal; nobody there means no."""
+    if not sys.stdin.isatty() or not sys.stderr.isatty():
+        return False
+    names = ", ".join(f"{entry.id} ({entry.size_bytes / 1e9:.1f} GB)" for entry in doomed)
+    print(f"No room for {model_id}. Remove {names}? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def put(draft: Path, target: Path) -> None:
+    """Move a finished model to where it is kept, in place of what is there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if draft.is_dir() and target.exists():  # a folder cannot take the place of another in one step
+        old = draft.with_name(f"removed-{uuid4().hex}")
+        target.rename(old)
+        draft.rename(target)
+        delete(old)
+    else:
+        draft.replace(target)
+
+
+def delete(path: Path) -> None:
+    """Delete a file, a link or a folder with all that is in it; what is not there is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _delete_empty_folders(folder: Path) -> None:
+    for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        with suppress(OSError):  # it is not empty
+            inner.rmdir()
+
+
+def _existing(folder: Path) -> Path:
+    """Give the folder, or the nearest one above it that exists."""
+    return next((path for path in (folder, *folder.parents) if path.exists()), Path())
