@@ -1,0 +1,36 @@
+"""The memory of a machine as models draw on it: main memory, and that of each GPU that has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from registry.hardware.machine import Machine
+    from registry.hardware.need import Estimate
+
+MAIN = "cpu"  # as estimates name main memory
+# Kept free on each GPU: what llama.cpp keeps by default when it fits a model itself
+# (https://github.com/ggml-org/llama.cpp/blob/master/tools/fit-params/README.md). Other programs draw there as well.
+GPU_MARGIN_BYTES = 2**30
+
+
+def pools_of(ram_bytes: int, machine: Machine | None) -> dict[str, int]:
+    """Give what each pool has for models: `cpu`, and `gpu:0`, `gpu:1`, ... for the GPUs with memory of their own.
+
+    A GPU that does not tell its free memory has none: "cannot tell" is not "fits". One that shares the main memory
+    has no pool: what it takes, main memory has not.
+    """
+    pools = {MAIN: ram_bytes}
+    for gpu in machine.gpus if machine is not None else ():
+        if not gpu.unified:
+            pools[f"gpu:{gpu.index}"] = max(0, (gpu.memory_free_bytes or 0) - GPU_MARGIN_BYTES)
+    return pools
+
+
+def taken_from(pools: Mapping[str, int], found: Estimate) -> dict[str, int]:
+    """Give what a model takes of each pool."""
+    taken = dict.fromkeys(pools, 0)
+    for device in found.devices:
+        taken[device.device if device.device in pools else MAIN] += device.total_bytes
+    return taken
