@@ -17,7 +17,7 @@ from registry.hub._ensure import obtain, record_of
 from registry.hub.cache import Cache, delete, put
 from registry.hub.locks import WORK_FOLDER, in_use, lock_of, locked
 from registry.hub.manifest import CachedFile, CacheEntry, Manifest, checksum_of, now
-from registry.hub.needed import check_name
+from registry.hub.needed import Wanted
 from registry.hub.policy import check_license
 from registry.hub.progress import Meter
 from registry.hub.proof import fits, is_unchanged, pinned_files
@@ -174,12 +174,13 @@ def _read(folder: Path) -> list[CacheEntry]:
 
 def _entry(folder: Path, key: str, stated: dict[str, Any]) -> CacheEntry:
     """Make an entry of what a bundle says of a model: its path is the one in the bundle."""
-    check_name(key.removeprefix("adapters/"), folders=0)
+    if "/" in Wanted(key).name.removeprefix("adapters/"):  # a name that leads out of its folder is refused there
+        raise ValueError(key)
     files = tuple(
         CachedFile(file["name"], int(file["size_bytes"]), str(file["sha256"]), None) for file in stated["files"]
     )
     for file in files:
-        check_name(file.name)
+        Wanted(file.name)
     one_file = stated["path"].endswith(".gguf")
     if not files or (one_file and len(files) != 1):
         raise ValueError(f"files of {key}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
@@ -252,10 +252,10 @@ class Cache:
             entries[id] = change(entries[id])
             return entries[id]
 
-    def _parts(self) -> list[Path]:
+    def _parts(self) -> tuple[Path, ...]:
         """Give what downloads have left: parts, what is noted beside them, and what was about to be deleted."""
         found = (path for path in (self.folder / WORK_FOLDER).rglob("*") if path.is_file() and path.suffix != ".lock")
-        return sorted(found)
+        return tuple(sorted(found))
 
     def _not_kept(self, id: str) -> ModelNotDownloadedError:
         remedy = "`registry cache list` shows what is kept."
@@ -268,7 +268,7 @@ def own_bytes(entry: CacheEntry) -> int:
 
 
 def _to_delete(
-    oldest: Iterable[CacheEntry], free: list[CacheEntry], limit: int | None, older_than_s: float | None
+    oldest: Iterable[CacheEntry], free: Sequence[CacheEntry], limit: int | None, older_than_s: float | None
 ) -> list[CacheEntry]:
     """Choose what goes: what was not used for so long, and then the oldest until the rest is within the limit."""
     before = None if older_than_s is None else now() - timedelta(seconds=older_than_s)

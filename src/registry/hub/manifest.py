@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal, TypeAlias
 
 from registry.errors import RegistryError
@@ -178,9 +178,12 @@ class Manifest:
         return {key: self._entry(key, stated) for key, stated in data["models"].items()}
 
     def _entry(self, key: str, stated: Mapping[str, Any]) -> CacheEntry:
+        path = PurePath(stated["path"])
+        if not path.parts or ".." in path.parts:  # nothing outside is to be taken for a model, or deleted for one
+            raise ValueError(stated["path"])
         times = {name: datetime.fromisoformat(stated[name]) for name in ("downloaded_at", "last_used")}
         files = tuple(CachedFile(**file) for file in stated["files"])
-        return CacheEntry(**{**stated, **times, "id": key, "path": self.folder / stated["path"], "files": files})
+        return CacheEntry(**{**stated, **times, "id": key, "path": self.folder / path, "files": files})
 
     def _keep_damaged(self) -> None:
         """Put a manifest that cannot be read aside: nothing that was in it is lost."""
