@@ -51,6 +51,8 @@ ROOM_MAY_IMPORT = {
 # Room and module -> the third-party packages that it may name.
 ROOM_PACKAGES = {
     "chat/_sandbox": {"jinja2"},
+    "hub/progress": {"rich"},
+    "hub/repository": {"httpx2", "huggingface_hub"},
     "loaders/dense": {"numpy"},
     "loaders/embeddings": {"numpy", "scipy"},
     "loaders/late_interaction": {"numpy", "sentence_transformers", "torch"},

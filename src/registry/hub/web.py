@@ -1,0 +1,233 @@
+"""Opening addresses: redirects, tokens, proxies, certificates. By urllib: it streams faster than richer clients."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import re
+import ssl
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Protocol
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from registry._extras import require
+from registry.errors import DownloadError
+from registry.hub.refusals import bare, refusal, unreachable
+
+SCHEMES = ("http", "https", "file")
+_MOST_REDIRECTS = 5
+_AGENT = "typed-model-registry"
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+class _Readable(Protocol):
+    def readinto(self, buffer: memoryview, /) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A file, or the rest of one, that is ready to be read.
+
+    Attributes:
+        start: Position in the file of the first byte of the body.
+        total_bytes: Size of the whole file, where the server says it.
+        etag: Strong entity tag, which stands for exactly these bytes on this server.
+        is_past_end: The range that was asked for begins at or after the end of the file; the body is empty.
+    """
+
+    model_id: str
+    url: str
+    body: _Readable
+    start: int = 0
+    total_bytes: int | None = None
+    etag: str | None = None
+    is_past_end: bool = False
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Read the next bytes; 0 at the end of the body, which need not be the end of the file.
+
+        Raises:
+            DownloadError: The connection broke, or the file cannot be read.
+        """
+        try:
+            return self.body.readinto(buffer) or 0
+        except (OSError, http.client.HTTPException) as error:
+            raise unreachable(self.model_id, self.url, error) from error
+
+
+@contextmanager
+def opened(
+    model_id: str, url: str, *, token: str | None = None, start: int = 0, etag: str | None = None, timeout_s: float
+) -> Iterator[Answer]:
+    """Ask for a file, or for the rest of it; closes the connection at the end of the block.
+
+    Args:
+        model_id: The model, for messages.
+        url: `http:`, `https:` or `file:`.
+        token: Sent to this scheme, host and port, and to no other that it redirects to.
+        start: First byte that is wanted. The server may ignore it: see `Answer.start`.
+        etag: With `start`: send the whole file instead, if it is no longer the one with this tag.
+        timeout_s: Longest silence of the server.
+
+    Raises:
+        DownloadError: The server refuses, cannot be reached, or redirects to what is not to be followed; the file is
+            not there. A `PassingFaultError` where asking again may help.
+    """
+    if urlsplit(url).scheme == "file":
+        with _opened_file(model_id, url, start) as answer:
+            yield answer
+        return
+    headers = {"Accept-Encoding": "identity", "User-Agent": _AGENT}
+    headers |= {"Authorization": f"Bearer {token}"} if token else {}
+    headers |= {"Range": f"bytes={start}-"} if start else {}
+    headers |= {"If-Range": etag} if start and etag else {}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the opener knows http and https only
+    try:
+        response = _opener().open(request, timeout=timeout_s)
+    except HTTPError as error:
+        with error:
+            if error.code == 416 and start:
+                yield Answer(model_id, url, io.BytesIO(), start, _total(error.headers), is_past_end=True)
+                return
+            raise _refused(model_id, url, error) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise unreachable(model_id, url, error) from error
+    with response:
+        yield _read_head(model_id, url, response)
+
+
+def _read_head(model_id: str, url: str, response: http.client.HTTPResponse) -> Answer:
+    """Read what an answer says of its body."""
+    headers = response.headers
+    if (coding := headers.get("Content-Encoding", "identity")) != "identity":
+        reason = f"{bare(url)}: expected the file as it is, got it packed with {coding}."
+        raise DownloadError(model_id, reason, "Correct the server, or use another source.", bare(url), response.status)
+    etag = headers.get("ETag")
+    strong = etag if etag and etag.startswith('"') else None
+    if response.status != 206:
+        return Answer(model_id, url, response, 0, response.length, strong)
+    found = re.match(r"bytes\s+(\d+)-", headers.get("Content-Range", ""))
+    start = int(found[1]) if found else -1  # a start that nobody asked for: the part cannot be used
+    return Answer(model_id, url, response, start, _total(headers), strong)
+
+
+def _total(headers: Message) -> int | None:
+    found = re.search(r"/(\d+)\s*$", headers.get("Content-Range") or "")
+    return int(found[1]) if found else None
+
+
+def _refused(model_id: str, url: str, error: HTTPError) -> DownloadError:
+    if 300 <= error.code < 400:
+        reason = f"{bare(url)}: it was redirected in a way that is not followed: {error.msg}."
+        return DownloadError(model_id, reason, "Check the address of the source.", bare(url), error.code)
+    return refusal(model_id, url, error.code, _known(error))
+
+
+def _known(error: HTTPError) -> dict[str, str]:
+    """Give the headers that are read, under the names that they are read by: servers write them in any case."""
+    names = ("Retry-After", "RateLimit", "X-Error-Code", "X-Error-Message")
+    return {name: value for name in names if (value := error.headers.get(name)) is not None}
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to http and https, a few, and takes the token along to the same host only."""
+
+    max_redirections = _MOST_REDIRECTS
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if urlsplit(newurl).scheme not in ("http", "https"):
+            raise HTTPError(req.full_url, code, f"to {bare(newurl)}", headers, fp)
+        followed = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if followed is not None and origin(newurl) != origin(req.full_url):
+            followed.remove_header("Authorization")
+        return followed
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Give scheme, host and port: who may see a token that was meant for one address may see it for all of these.
+
+    Raises:
+        ValueError: The port is no number.
+    """
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Make what opens addresses: none of urllib's handlers for files, FTP and data is in it."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPHandler(),
+        _Https(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _Redirects(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+class _Https(urllib.request.HTTPSHandler):
+    """Opens https addresses; reads certificates when the first one is opened, which takes a while."""
+
+    def __init__(self) -> None:
+        urllib.request.AbstractHTTPHandler.__init__(self)  # that of `HTTPSHandler` reads them now
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        stated = tuple(os.environ.get(name, "") for name in _CERTIFICATES)
+        return self.do_open(http.client.HTTPSConnection, req, context=_trusted(stated))
+
+
+@lru_cache(maxsize=4)
+def _trusted(stated: tuple[str, ...]) -> ssl.SSLContext:
+    """Make the settings of TLS: who is trusted is what the system trusts, unless a variable names certificates.
+
+    Args:
+        stated: Values of the variables. OpenSSL reads the first two itself; the others are those of requests and curl.
+    """
+    file, folder, *bundles = stated
+    bundle = next(filter(None, bundles), None)
+    if bundle and not file and not folder:
+        is_folder = Path(bundle).is_dir()
+        return ssl.create_default_context(capath=bundle if is_folder else None, cafile=None if is_folder else bundle)
+    truststore = require("truststore", extra="hub", purpose="Fetching models")
+    made: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return made
+
+
+@contextmanager
+def _opened_file(model_id: str, url: str, start: int) -> Iterator[Answer]:
+    parts = urlsplit(url)
+    path = Path(url2pathname(parts.path))
+    if parts.netloc not in ("", "localhost"):
+        reason = f"{url}: files of another host cannot be opened."
+        raise DownloadError(model_id, reason, "Mount them, and write `file:///` and the path.", url)
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(min(start, size))
+            yield Answer(model_id, url, file, min(start, size), size, is_past_end=start >= size > 0)
+    except DownloadError:
+        raise
+    except OSError as error:
+        remedy = "Check the path of the source, and that this user may read it."
+        raise DownloadError(model_id, f"{url}: {error.strerror or error}.", remedy, url) from error
