@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
@@ -83,7 +84,26 @@ def _converted(param: Any, ctx: Context, value: Any) -> Any:
 
 
 class OneCommand(_QuickStart, TyperCommand):
-    """A command of this program."""
+    """A command of this program. Its help writes arguments as most programs do: `ID...`, `[FILE]`."""
+
+    def collect_usage_pieces(self, ctx: Context) -> list[str]:
+        arguments = (param for param in self.get_params(ctx) if param.param_type_name == "argument")
+        return ["[OPTIONS]", *map(_written, arguments)]
+
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        params = self.get_params(ctx)
+        arguments = [(str(param.metavar), param.help) for param in params if param.param_type_name == "argument"]  # type: ignore[attr-defined]
+        if arguments:
+            with formatter.section("Arguments"):
+                formatter.write_dl(arguments)
+        options = [param.get_help_record(ctx) for param in params if param.param_type_name == "option"]
+        with formatter.section("Options"):
+            formatter.write_dl([record for record in options if record is not None])
+
+
+def _written(argument: Parameter) -> str:
+    name = str(argument.metavar) if argument.required else f"[{argument.metavar}]"
+    return f"{name}..." if argument.nargs != 1 else name
 
 
 class Group(_QuickStart, TyperGroup):
@@ -162,6 +182,23 @@ def _root(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
         raise typer.Exit(2)
+    if context.invoked_subcommand not in _UNCHECKED:
+        _check_updates()
+
+
+_UNCHECKED = ("completion", "outdated", "update")
+
+
+def _check_updates() -> None:
+    """Look for something newer where the user has asked for that, at most once a week."""
+    from registry._settings import flag
+
+    if not flag("check_updates"):
+        return
+    from registry.hub import check_weekly
+
+    if ids := ", ".join(dict.fromkeys(update.id for update in check_weekly())):
+        print(f"note: something newer is known for {ids}; `registry outdated` shows what.", file=sys.stderr)
 
 
 def application() -> Command:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 from typer.exceptions import TyperException
 
-from registry.errors import InvalidOptionError, RegistryError
+from registry.errors import InsufficientMemoryError, InvalidOptionError, RegistryError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -33,8 +33,8 @@ _REMEDIES: dict[str, Callable[[Any], str]] = {
         "Regenerate it with `registry generate`." if error.got < error.expected else ""
     ),
 }
-# The end of a sentence, outside of backticks and after more than one letter: not in `Qwen2.5`, `e.g.` or `1.`.
-_SENTENCE = re.compile(r"(?:[^`.]|`[^`]*`|\.(?!\s))+?[\w)`'\"\]]\.(?=\s+\S)")
+# A sentence: up to a full stop that stands outside of backticks and before a blank.
+_SENTENCE = re.compile(r"\s*(?:[^`.]|`[^`]*`|\.(?!\s|$))+\.?")
 
 
 def guarded(run: Callable[[], int]) -> int:
@@ -68,8 +68,9 @@ def explained(error: RegistryError) -> tuple[str, str]:
     if remedy and text.endswith(remedy):
         problem = text[: -len(remedy)]
     else:
-        found = _SENTENCE.match(text)
-        problem, remedy = (found[0], text[found.end() :]) if found else (text, "")
+        sentences = _SENTENCE.findall(text)
+        place = -1 if isinstance(error, InsufficientMemoryError) else 1  # which says a good deal before its remedy
+        problem, remedy = ("".join(sentences[:place]), "".join(sentences[place:])) if sentences[1:] else (text, "")
     stated = _REMEDIES.get(type(error).__name__)
     return _line(problem), _line((stated(error) if stated else "") or remedy)
 

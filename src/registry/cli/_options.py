@@ -26,14 +26,17 @@ Registry = Annotated[
     str | None,
     typer.Option("--registry", metavar="MODULE", help="Module of a registry of your own, such as acme._registry."),
 ]
+AllowUnpinned = Annotated[
+    bool, typer.Option("--allow-unpinned", help="Also a model whose record pins neither a commit nor a sha256.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ModelId = Annotated[str, typer.Argument(metavar="ID", help="Id or alias of a model.", autocompletion=complete_ids)]
 ModelIds = Annotated[
-    list[str], typer.Argument(metavar="ID...", help="Ids or aliases of models.", autocompletion=complete_ids)
+    list[str], typer.Argument(metavar="ID", help="Ids or aliases of models.", autocompletion=complete_ids)
 ]
 MaybeModelIds = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ID]...", help="Ids or aliases of models.", autocompletion=complete_ids),
+    typer.Argument(metavar="ID", help="Ids or aliases of models.", autocompletion=complete_ids),
 ]
 
 

@@ -40,13 +40,16 @@ def show_json(document: object) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=not readable, default=_plain))
 
 
-def show_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: str = "") -> None:
+def show_table(
+    columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: str = "", headed: bool = False
+) -> None:
     """Print a table.
 
     Args:
         columns: Its columns. Without a terminal all of them are printed, with tabs between, and no headings.
         rows: Values of any type; `None` is one that is not known.
         empty: What to say, on standard error, where there is no row.
+        headed: True for headings without a terminal too: for one of several tables.
     """
     lines = list(rows)
     if not lines:
@@ -56,14 +59,14 @@ def show_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, e
         ways = [column.shown or cell for column in columns]
         _draw(columns, [[cell(way(value)) for way, value in zip(ways, line, strict=True)] for line in lines])
     else:
+        if headed:
+            print(*(column.title for column in columns), sep="\t")
         sys.stdout.writelines("\t".join(map(cell, line)) + "\n" for line in lines)
 
 
-def show_facts(facts: Mapping[str, object], *, title: str = "") -> None:
+def show_facts(facts: Mapping[str, object]) -> None:
     """Print names and values, one below the other; what is not known is left out."""
     stated = {name: value for name, value in facts.items() if value is not None and value != () and value != ""}
-    if title:
-        heading(title)
     if not sys.stdout.isatty():
         sys.stdout.writelines(f"{name}\t{cell(value)}\n" for name, value in stated.items())
         return
@@ -74,9 +77,11 @@ def show_facts(facts: Mapping[str, object], *, title: str = "") -> None:
 
 
 def heading(title: str) -> None:
-    """Print the title of what follows, where people read it."""
+    """Print the title of what follows."""
     if sys.stdout.isatty():
-        console().print(_text(f"\n{printable(title)}", "bold"))
+        console().print(_text(f"\n{title}", "bold"))
+    else:
+        print(f"\n{title}")
 
 
 def console(*, stderr: bool = False) -> Console:

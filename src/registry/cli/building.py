@@ -45,9 +45,7 @@ def generate(
 
 
 def validate(
-    files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="The models.json to read; several, one by one.")
-    ],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="The models.json to read; several, one by one.")],
     schema: Schema = None,
     json: Json = False,
 ) -> None:

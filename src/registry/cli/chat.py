@@ -24,7 +24,7 @@ Sampling = dict[str, Any]
 def chat(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[ID]", help="Id or alias. Left out: the default model.", autocompletion=complete_ids),
+        typer.Argument(metavar="ID", help="Id or alias. Left out: the default model.", autocompletion=complete_ids),
     ] = None,
     prompt: Annotated[
         str | None, typer.Option("--prompt", "-p", metavar="TEXT", help="One message; answer it and end.")

@@ -18,7 +18,7 @@ _SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 
 def completion(
     shell: Annotated[
-        str | None, typer.Argument(metavar="[SHELL]", help="bash, zsh, fish or powershell. Left out: that of $SHELL.")
+        str | None, typer.Argument(metavar="SHELL", help="bash, zsh, fish or powershell. Left out: that of $SHELL.")
     ] = None,
     json: Json = False,
 ) -> None:

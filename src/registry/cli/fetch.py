@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from registry.cli._errors import INTERRUPTED, explained, say
-from registry.cli._options import Json, MaybeModelIds, ModelIds, Registry, Yes, confirm, models_of, registry_of
+from registry.cli._options import (
+    AllowUnpinned,
+    Json,
+    MaybeModelIds,
+    ModelIds,
+    Registry,
+    Yes,
+    confirm,
+    models_of,
+    registry_of,
+)
 from registry.cli._output import Column, show_json, show_table, size
 from registry.errors import RegistryError
 
@@ -24,13 +34,11 @@ def download(
         list[str] | None,
         typer.Option(
             metavar="SOURCE",
-            help="Where from, tried in order: hub, an address, a folder, or a template with {repo}, {revision}, {file}.",
+            help="hub, a URL, a folder, or a URL with {repo}, {revision} and {file} in it; several, in order.",
         ),
     ] = None,
     endpoint: Annotated[str | None, typer.Option(metavar="URL", help="Hub to ask in place of HF_ENDPOINT.")] = None,
-    allow_unpinned: Annotated[
-        bool, typer.Option("--allow-unpinned", help="Also models whose record pins neither a commit nor a sha256.")
-    ] = False,
+    allow_unpinned: AllowUnpinned = False,
     force: Annotated[bool, typer.Option("--force", help="Fetch anew what is there.")] = False,
     registry: Registry = None,
     json: Json = False,
@@ -47,7 +55,7 @@ def download(
         registry download bge-small-en-v1.5 --source /mnt/models --source hub
     """
     how = {"sources": source, "endpoint": endpoint, "allow_unpinned": allow_unpinned, "force": force}
-    done, failed = _fetch_all(models_of(models, registry), how, registry)
+    done, failed = _fetch_all(models_of(models, registry), how)
     if json:
         show_json({"models": [{"id": model, "path": path} for model, path in done], "failed": failed})
     else:
@@ -56,9 +64,7 @@ def download(
         raise typer.Exit(1)
 
 
-def _fetch_all(
-    records: list[ModelInfo], how: dict[str, Any], registry: str | None
-) -> tuple[list[tuple[str, Path]], list[dict[str, str]]]:
+def _fetch_all(records: list[ModelInfo], how: dict[str, Any]) -> tuple[list[tuple[str, Path]], list[dict[str, str]]]:
     """Fetch one model after the other; one that cannot be fetched does not keep the others from coming."""
     from registry.hub import ensure, rich_progress
 
@@ -66,7 +72,7 @@ def _fetch_all(
     with rich_progress() as progress:
         for record in records:
             try:
-                path = ensure(record, registry=registry_of(registry), progress=progress, **how)
+                path = ensure(record, progress=progress, **how)
             except KeyboardInterrupt:
                 say("error", "Stopped by Ctrl-C.")
                 say("hint", f"The same command goes on where this stopped: what has come of `{record.id}` is kept.")
@@ -88,7 +94,7 @@ def _told(model_id: str, error: RegistryError) -> dict[str, str]:
     return {"id": model_id, "error": problem, "hint": remedy}
 
 
-def verify(models: MaybeModelIds = None, json: Json = False) -> None:
+def verify(models: MaybeModelIds = None, registry: Registry = None, json: Json = False) -> None:
     """Hash kept models again, without a network.
 
     All that are kept, or those that are named. Exit code 1 where a file is not what was proven when it came. Columns:
@@ -98,9 +104,11 @@ def verify(models: MaybeModelIds = None, json: Json = False) -> None:
         registry verify
         registry verify colbert-v2 --json
     """
+    from registry.hub import rich_progress
     from registry.hub import verify as prove
 
-    results = prove(_kept_ids(models) if models else None)
+    with rich_progress() as progress:
+        results = prove(models or None, registry=registry_of(registry), progress=progress)
     if json:
         show_json({"models": [result.to_dict() for result in results]})
     else:

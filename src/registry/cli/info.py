@@ -47,7 +47,10 @@ def info(
         document = {
             "model": facts(record),
             "path": find_files(record),
-            "memory": {"available_bytes": machine.ram_available_bytes, "estimates": estimates},
+            "memory": {
+                "available_bytes": machine.ram_available_bytes,
+                "estimates": [found.to_dict() | {"fits_now": _fits_now(found, machine)} for found in estimates],
+            },
         }
         show_json({**document, "sources": stated} if sources else document)
         return
@@ -86,7 +89,7 @@ def _show_files(record: Any) -> None:
         heading("Files")
         columns = (Column("File"), Column("Role", rank=2), Column("Size", right=True, rank=1, shown=size))
         lines = [(file.name, file.role, file.size_bytes, file.sha256) for file in files]
-        show_table((*columns, Column("sha256", wraps=True)), lines)
+        show_table((*columns, Column("sha256", wraps=True)), lines, headed=True)
 
 
 def _estimates(record: Any, machine: Machine) -> list[Estimate]:
@@ -112,7 +115,7 @@ def _show_memory(estimates: list[Estimate], machine: Machine) -> None:
     for found in estimates:
         parts = [[getattr(device, f"{part}_bytes") for device in found.devices] for part in _PARTS]
         totals = [None if None in values or not values else sum(values) for values in parts]
-        lines.append((found.context_length, *totals, found.total_bytes, _verdict(found, machine), found.confidence))
+        lines.append((found.context_length, *totals, found.total_bytes, _fits_now(found, machine), found.confidence))
     columns = (
         Column("Context", right=True, shown=number),
         *(Column(title, right=True, rank=3, shown=size) for title in ("Weights", "KV cache", "Compute", "Overhead")),
@@ -120,14 +123,17 @@ def _show_memory(estimates: list[Estimate], machine: Machine) -> None:
         Column("Fits now"),
         Column("Known from", rank=1),
     )
-    show_table(columns, lines)
+    show_table(columns, lines, headed=True)
 
 
 _PARTS = ("weights", "kv_cache", "compute", "overhead")
 
 
-def _verdict(found: Estimate, machine: Machine) -> str | None:
-    """Say whether what is free now is enough; `None` where that cannot be told."""
+def _fits_now(found: Estimate, machine: Machine) -> bool | None:
+    """Say whether what is free now is enough, on every device; `None` where that cannot be told."""
+    from registry.hardware.pools import pools_of, taken_from
+
     if found.total_bytes is None or machine.ram_available_bytes is None:
         return None
-    return "yes" if found.total_bytes <= machine.ram_available_bytes else "no"
+    free = pools_of(machine.ram_available_bytes, machine)
+    return all(size <= free[name] for name, size in taken_from(free, found).items())

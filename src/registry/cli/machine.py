@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from registry.cli._options import Json, ModelIds, Registry, models_of, registry_
 from registry.cli._output import Column, heading, number, show_facts, show_json, show_table, size
 
 if TYPE_CHECKING:
-    from registry.hardware import Machine, Selection
+    from registry.hardware import FitReport, Machine, Selection
 
 Ram = Annotated[
     str | None, typer.Option("--ram", metavar="SIZE", help="Memory there is, such as 16GB. Left out: what is free now.")
@@ -19,6 +19,9 @@ Ram = Annotated[
 Context = Annotated[
     int | None,
     typer.Option("--context-length", metavar="N", min=1, help="Tokens of context that it must have room for."),
+]
+Basis = Annotated[
+    str, typer.Option(metavar="BASIS", help="record: what the record states decides; or estimate: never that.")
 ]
 Reserve = Annotated[
     str | None,
@@ -93,9 +96,7 @@ def select(
     min_parameters: Annotated[str | None, typer.Option(metavar="COUNT", help="At least this, such as 3B.")] = None,
     max_parameters: Annotated[str | None, typer.Option(metavar="COUNT", help="At most this, such as 14B.")] = None,
     quantization: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Such as Q4_K_M.")] = None,
-    basis: Annotated[
-        str, typer.Option(metavar="BASIS", help="record: what records state counts; or estimate.")
-    ] = "record",
+    basis: Basis = "record",
     reserve: Reserve = None,
     why: Annotated[bool, typer.Option("--why", help="Why each other model was turned down.")] = False,
     registry: Registry = None,
@@ -132,8 +133,9 @@ def select(
     if json:
         show_json(found.to_dict())
     elif why:
-        _show_choice(found)
-        heading("Turned down")
+        if sys.stdout.isatty():
+            _show_choice(found)
+            heading("Turned down")
         columns = (Column("Model"), Column("For", rank=1), Column("Reason", wraps=True))
         show_table(columns, [(each.model_id, each.kind, each.reason) for each in found.rejected])
     elif sys.stdout.isatty():
@@ -142,17 +144,15 @@ def select(
         print(found.model.id)
 
 
-def _show_choice(found: Any) -> None:
-    if not sys.stdout.isatty():
-        return
+def _show_choice(found: Selection) -> None:
     show_facts(
         {
             "model": found.model.id,
             "name": found.model.name,
             "needs": found.need,
-            "of": size(found.budget_bytes),
+            "there are": f"{size(found.budget_bytes)}, with {size(found.reserved_bytes)} left to the system",
             "longest context": number(found.max_context_length),
-            "GPU layers": found.gpu_layers,
+            "layers on the GPU": found.gpu_layers,
             "turned down": f"{len(found.rejected)} others; `--why` says why",
         }
     )
@@ -162,13 +162,18 @@ def fit(
     models: ModelIds,
     ram: Ram = None,
     context_length: Context = None,
+    gpu_layers: Annotated[
+        int | None, typer.Option(metavar="N", help="Layers on the GPU; -1 is all. Left out: as many as fit.")
+    ] = None,
+    basis: Basis = "record",
     reserve: Reserve = None,
     registry: Registry = None,
     json: Json = False,
 ) -> None:
     """Say which of several models may be loaded together.
 
-    Exit code 1 where not all of them may.
+    The earlier has the right of way. Exit code 1 where not all of them fit. Columns: id, fits or not, bytes that it
+    needs, layers on the GPU, reason.
 
     Examples:
         registry fit qwen2.5-coder-7b-q5_k_m colbert-v2
@@ -176,14 +181,34 @@ def fit(
     """
     from registry.hardware import fit as plan
 
-    report: Any = plan(
-        models_of(models, registry), available_ram=ram, context_length=context_length, reserve_bytes=reserve
+    report = plan(
+        models_of(models, registry),
+        available_ram=ram,
+        context_length=context_length,
+        gpu_layers=gpu_layers,
+        basis=basis,  # type: ignore[arg-type] # as above
+        reserve_bytes=reserve,
     )
     if json:
         show_json(report.to_dict())
     else:
         _show_fit(report)
+    if not report.fits:
+        raise typer.Exit(1)
 
 
-def _show_fit(report: Any) -> None:
-    raise NotImplementedError(report)
+def _show_fit(report: FitReport) -> None:
+    columns = (
+        Column("Model"),
+        Column("Fits"),
+        Column("Needs", right=True, shown=size),
+        Column("GPU layers", right=True, rank=1),
+        Column("Reason", wraps=True),
+    )
+    lines = [
+        (entry.model.id, entry.fits, entry.need.total_bytes, entry.gpu_layers, entry.reason) for entry in report.entries
+    ]
+    show_table(columns, lines)
+    if sys.stdout.isatty():
+        left = ", ".join(f"{size(count)} of {name}" for name, count in report.left_bytes.items())
+        show_facts({"left": left, "most at once": None if report.fits else report.most})

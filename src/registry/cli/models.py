@@ -94,7 +94,7 @@ def list_models(
 
 
 def search(
-    text: Annotated[list[str], typer.Argument(metavar="TEXT...", help="Words; a model must have all of them.")],
+    text: Annotated[list[str], typer.Argument(metavar="TEXT", help="Words; a model must have all of them.")],
     show_all: Annotated[bool, typer.Option("--all", help="Deprecated models too.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="The best so many.")] = None,
     registry: Registry = None,

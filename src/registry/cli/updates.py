@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from registry.cli._options import Json, ModelId, Registry, registry_of
+import typer
+
+from registry.cli._options import AllowUnpinned, Json, ModelId, Registry, registry_of
 from registry.cli._output import Column, show_json, show_table
 
-if TYPE_CHECKING:
-    from registry.hub import Update
 
-
-def outdated(registry: Registry = None, json: Json = False) -> None:
+def outdated(
+    offline: Annotated[bool, typer.Option("--offline", help="Compare with the registry only; ask no hub.")] = False,
+    registry: Registry = None,
+    json: Json = False,
+) -> None:
     """List kept models that have something newer.
 
     Newer files than the kept ones, newer commits on the hub, deprecated records and those that another one stands in
-    for. Asks the hub; changes nothing. Columns: id, kind, what is kept, what is newest, details.
+    for. Asks the hub; changes nothing. Columns: id, kind, what is kept, what is newest, changelog.
 
     Examples:
         registry outdated
@@ -23,7 +26,7 @@ def outdated(registry: Registry = None, json: Json = False) -> None:
     """
     from registry.hub import updates
 
-    found: tuple[Update, ...] = updates(registry=registry_of(registry))
+    found = updates(commits=not offline, registry=registry_of(registry))
     if json:
         show_json({"updates": [update.to_dict() for update in found]})
         return
@@ -32,16 +35,19 @@ def outdated(registry: Registry = None, json: Json = False) -> None:
         Column("Kind"),
         Column("Kept", rank=1, shown=_short),
         Column("Newest", rank=1, shown=_short),
-        Column("Details", wraps=True),
+        Column("Changelog", wraps=True),
     )
-    lines = [(update.id, update.kind, update.current, update.newest, update.detail) for update in found]
+    lines = [(update.id, update.kind, update.current, update.newest, update.changelog) for update in found]
     show_table(columns, lines, empty="Everything that is kept is the newest that the registry knows.")
 
 
-def update(model: ModelId, registry: Registry = None, json: Json = False) -> None:
+def update(
+    model: ModelId, allow_unpinned: AllowUnpinned = False, registry: Registry = None, json: Json = False
+) -> None:
     """Fetch what is newer for a kept model.
 
-    The files that the record names now take the place of the kept ones, once they are proven. Prints id and path.
+    The files that the record pins today take the place of the kept ones, once they are proven. Those that have not
+    changed are not fetched again. Prints id and path.
 
     Examples:
         registry update colbert-v2
@@ -51,7 +57,7 @@ def update(model: ModelId, registry: Registry = None, json: Json = False) -> Non
 
     record = registry_of(registry).lookup_model(model)
     with rich_progress() as progress:
-        path = renew(record.id, registry=registry_of(registry), progress=progress)
+        path = renew(record, allow_unpinned=allow_unpinned, progress=progress)
     if json:
         show_json({"id": record.id, "path": path})
     else:

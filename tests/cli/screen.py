@@ -1,0 +1,87 @@
+"""A terminal that keeps what is drawn on it."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Mapping
+from pathlib import Path
+
+_STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+WAIT_S = 60
+
+
+class Terminal:
+    """A process that runs on a terminal of its own.
+
+    Args:
+        command: Words after the interpreter.
+        columns: Width of the terminal.
+        environment: Changes to this process's own.
+    """
+
+    def __init__(
+        self,
+        *command: str,
+        columns: int = 80,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self._file, ours = pty.openpty()
+        fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+        env = {**os.environ, "TERM": "xterm-256color", **(environment or {})}
+        self.process = subprocess.Popen(
+            [sys.executable, *command],
+            stdin=ours,
+            stdout=ours,
+            stderr=ours,
+            env=env,
+            cwd=folder,
+            preexec_fn=_take_terminal,
+            close_fds=True,
+        )
+        os.close(ours)
+        self.raw = ""
+
+    def type(self, text: str) -> None:
+        os.write(self._file, text.encode())
+
+    def wait_for(self, text: str) -> str:
+        """Read until some text is on the screen, and give everything that was drawn."""
+        while text not in self.text:
+            self._read(f"waited for {text!r}")
+        return self.text
+
+    def finish(self) -> int:
+        """Read to the end and give the exit code."""
+        while self._more():
+            pass
+        code = self.process.wait(WAIT_S)
+        os.close(self._file)
+        return code
+
+    @property
+    def text(self) -> str:
+        return _STYLE.sub("", self.raw).replace("\r\n", "\n").replace("\r", "")
+
+    def _read(self, why: str) -> None:
+        if not self._more():
+            raise AssertionError(f"{why}, got {self.raw!r}")
+
+    def _more(self) -> bool:
+        try:
+            data = os.read(self._file, 65536)
+        except OSError:  # Linux says so when the other side is closed
+            return False
+        self.raw += data.decode("utf-8", "replace")
+        return bool(data)
+
+
+def _take_terminal() -> None:
+    """Make the terminal this process's own, so that Ctrl-C that is typed there reaches it."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
