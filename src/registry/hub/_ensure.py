@@ -217,6 +217,7 @@ def _take_in_or_fetch(
     meter = Meter(model.id, how.get("progress"))
     looked = look(model, entry, strict=not download, on_bytes=meter.hashing)
     if looked.entry is not None:
+        meter.done()
         return _write(manifest, looked.entry)
     offline = how.get("offline")
     if not download or (_settings.flag("hf_hub_offline") if offline is None else offline):

@@ -82,6 +82,7 @@ def fetch_model(
         there |= {wanted.name: draft.fetch(wanted, plan.revision, how, meter) for wanted in missing}
     draft.clear_all_but(there)
     put(draft.path, target)
+    meter.done()
     files = tuple(there[wanted.name] for wanted in plan.files)
     size, time = sum(file.size_bytes for file in files), now()
     counted = (entry.use_count, entry.pinned) if entry is not None else (0, False)

@@ -18,6 +18,7 @@ from registry.hub._ensure import FetchKeywords, obtain, record_of
 from registry.hub.cache import Cache
 from registry.hub.manifest import CacheEntry, Manifest
 from registry.hub.proof import fits
+from registry.hub.sources import hub_endpoint
 
 if TYPE_CHECKING:
     from registry.queries import ModelRegistry
@@ -149,11 +150,12 @@ def _by_record(record: ModelInfo, entry: CacheEntry | None) -> Iterator[Update]:
 
 def _by_hub(record: ModelInfo, endpoint: str | None, token: str | None) -> Iterator[Update]:
     """Give what the hub says."""
-    from registry.hub.repository import newest_commit
+    from registry.hub.repository import hub_token, newest_commit
 
     entry = Manifest(models_folder()).read().get(key_of(record))
     current = record.revision or (entry.revision if entry is not None else None)
-    if current is not None and (newest := newest_commit(record, endpoint=endpoint, token=token)) != current:
+    hub = hub_endpoint(endpoint)
+    if current is not None and (newest := newest_commit(record, endpoint=hub, token=hub_token(token))) != current:
         yield Update(record.id, "commit", current, newest, record.changelog)
 
 
