@@ -4,14 +4,18 @@ import pickle
 import pytest
 
 from registry import (
+    CacheFullError,
     ChecksumMismatchError,
     ContextOverflowError,
+    DownloadError,
     EmbeddingSpaceError,
     GeneratedFormatError,
     InsufficientMemoryError,
     InvalidInputError,
     InvalidMessageError,
     InvalidOptionError,
+    InvalidSettingError,
+    LicenseNotAllowedError,
     MissingExtraError,
     ModelClosedError,
     ModelLoadError,
@@ -22,6 +26,7 @@ from registry import (
     RegistryError,
     RemoteCodeNotAllowedError,
     TemplateError,
+    UnpinnedModelError,
     UnsafeWeightsError,
     UnsupportedDimensionError,
     UnsupportedModelError,
@@ -150,6 +155,44 @@ MESSAGES = [
     ),
     (InsufficientMemoryError("x", "Choose a smaller one."), "Not enough memory for `x`. Choose a smaller one."),
     (
+        InsufficientMemoryError("x", "It needs 4 GB.", 4_000_000_000, 2_000_000_000),
+        "Not enough memory for `x`. It needs 4 GB.",
+    ),
+    (
+        DownloadError("x", "https://hub/x: the server answered 503.", "Try again later.", "https://hub/x", 503),
+        "Cannot fetch `x`: https://hub/x: the server answered 503. Try again later.",
+    ),
+    (
+        UnpinnedModelError("x", ("config.json", "model.safetensors")),
+        (
+            "`x` is not pinned: expected a commit or a sha256 in its record, got neither for `config.json`, "
+            "`model.safetensors`. Pin it in models.json, or fetch it with `allow_unpinned=True`: what is seen then is "
+            "written down, and must be the same ever after."
+        ),
+    ),
+    (
+        LicenseNotAllowedError("x", "CC-BY-NC-4.0", ("MIT", "Apache-2.0"), "`REGISTRY_LICENSES`"),
+        (
+            "The licence of `x` is not allowed: expected one of MIT, Apache-2.0, got `CC-BY-NC-4.0`. Choose another "
+            "model, or add the licence to `REGISTRY_LICENSES`."
+        ),
+    ),
+    (
+        LicenseNotAllowedError("x", None, ("MIT",), "`licenses` of `config.toml`"),
+        (
+            "The licence of `x` is not allowed: expected one of MIT, got one that is not known. Choose another model, "
+            "or add the licence to `licenses` of `config.toml`."
+        ),
+    ),
+    (
+        CacheFullError("x", 100, 10, "`models`", "Delete files."),
+        "No room for `x` in `models`: expected 100 bytes free, got 10. Delete files.",
+    ),
+    (
+        InvalidSettingError("when_full", "`REGISTRY_WHEN_FULL`", "`error`, `prune` or `ask`", "delete"),
+        "Setting `when_full` in `REGISTRY_WHEN_FULL`: expected `error`, `prune` or `ask`, got 'delete'. Correct it.",
+    ),
+    (
         EmbeddingSpaceError("a:384", "b:384"),
         (
             "Embeddings of two spaces cannot be compared: expected `a:384`, got `b:384`. "
@@ -195,6 +238,11 @@ def test_error_copied_or_pickled_keeps_its_data(error: RegistryError, clone: obj
         (TemplateError, ValueError),
         (ContextOverflowError, ValueError),
         (InsufficientMemoryError, MemoryError),
+        (DownloadError, OSError),
+        (UnpinnedModelError, PermissionError),
+        (LicenseNotAllowedError, PermissionError),
+        (CacheFullError, OSError),
+        (InvalidSettingError, ValueError),
         (EmbeddingSpaceError, ValueError),
     ],
 )

@@ -15,10 +15,12 @@ from registry import _registry
 PACKAGE = Path(registry.__file__).parent
 
 CLASSES = [
+    "CacheFullError",
     "ChatModel",
     "ChecksumMismatchError",
     "ContextOverflowError",
     "DenseModel",
+    "DownloadError",
     "EmbeddingModel",
     "EmbeddingSpaceError",
     "EncoderModel",
@@ -27,6 +29,8 @@ CLASSES = [
     "InvalidInputError",
     "InvalidMessageError",
     "InvalidOptionError",
+    "InvalidSettingError",
+    "LicenseNotAllowedError",
     "LoraAdapter",
     "MissingExtraError",
     "ModelClosedError",
@@ -48,6 +52,7 @@ CLASSES = [
     "SamplingDefaults",
     "SparseModel",
     "TemplateError",
+    "UnpinnedModelError",
     "UnsafeWeightsError",
     "UnsupportedDimensionError",
     "UnsupportedModelError",

@@ -526,7 +526,7 @@ class InvalidSettingError(RegistryError, ValueError):
         self.got = got
 
     def __str__(self) -> str:
-        return f"Setting `{self.setting}` in {self.stated_in}: expected {self.expected}, got {self.got!r}. Correct it there."
+        return f"Setting `{self.setting}` in {self.stated_in}: expected {self.expected}, got {self.got!r}. Correct it."
 
 
 class EmbeddingSpaceError(RegistryError, ValueError):
