@@ -96,6 +96,21 @@ def test_fit_places_as_many_layers_as_fit_on_the_gpu_and_the_rest_beside() -> No
     assert report.left_bytes == {"cpu": 14 * GB - 6 * 140_960_000, "gpu:0": 0}
 
 
+def test_fit_spreads_a_model_by_what_the_ones_before_it_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[int | None]] = []
+
+    def look(model: Any, *, machine: Machine, **options: Any) -> Any:
+        seen.append([gpu.memory_free_bytes for gpu in machine.gpus])
+        return estimate(model, **options)
+
+    monkeypatch.setattr("registry.hardware.requirement.estimate", look)
+    gpus = [Gpu(0, "a GPU", 24 * GB, MARGIN + 3 * GB), Gpu(1, "a GPU", 24 * GB, MARGIN + 2 * GB)]
+
+    fit([chat("first"), chat("second")], gpu_layers=-1, machine=machine(16 * GB, *gpus))
+
+    assert [free for free in seen if free] == [[3 * GB, 2 * GB], [3 * GB - 1_409_600_000, 2 * GB]]
+
+
 def test_fit_with_a_fixed_number_of_layers_says_what_the_gpu_lacks() -> None:
     gpu = Gpu(0, "a GPU", 2 * GB, MARGIN + 140_960_000)
 

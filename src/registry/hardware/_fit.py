@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registry.errors import InvalidOptionError
 from registry.hardware.budget import budget_of, size_text
-from registry.hardware.pools import MAIN, pools_of, taken_from
+from registry.hardware.pools import MAIN, machine_with, pools_of, taken_from
 from registry.hardware.requirement import (
     Basis,
     Need,
@@ -206,16 +206,17 @@ def _place(
 
 def _entry(model: ModelInfo, left: Mapping[str, int], terms: _Terms) -> FitEntry:
     context_length = terms.context_of(model)
-    need = need_of(model, context_length=context_length, basis=terms.basis, machine=terms.machine)
+    machine = machine_with(terms.machine, left)
+    need = need_of(model, context_length=context_length, basis=terms.basis, machine=machine)
     layers = terms.gpu_layers if isinstance(model, ChatModel) else None
     if layers is None:
-        layers = most_gpu_layers(model, terms.machine, left, context_length)
-    found = estimate_with(model, context_length, gpu_layers=layers, machine=terms.machine)
+        layers = most_gpu_layers(model, machine, left, context_length)
+    found = estimate_with(model, context_length, gpu_layers=layers, machine=machine)
     if need.total_bytes is None:
         return FitEntry(model, False, f"What it needs {need}.", need, found, {}, layers, None)
     taken = _taken(need, found, left)
     if not isinstance(model, ChatModel) and _lacking(taken, left):  # encoders lie on one device, whole
-        found_beside = estimate_with(model, context_length, machine=without_gpus(terms.machine))
+        found_beside = estimate_with(model, context_length, machine=without_gpus(machine))
         beside = _taken(need, found_beside, left)
         if not _lacking(beside, left):
             found, taken = found_beside, beside

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ def pools_of(ram_bytes: int, machine: Machine | None) -> dict[str, int]:
         if not gpu.unified:
             pools[f"gpu:{gpu.index}"] = max(0, (gpu.memory_free_bytes or 0) - GPU_MARGIN_BYTES)
     return pools
+
+
+def machine_with(machine: Machine | None, pools: Mapping[str, int]) -> Machine | None:
+    """Give the machine with so much left on its GPUs: by what is free there, layers are spread over several."""
+    if machine is None:
+        return None
+    left = (replace(gpu, memory_free_bytes=pools.get(f"gpu:{gpu.index}", gpu.memory_free_bytes)) for gpu in machine.gpus)
+    return replace(machine, gpus=tuple(left))
 
 
 def taken_from(pools: Mapping[str, int], found: Estimate) -> dict[str, int]:

@@ -163,10 +163,12 @@ def most_gpu_layers(
     if estimate_with(model, context_length).total_bytes is None:
         return None
 
+    shared = any(gpu.unified for gpu in machine.gpus)
+
     def fits(layers: int) -> bool:
         found = estimate_with(model, context_length, gpu_layers=layers, machine=machine)
         taken = taken_from(pools, found)
-        return found.total_bytes is not None and all(taken[name] <= pools[name] for name in pools if name != MAIN)
+        return all(taken[name] <= pools[name] for name in pools if name != MAIN or shared)
 
     return largest(model.layers + 1, fits)
 
