@@ -37,13 +37,14 @@ class Attention:
 
     Attributes:
         flash: Flash attention: without the matrix of all scores.
-        rotates_keys: Keys are rotated before they are stored, as they are where their cache is quantized.
-        rotates_values: The same for values.
+        key_rotation: Size of the matrix that keys are rotated by before they are stored, where their cache is
+            quantized; 0 for none.
+        value_rotation: The same for values.
     """
 
     flash: bool = False
-    rotates_keys: bool = False
-    rotates_values: bool = False
+    key_rotation: int = 0
+    value_rotation: int = 0
 
 
 class Graph:
@@ -60,6 +61,8 @@ class Graph:
         self._shape, self._batch, self._attention = shape, batch, attention
         self._logits = logits and not shape.is_encoder
         self._masks: dict[bool, Result] = {}
+        self._indexes: dict[bool, tuple[Result, ...]] = {}
+        self._rotations: dict[bool, tuple[Result | None, Result | None]] = {}
         self._build()
 
     @property
@@ -78,14 +81,16 @@ class Graph:
         stream_size = _FLOAT * shape.hidden_dim * batch.tokens
         tokens = self._input(_INT * batch.tokens)
         self._input(stream_size, written=False)  # for embeddings in place of tokens; set aside in any case
+        first, *others = dict.fromkeys(layer.windowed for layer in shape.layers)
+        keys = self._rotation(self._attention.key_rotation)
         positions = self._input(_INT * batch.tokens)
-        kinds = dict.fromkeys(layer.windowed for layer in shape.kept_kinds)
-        self._indexes = {kind: self._cache_indexes() for kind in kinds}
-        self._masks = {kind: self._mask(windowed=kind) for kind in kinds}
+        self._inputs_of(first, keys)
+        for kind in others:
+            self._inputs_of(kind, self._rotation(self._attention.key_rotation))
         chosen = self._input(_INT * batch.outputs)
         stream = self._result(stream_size, tokens)
-        for layer in shape.kept_kinds:
-            last = layer is shape.kept_kinds[-1]
+        for layer in shape.layers:
+            last = layer is shape.layers[-1]
             stream = self._layer(layer, stream, positions, chosen if last and not shape.is_encoder else None)
         normed = self._result(stream.size, stream, in_place=True, kept=True)
         if self._logits:
@@ -100,6 +105,15 @@ class Graph:
         result = Result(size, is_input=True, written=written)
         self.results.append(result)
         return result
+
+    def _rotation(self, size: int) -> Result | None:
+        return self._input(_FLOAT * size * size) if size else None
+
+    def _inputs_of(self, windowed: bool, key_rotation: Result | None) -> None:
+        """Make what all layers of a kind read."""
+        self._rotations[windowed] = (key_rotation, self._rotation(self._attention.value_rotation))
+        self._indexes[windowed] = self._cache_indexes()
+        self._masks[windowed] = self._mask(windowed=windowed)
 
     def _cache_indexes(self) -> tuple[Result, ...]:
         """Where in the cache keys go, and values: these component by component unless attention is flash."""
@@ -128,10 +142,6 @@ class Graph:
         tokens, flash = self._batch.tokens, self._attention.flash
         normed = self._result(stream.size, stream)
         query, value, key = self._query_value_key(layer, normed, positions)
-        if self._attention.rotates_keys:
-            query, key = self._result(query.size, query), self._result(key.size, key)
-        if self._attention.rotates_values:
-            value = self._result(value.size, value)
         out = _FLOAT * layer.heads * (layer.value_dim or layer.key_dim) * tokens
         if self._shape.is_encoder:
             sources: tuple[Result, ...] = (query, key, value)
@@ -141,21 +151,25 @@ class Graph:
             self._result(0, value, where[1])
             sources = (query,)
         mixed = self._flash(layer, sources, out) if flash else self._scores(layer, sources, out)
-        if self._attention.rotates_values:
-            mixed = self._result(out, mixed)
+        mixed = self._rotated(mixed, self._rotations[layer.windowed][1])
         return self._result(stream.size, mixed)
 
     def _query_value_key(self, layer: Layer, normed: Result, positions: Result) -> tuple[Result, Result, Result]:
+        """Give the three. Turning one by its position makes a copy: it is seen as heads, and views are not reused."""
         unit = _FLOAT * self._batch.tokens
-        sizes = (layer.heads * layer.key_dim, layer.kv_heads * (layer.value_dim or layer.key_dim))
-        query_size, value_size, key_size = unit * sizes[0], unit * sizes[1], unit * layer.kv_heads * layer.key_dim
-        if self._shape.fused_qkv:
-            fused = self._result(query_size + value_size + key_size, normed)
-            return self._result(query_size, fused, positions), fused, self._result(key_size, fused, positions)
-        query = self._result(query_size, self._result(query_size, normed), positions, in_place=True)
-        value = self._result(value_size, normed)
-        key = self._result(key_size, self._result(key_size, normed), positions, in_place=True)
-        return query, value, key
+        query_size, key_size = unit * layer.heads * layer.key_dim, unit * layer.kv_heads * layer.key_dim
+        value_size = unit * layer.kv_heads * (layer.value_dim or layer.key_dim)
+        turn_key, turn_value = self._rotations[layer.windowed]
+        fused = self._result(query_size + value_size + key_size, normed) if self._shape.fused_qkv else None
+        query = self._result(query_size, fused or self._result(query_size, normed), positions)
+        query = self._rotated(query, turn_key)
+        value = fused or self._result(value_size, normed)
+        value = self._rotated(value, turn_value)
+        key = self._result(key_size, fused or self._result(key_size, normed), positions)
+        return query, value, self._rotated(key, turn_key)
+
+    def _rotated(self, result: Result, rotation: Result | None) -> Result:
+        return self._result(result.size, rotation, result) if rotation else result
 
     def _flash(self, layer: Layer, sources: tuple[Result, ...], out: int) -> Result:
         if self._shape.is_encoder:

@@ -199,8 +199,8 @@ def _cells(layer: Layer, shape: Shape, run: Run) -> int:
 def _buffers(shape: Shape, run: Run) -> _Buffers:
     attention = Attention(
         run.flash,
-        rotates_keys=_rotated(run.key_type, [layer.key_dim for layer in shape.layers]),
-        rotates_values=_rotated(run.value_type, [layer.value_dim for layer in shape.layers]),
+        key_rotation=_rotation(run.key_type, [layer.key_dim for layer in shape.layers]),
+        value_rotation=min(64, _rotation(run.value_type, [layer.value_dim for layer in shape.layers])),
     )
     tokens = run.physical_batch
     cells, window_cells = run.cells // run.parallel, run.window_cells(shape) // run.parallel
@@ -225,9 +225,14 @@ def _batches(run: Run) -> list[tuple[int, int]]:
     return [*batches, (rest, run.fill)] if rest else batches
 
 
-def _rotated(kind: str, dims: list[int]) -> bool:
-    """True where a cache of this type is rotated: quantized, and heads of one size, a multiple of 64."""
-    return kind not in ("F32", "F16", "BF16") and len(set(dims)) == 1 and dims[0] > 0 and dims[0] % 64 == 0
+def _rotation(kind: str, dims: list[int]) -> int:
+    """Give the size of the matrix that a cache of this type is rotated by; 0 for none.
+
+    Quantized ones are, where all heads have one size and that is a multiple of 64: by the largest such power of 2.
+    """
+    if kind in ("F32", "F16", "BF16") or len(set(dims)) != 1 or not dims[0] or dims[0] % 64:
+        return 0
+    return dims[0] & -dims[0]
 
 
 def _padded(count: int) -> int:

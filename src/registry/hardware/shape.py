@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -88,12 +87,6 @@ class Shape:
     converted_dim: int = 0
     is_encoder: bool = False
     tensors: int = 0
-
-    @cached_property
-    def kept_kinds(self) -> tuple[Layer, ...]:
-        """The layers that the graph needs to show: each kind once, in order, and the last."""
-        kinds = {(layer.windowed, layer.ffn_dim, layer.heads, layer.kv_heads): layer for layer in self.layers[:-1]}
-        return (*kinds.values(), self.layers[-1])
 
     @property
     def weights_bytes(self) -> int:
