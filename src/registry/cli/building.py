@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from registry._extras import require
 from registry.cli._options import Json
 from registry.cli._output import show_json
 
@@ -37,11 +39,21 @@ def generate(
         registry generate models.json -o src/acme/_registry.py
         registry generate models.json -o src/acme/_registry.py --check
     """
+    _check_module(output)
     code = _build("generate", file, "-o", output, *_stated(schema), *(["--check"] if check else []), quiet=json)
     if json:
-        done = ("up to date" if check else "written") if code == 0 else ("stale or wrong" if check else "failed")
+        done = ("up to date" if check else "written") if code == 0 else "stale" if check else "failed"
         show_json({"file": file, "output": output, "result": done})
     raise typer.Exit(code)
+
+
+def _check_module(output: str) -> None:
+    from registry_build.naming import is_module_name
+
+    path = PurePath(output)
+    if path.suffix != ".py" or not is_module_name(path.stem):
+        expected = f"expected the path of a Python module, such as `src/acme/_registry.py`, got `{output}`"
+        raise typer.BadParameter(expected, param_hint="--output")
 
 
 def validate(
@@ -72,16 +84,16 @@ def _build(*arguments: str, quiet: bool = False) -> int:
     from registry_build.__main__ import main
 
     with redirect_stdout(sys.stderr if quiet else sys.stdout):
-        try:
-            return main(arguments)
-        except SystemExit as wrong:  # argparse has said what is wrong
-            raise typer.Exit(wrong.code if isinstance(wrong.code, int) else 2) from None
+        return main(arguments)
 
 
 def _report(file: str, schema: str | None) -> dict[str, object]:
     """Give the number of models of a file, `None` where it has errors, and its problems."""
     from registry_build import load
     from registry_build.problems import BuildError
+
+    for package in ("jsonschema_rs", "langcodes", "packaging"):
+        require(package, extra="build", purpose="Reading a models.json")
 
     problems: tuple[Problem, ...]
     try:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from registry.cli._errors import say
 from registry.cli._options import Json, ModelId, Registry, registry_of
 from registry.cli._output import Column, heading, number, show_facts, show_json, show_table, size
+from registry.errors import RegistryError
 
 if TYPE_CHECKING:
     from registry.hardware import Estimate, Machine
@@ -96,7 +98,11 @@ def _estimates(record: Any, machine: Machine) -> list[Estimate]:
     """Estimate the memory at contexts that double, up to the longest that the model can hold."""
     from registry.hardware import estimate
 
-    return [estimate(record, context_length=context, machine=machine) for context in _contexts(record)]
+    try:
+        return [estimate(record, context_length=context, machine=machine) for context in _contexts(record)]
+    except RegistryError as error:  # a file that is damaged: what the record says is worth showing all the same
+        say("warning", str(error))
+        return []
 
 
 def _contexts(record: Any) -> Iterable[int | None]:
@@ -110,6 +116,8 @@ def _contexts(record: Any) -> Iterable[int | None]:
 
 
 def _show_memory(estimates: list[Estimate], machine: Machine) -> None:
+    if not estimates:
+        return
     heading("Memory")
     lines = []
     for found in estimates:
