@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 PART_LIFETIME_S = 24 * 60 * 60
 _WHEN_FULL = ("error", "prune", "ask")
+_WORK_SUFFIXES = re.compile(r"(\.bundle|\.gguf|\.links|\.part|\.json|\.new)*$")
 
 
 @dataclass(frozen=True)
@@ -145,11 +147,16 @@ class Cache:
         """
         before = time.time() - older_than_s
         old = [part for part in self._parts() if part.stat().st_mtime < before]
-        for part in old:
-            with suppress(OSError):
-                part.unlink()
-        _delete_empty_folders(self.folder / WORK_FOLDER)
-        return tuple(part for part in old if part.suffix == ".part" and not part.exists())
+        gone = []
+        with ExitStack() as stack:  # who fetches a model, links old files too while it has the lock
+            free = free_locks(stack, self.folder, {self._key_of_part(part) for part in old})
+            for part in old:
+                with suppress(OSError):
+                    if self._key_of_part(part) in free:
+                        part.unlink()
+                        gone.append(part)
+            _delete_empty_folders(self.folder / WORK_FOLDER)
+        return tuple(part for part in gone if part.suffix == ".part")
 
     def verify(self, id: str | None = None, *, progress: OnProgress | None = None) -> tuple[Verification, ...]:
         """Read the files of one model, or of all, and compare them with what was proven. Needs no network.
@@ -240,7 +247,7 @@ class Cache:
                     continue
                 taken.append(entries.pop(entry.id))
                 if entry.path.is_relative_to(self.folder) and entry.path.exists():
-                    trash.append(entry.path.rename(self.folder / WORK_FOLDER / f"removed-{uuid4().hex}"))
+                    trash.append(_set_aside(entry.path, self.folder))
         for path in trash:
             delete(path)
         return tuple(taken)
@@ -256,6 +263,12 @@ class Cache:
         """Give what downloads have left: parts, what is noted beside them, and what was about to be deleted."""
         found = (path for path in (self.folder / WORK_FOLDER).rglob("*") if path.is_file() and path.suffix != ".lock")
         return tuple(sorted(found))
+
+    def _key_of_part(self, part: Path) -> str:
+        """Give the model that a part belongs to."""
+        first, *more = part.relative_to(self.folder / WORK_FOLDER).parts
+        name = f"{first}/{more[0]}" if first == "adapters" else first
+        return _WORK_SUFFIXES.sub("", name)
 
     def _not_kept(self, id: str) -> ModelNotDownloadedError:
         remedy = "`registry cache list` shows what is kept."
@@ -296,12 +309,18 @@ def put(draft: Path, target: Path) -> None:
     """Move a finished model to where it is kept, in place of what is there."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if draft.is_dir() and target.exists():  # a folder cannot take the place of another in one step
-        old = draft.with_name(f"removed-{uuid4().hex}")
-        target.rename(old)
+        old = _set_aside(target, target.parent)
         draft.rename(target)
         delete(old)
     else:
         draft.replace(target)
+
+
+def _set_aside(path: Path, folder: Path) -> Path:
+    """Take what is about to be deleted out of its place, in one step; give where it is now."""
+    aside = folder / WORK_FOLDER / "removed" / uuid4().hex
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    return path.rename(aside)
 
 
 def delete(path: Path) -> None:
