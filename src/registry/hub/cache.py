@@ -155,7 +155,7 @@ class Cache:
                     if self._key_of_part(part) in free:
                         part.unlink()
                         gone.append(part)
-            _delete_empty_folders(self.folder / WORK_FOLDER)
+                        _delete_empty(part.parent, self.folder / WORK_FOLDER)
         return tuple(part for part in gone if part.suffix == ".part")
 
     def verify(self, id: str | None = None, *, progress: OnProgress | None = None) -> tuple[Verification, ...]:
@@ -331,10 +331,12 @@ def delete(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _delete_empty_folders(folder: Path) -> None:
-    for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
-        with suppress(OSError):  # it is not empty
-            inner.rmdir()
+def _delete_empty(folder: Path, top: Path) -> None:
+    """Delete a folder, and those around it below another, as far as they are empty."""
+    with suppress(OSError):
+        while folder != top:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def _existing(folder: Path) -> Path:
