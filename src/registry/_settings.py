@@ -186,8 +186,8 @@ def _read(path: Path, modified: int, size: int) -> dict[str, object]:  # noqa: A
     from difflib import get_close_matches
 
     try:
-        found = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        found = tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin a file with a mark
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidSettingError("config.toml", f"`{path}`", "a file in TOML", str(error)) from error
     for key in found:
         if key not in SETTINGS:

@@ -9,11 +9,18 @@ from registry import _settings
 from registry.errors import LicenseNotAllowedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from registry.records import LoraAdapter, ModelInfo
 
-_TOKEN = re.compile(r"\(|\)|[^\s()]+")
+_SIGN = re.compile(r"(\(|\)|(?<![^\s()])(?:AND|OR)(?![^\s()]))")
+_SIGNS = {"(": "(", ")": ")", "AND": "&", "OR": "|"}
+# What an expression of truth values comes to, AND before OR. Of one that is malformed more than a value is left.
+_RULES = (
+    (re.compile(r"1&1"), "1"),
+    (re.compile(r"0&[01]|1&0"), "0"),
+    (re.compile(r"(?<!&)(?:1\|[01]|0\|1)(?!&)"), "1"),
+    (re.compile(r"(?<!&)0\|0(?!&)"), "0"),
+    (re.compile(r"\(([01])\)"), r"\1"),
+)
 
 
 def check_license(model: ModelInfo | LoraAdapter) -> None:
@@ -31,31 +38,19 @@ def check_license(model: ModelInfo | LoraAdapter) -> None:
 
 
 def is_allowed(license: str | None, allowed: tuple[str, ...]) -> bool:
-    """Tell whether an SPDX expression is covered by a list of SPDX ids. One that is not known is not."""
-    if not license:
-        return False
-    tokens = iter([*_TOKEN.findall(str(license)), ")"])
-    return _any_of(tokens, {name.casefold() for name in allowed})
+    """Tell whether an SPDX expression is covered by a list of SPDX ids. One that is not known, or is none, is not."""
+    covered = {name.casefold() for name in allowed}
+    form = "".join(_truth(part.strip(), covered) for part in _SIGN.split(license or ""))
+    before = ""
+    while form != before:
+        before = form
+        for pattern, value in _RULES:
+            form = pattern.sub(value, form)
+    return form == "1"
 
 
-def _any_of(tokens: Iterator[str], allowed: set[str]) -> bool:
-    """Evaluate up to the closing parenthesis: AND binds more tightly than OR."""
-    alternatives, now, name = [], True, ""
-    for part in tokens:
-        if part == "(":
-            now = _any_of(tokens, allowed) and now
-        elif part in ("AND", "OR", ")"):
-            now = now and (not name or _names(name, allowed))
-            name = ""
-            if part != "AND":
-                alternatives.append(now)
-                now = True
-            if part == ")":
-                break
-        else:
-            name = f"{name} {part}".strip()
-    return any(alternatives)
-
-
-def _names(name: str, allowed: set[str]) -> bool:
-    return name.casefold() in allowed or name.partition(" WITH ")[0].casefold() in allowed
+def _truth(part: str, covered: set[str]) -> str:
+    """Give a sign of an expression as it is, and for a licence `1` or `0`; `A WITH exception` is covered by `A` too."""
+    if not part or part in _SIGNS:
+        return _SIGNS.get(part, "")
+    return str(int(part.casefold() in covered or part.partition(" WITH ")[0].casefold() in covered))
