@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -202,4 +201,4 @@ def test_choice_of_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_reading_settings_makes_no_file(file: Path) -> None:
     _settings.text("hf_endpoint")
-    assert os.listdir(file.parent) == []
+    assert list(file.parent.iterdir()) == []

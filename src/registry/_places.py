@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,10 @@ from registry._home import models_folder
 from registry._settings import text
 from registry.errors import InvalidOptionError
 from registry.records import ChatModel, LoraAdapter, ModelFile, ModelInfo
+
+# What the model folder has beside models.
+OWN_NAMES = ("manifest.json", "checked.json", "adapters")
+_FILE_NAME = re.compile(r"""(?!\.)[^/\\:*?"<>|\x00-\x1f]+""")
 
 Origin: TypeAlias = Literal["path", "home", "cache", "package"]
 
@@ -44,7 +49,7 @@ def key_of(model: ModelInfo | LoraAdapter) -> str:
     Raises:
         InvalidOptionError: The id is no file name; ids of generated registries always are.
     """
-    if not model.id or model.id.startswith(".") or any(sign in model.id for sign in '/\\:*?"<>|\0'):
+    if not _FILE_NAME.fullmatch(model.id) or model.id in OWN_NAMES:
         raise InvalidOptionError("id", "a name that a file can have", model.id, "Rename the record.")
     return f"adapters/{model.id}" if isinstance(model, LoraAdapter) else model.id
 

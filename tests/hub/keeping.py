@@ -42,9 +42,9 @@ def chat(content: bytes | None = GGUF, **changes: Any) -> ChatModel:
     return ChatModel(**(defaults | more | changes))
 
 
-def dense(files: Mapping[str, bytes] = FOLDER, *, pins: tuple[str, ...] = (), **changes: Any) -> DenseModel:
+def dense(content: Mapping[str, bytes] = FOLDER, *, pins: tuple[str, ...] = (), **changes: Any) -> DenseModel:
     """Give a dense record; of the files that are named, it pins the digest."""
-    pinned = tuple(ModelFile(name, "safetensors", sha256(files[name]), len(files[name])) for name in pins)
+    pinned = tuple(ModelFile(name, "safetensors", sha256(content[name]), len(content[name])) for name in pins)
     defaults = {"id": "a-dense", "model_type": "embedding", "name": "", "organization": "", "description": ""}
     more = {"huggingface_id": "org/dense", "revision": COMMIT, "embedding_dim": 8, "multi_vector": False}
     return DenseModel(**(defaults | more | {"files": pinned} | changes))
