@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from registry.errors import ModelLoadError
 from registry.hardware.gguf_header import GgufHeader, Strings, Tensor, block_size
-from registry.hardware.shape import Layer, Shape, Vocabulary
+from registry.hardware.shape import INPUT, OUTPUT, Layer, Shape, Span, Vocabulary
 from registry.hardware.windows import windows
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def shape_of_header(model_id: str, header: GgufHeader, features: Iterable[str] =
     hidden = facts.count("embedding_length")
     window, windowed = windows(facts.architecture, layers, facts.integer("attention.sliding_window"), facts.pattern())
     matrices = {tensor.name: tensor for tensor in header.tensors}
-    repacked = _repacked(features)
-    weights, copied = _bytes_by_layer(header.tensors, repacked)
+    spans = _spans(header.tensors, _repacked(features))
+    weights = _bytes_by_layer(spans)
     embedding, output = matrices.get("token_embd.weight"), matrices.get("output.weight")
     if embedding is None:
         raise facts.wrong("token_embd.weight", "a tensor", "none")
@@ -117,20 +117,20 @@ def shape_of_header(model_id: str, header: GgufHeader, features: Iterable[str] =
     return Shape(
         architecture=facts.architecture,
         hidden_dim=hidden,
-        layers=facts.layers(layers, hidden, windowed, weights, copied),
+        layers=facts.layers(layers, hidden, windowed, weights),
         vocabulary=_vocabulary(header, embedding),
         window=window,
         experts=facts.integer("expert_count") or 0,
         experts_used=facts.integer("expert_used_count") or 0,
         gated=any(".ffn_gate" in name for name in matrices),
         fused_qkv="blk.0.attn_qkv.weight" in matrices,
-        input_bytes=weights[-1],
-        output_bytes=weights[-2],
-        output_repacked_bytes=copied[-2],
+        input_bytes=weights[INPUT],
+        output_bytes=weights[OUTPUT],
         tied=output is None and not is_encoder,
         converted_dim=max((_converted(tensor) for tensor in header.tensors), default=0),
         is_encoder=is_encoder,
         tensors=len(header.tensors),
+        spans=spans,
     )
 
 
@@ -181,7 +181,6 @@ class _Facts:
         hidden: int,
         windowed: tuple[bool, ...],
         weights: Mapping[int, int],
-        copied: Mapping[int, int],
     ) -> tuple[Layer, ...]:
         heads = self.each("attention.head_count", count, 0)
         kv_heads = self.each("attention.head_count_kv", count, -1)
@@ -199,7 +198,6 @@ class _Facts:
                 windowed=windowed[layer],
                 cached=layer < cached,
                 weights_bytes=weights.get(layer, 0),
-                repacked_bytes=copied.get(layer, 0),
             )
             for layer in range(count)
         )
@@ -248,20 +246,22 @@ def _repacked(features: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def _bytes_by_layer(
-    tensors: Iterable[Tensor], repacked: Mapping[str, int]
-) -> tuple[defaultdict[int, int], defaultdict[int, int]]:
-    """Add up weights, and those that are copied, by layer; -1 is what comes before the layers, -2 what comes after."""
-    weights: defaultdict[int, int] = defaultdict(int)
-    copied: defaultdict[int, int] = defaultdict(int)
+def _spans(tensors: Iterable[Tensor], repacked: Mapping[str, int]) -> tuple[Span, ...]:
+    found = []
     for tensor in tensors:
         block = _BLOCK.match(tensor.name)
-        layer = int(block[1]) if block else -2 if tensor.name.startswith("output") else -1
-        weights[layer] += tensor.size_bytes
+        layer = int(block[1]) if block else OUTPUT if tensor.name.startswith("output") else INPUT
         rows = repacked.get(tensor.type)
-        if rows and layer != -1 and len(tensor.shape) > 1 and tensor.shape[1] % rows == 0:
-            copied[layer] += tensor.size_bytes
-    return weights, copied
+        copied = bool(rows and layer != INPUT and len(tensor.shape) > 1 and tensor.shape[1] % rows == 0)
+        found.append(Span(layer, tensor.offset, tensor.offset + tensor.size_bytes, copied))
+    return tuple(found)
+
+
+def _bytes_by_layer(spans: Iterable[Span]) -> defaultdict[int, int]:
+    weights: defaultdict[int, int] = defaultdict(int)
+    for span in spans:
+        weights[span.layer] += span.end - span.begin
+    return weights
 
 
 def _converted(tensor: Tensor) -> int:

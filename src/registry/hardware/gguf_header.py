@@ -43,12 +43,14 @@ class Tensor(NamedTuple):
         shape: Sizes, the fastest first: `(inputs, outputs)` of a matrix.
         type: Name of its type, such as `Q4_K`.
         size_bytes: Its data.
+        offset: Where the data begin, counted from those of the first tensor.
     """
 
     name: str
     shape: tuple[int, ...]
     type: str
     size_bytes: int
+    offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ class _Cursor:
         size_bytes = count * block // items
         if size_bytes + offset > self.file_size:
             raise _DamagedError(f"tensor `{name}` of {size_bytes} bytes beyond the end of the file")
-        return Tensor(name, shape, type_name, size_bytes)
+        return Tensor(name, shape, type_name, size_bytes, offset)
 
 
 @lru_cache(maxsize=1)

@@ -81,7 +81,7 @@ class Graph:
         stream_size = _FLOAT * shape.hidden_dim * batch.tokens
         tokens = self._input(_INT * batch.tokens)
         self._input(stream_size, written=False)  # for embeddings in place of tokens; set aside in any case
-        first, *others = dict.fromkeys(layer.windowed for layer in shape.layers)
+        first, *others = dict.fromkeys(layer.windowed for layer in shape.few_layers)
         keys = self._rotation(self._attention.key_rotation)
         positions = self._input(_INT * batch.tokens)
         self._inputs_of(first, keys)
@@ -89,8 +89,8 @@ class Graph:
             self._inputs_of(kind, self._rotation(self._attention.key_rotation))
         chosen = self._input(_INT * batch.outputs)
         stream = self._result(stream_size, tokens)
-        for layer in shape.layers:
-            last = layer is shape.layers[-1]
+        for layer in shape.few_layers:
+            last = layer is shape.few_layers[-1]
             stream = self._layer(layer, stream, positions, chosen if last and not shape.is_encoder else None)
         normed = self._result(stream.size, stream, in_place=True, kept=True)
         if self._logits:

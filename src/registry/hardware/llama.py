@@ -9,10 +9,10 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from registry.hardware.arena import lay_out, touched
-from registry.hardware.gguf_header import block_size
+from registry.hardware.asked import CACHE_TYPES, EXACT_TYPES
 from registry.hardware.graph import Attention, Batch, Graph
 from registry.hardware.need import DeviceEstimate
-from registry.hardware.shape import Layer, Shape
+from registry.hardware.shape import INPUT, OUTPUT, Layer, Shape, Span
 
 _PAD = 256  # the context, and the part of it that is looked at, are multiples of this
 
@@ -34,7 +34,7 @@ class Run:
         batch_size: Tokens of a prompt that are evaluated at once.
         parallel: Sequences that are kept apart.
         fill: Tokens that the context holds.
-        key_type: Type of the keys in the cache, by `gguf`'s name, such as `F16`.
+        key_type: Type of the keys in the cache, such as `f16`.
         value_type: Type of the values.
         flash: Flash attention.
         full_window_cache: Whether windowed layers keep the whole context, llama.cpp's default.
@@ -104,7 +104,7 @@ def cache_bytes(layer: Layer, cells: int, run: Run) -> int:
         return 0
     total = 0
     for kind, components in ((run.key_type, layer.key_dim), (run.value_type, layer.value_dim)):
-        items, size = block_size(kind)
+        items, size = CACHE_TYPES[kind]
         total += cells * layer.kv_heads * components * size // items
     return total
 
@@ -122,13 +122,27 @@ def footprint(shape: Shape, run: Run, gpu_layers: int = 0, gpus: Sequence[tuple[
     buffers = _buffers(shape, run)
     parts = [_gpu(shape, run, placed, index, buffers) for index in dict.fromkeys(placed) if index is not None]
     parts.insert(0, _cpu(shape, run, placed, buffers))
-    copied = sum(
-        layer.repacked_bytes if place is None else layer.weights_bytes
-        for layer, place in zip(shape.layers, placed, strict=False)
-    )
-    copied += shape.output_repacked_bytes if placed[-1] is None else shape.output_bytes
     reserved = _reserved_by_bindings(shape, run) + (buffers.size - buffers.touched if placed[0] is None else 0)
-    return Footprint(tuple(parts), reserved, copied if run.use_mmap else 0)
+    peak = max(parts[0].total_bytes, *_mapped_peaks(shape, placed, parts[0])) if run.use_mmap else parts[0].total_bytes
+    return Footprint(tuple(parts), reserved, peak - parts[0].total_bytes)
+
+
+def _mapped_peaks(shape: Shape, placed: Sequence[int | None], cpu: DeviceEstimate) -> tuple[int, int]:
+    """Give the resident memory while the weights are loaded, and after it.
+
+    The whole file is mapped, and weights are copied out of it, to a GPU or into another order. Afterwards the ends of
+    the file are unmapped, up to the first and from the last tensor that is used where it lies.
+    """
+    copies = 0
+    kept: list[Span] = []
+    for span in shape.spans:
+        on_cpu = span.layer == INPUT or placed[-1 if span.layer == OUTPUT else min(span.layer, len(placed) - 2)] is None
+        copies += (span.end - span.begin) * (on_cpu and span.copied)
+        if on_cpu and not span.copied:
+            kept.append(span)
+    mapped = max((span.end for span in kept), default=0) - min((span.begin for span in kept), default=0)
+    loading = sum(span.end - span.begin for span in shape.spans) + copies + cpu.overhead_bytes
+    return loading, cpu.total_bytes - cpu.weights_bytes + copies + mapped
 
 
 def _placed(shape: Shape, gpu_layers: int, gpus: Sequence[tuple[int, int]]) -> list[int | None]:
@@ -230,7 +244,7 @@ def _rotation(kind: str, dims: list[int]) -> int:
 
     Quantized ones are, where all heads have one size and that is a multiple of 64: by the largest such power of 2.
     """
-    if kind in ("F32", "F16", "BF16") or len(set(dims)) != 1 or not dims[0] or dims[0] % 64:
+    if kind in EXACT_TYPES or len(set(dims)) != 1 or not dims[0] or dims[0] % 64:
         return 0
     return dims[0] & -dims[0]
 

@@ -40,30 +40,36 @@ def stored_bytes(counts: Counter[str]) -> int:
 
 
 def _read(model_id: str, path: Path) -> Counter[str]:
-    def damaged(got: object) -> ModelLoadError:
-        remedy = "The file is cut off or damaged. Fetch it again."
-        return ModelLoadError(model_id, str(path), "header", "that of a safetensors file", got, remedy)
-
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, _LONGEST_HEADER):
-                raise damaged(f"a header of {length} bytes in a file of {size}")
-            header = json.loads(file.read(length))
+        return _counted(*_header(path))
     except OSError as error:
-        raise damaged(error.strerror or str(error)) from error
+        got = error.strerror or str(error)
     except (ValueError, RecursionError) as error:
-        raise damaged(f"no JSON: {error}") from error
+        got = str(error)
+    remedy = "The file is cut off or damaged. Fetch it again."
+    raise ModelLoadError(model_id, str(path), "header", "that of a safetensors file", got, remedy)
+
+
+def _header(path: Path) -> tuple[Any, int]:
+    """Give what the header holds, and the size of the file."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, _LONGEST_HEADER):
+            raise ValueError(f"a header of {length} bytes in a file of {size}")
+        return json.loads(file.read(length)), size
+
+
+def _counted(header: Any, file_size: int) -> Counter[str]:
     if not isinstance(header, dict):
-        raise damaged(f"a {type(header).__name__}")
+        raise ValueError(f"a {type(header).__name__}")  # noqa: TRY004 - the type of what is in a file, not of an argument
     counts: Counter[str] = Counter()
     for name, entry in header.items():
         if name != "__metadata__":
             kind, count = _entry(entry)
-            if kind is None or count * _BITS[kind] // 8 > size:
-                raise damaged(f"tensor `{name}`: {str(entry)[:100]}")
+            if kind is None or count * _BITS[kind] // 8 > file_size:
+                raise ValueError(f"tensor `{name}`: {str(entry)[:100]}")
             counts[kind] += count
     return counts
 

@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+INPUT, OUTPUT = -1, -2  # in place of the number of a layer: what comes before the layers, and after them
+
+
+class Span(NamedTuple):
+    """Where in the file a tensor lies.
+
+    Attributes:
+        layer: Its layer, `INPUT` or `OUTPUT`.
+        begin: First byte, counted from the first tensor's.
+        end: The byte after the last.
+        copied: Whether this machine's llama.cpp copies it into another order.
+    """
+
+    layer: int
+    begin: int
+    end: int
+    copied: bool
 
 
 @dataclass(frozen=True)
@@ -18,7 +38,6 @@ class Layer:
         windowed: True where it attends to the last tokens only.
         cached: True where it keeps keys and values of its own.
         weights_bytes: Its weights.
-        repacked_bytes: Those of its weights that this machine's llama.cpp copies into another order.
     """
 
     heads: int
@@ -29,7 +48,6 @@ class Layer:
     windowed: bool = False
     cached: bool = True
     weights_bytes: int = 0
-    repacked_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,12 +81,12 @@ class Shape:
         fused_qkv: Whether query, key and value are one matrix.
         input_bytes: Weights before the first layer: the embeddings of tokens.
         output_bytes: Weights after the last layer.
-        output_repacked_bytes: Those of them that are copied into another order.
         tied: Whether the embeddings are the output layer too. They lie in main memory and, where that computes the
             output, once more on a GPU.
         converted_dim: Bytes that the inputs of one token take when the largest matrix is multiplied with them.
         is_encoder: True where all tokens of a text attend to each other, and no keys and values are kept.
         tensors: Number of tensors.
+        spans: Where they lie in the file; empty where there is no file.
     """
 
     architecture: str
@@ -82,11 +100,23 @@ class Shape:
     fused_qkv: bool = False
     input_bytes: int = 0
     output_bytes: int = 0
-    output_repacked_bytes: int = 0
     tied: bool = False
     converted_dim: int = 0
     is_encoder: bool = False
     tensors: int = 0
+    spans: tuple[Span, ...] = ()
+
+    @cached_property
+    def few_layers(self) -> tuple[Layer, ...]:
+        """As many of the last layers as are needed to see how results follow each other.
+
+        Where layers repeat, so do the places of their results, after one repetition or two. Leaving out an even number
+        of them moves nothing.
+        """
+        kinds = [replace(layer, weights_bytes=0) for layer in self.layers]
+        count = len(kinds)
+        period = next((size for size in range(1, count) if kinds[size:] == kinds[:-size]), count)
+        return self.layers[max(0, (count - 2 * period - 1) // (2 * period)) * 2 * period :]
 
     @property
     def weights_bytes(self) -> int:
