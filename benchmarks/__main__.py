@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import (
     ROOT,
     chatting,
+    downloading,
     embedding,
     field,
     generation,
@@ -39,6 +40,7 @@ GROUPS: dict[str, tuple[Callable[[Workspace, int], list[Table]], int]] = {
     "late_interaction": (late_interaction.measure, 9),
     "chatting": (chatting.measure, 9),
     "loading": (loading.measure, 5),
+    "downloading": (downloading.measure, 7),
     "rendering": (rendering.measure, 21),
 }
 PAGE = ROOT / "docs" / "benchmarks.md"

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import re
+import socket
 import ssl
 import sys
 import threading
@@ -111,9 +112,21 @@ class Hub:
         token: Only requests with this token are answered; `None`: no token is needed.
         gated: Repositories whose terms nobody has accepted.
         cdn: True: large files are redirected to another port.
+        closing: Set when the hub is closed.
+        endpoint: Address of the hub.
+        cdn_endpoint: Address of the other port.
     """
 
-    def __init__(self, *, cdn: bool = False, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *, cdn: bool = False, tls: ssl.SSLContext | None = None, send_buffer_bytes: int | None = None
+    ) -> None:
+        """Start to serve.
+
+        Args:
+            cdn: Redirect large files to another port.
+            tls: Serve the hub, not the other port, over https.
+            send_buffer_bytes: Size of the buffer of each connection: `Request.sent` then counts what has left.
+        """
         self.requests: list[Request] = []
         self.token: str | None = None
         self.gated: set[str] = set()
@@ -124,6 +137,9 @@ class Hub:
         self._lock = threading.Lock()
         self._hub = _serve(self, "hub", tls)
         self._cdn = _serve(self, "cdn", None)
+        if send_buffer_bytes is not None:
+            for server in (self._hub, self._cdn):  # connections inherit it
+                server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         scheme = "https" if tls else "http"
         self.endpoint = f"{scheme}://127.0.0.1:{self._hub.server_address[1]}"
         self.cdn_endpoint = f"http://127.0.0.1:{self._cdn.server_address[1]}"
@@ -202,10 +218,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         self._answer()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._answer()
 
     def _answer(self) -> None:
@@ -340,7 +356,10 @@ class _Handler(BaseHTTPRequestHandler):
         ends = (fault.cut_after, fault.stall)
         if isinstance(file.content, Path) and fault == Fault():
             with file.content.open("rb") as opened:
-                self.request_seen.sent[0] += self.connection.sendfile(opened, start)
+                try:
+                    self.connection.sendfile(opened, start)
+                finally:
+                    self.request_seen.sent[0] = opened.tell() - start
             return
         body = bytearray(file.read() if fault.content is None else fault.content)
         if fault.flip is not None:

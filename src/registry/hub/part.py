@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Four buffers: while one is hashed and one is filled, two wait. What a kill loses is what one of them holds.
 _BUFFERS = 4
-_BUFFER_BYTES = 1024 * 1024
+_BUFFER_BYTES = 2 * 1024 * 1024
 _LEAST_BYTES = 16 * 1024
 # A read waits until its buffer is full, so on a slow line only a piece of a buffer is asked for.
 _SHORT_S, _LONG_S = 0.05, 0.25

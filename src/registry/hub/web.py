@@ -6,6 +6,7 @@ import http.client
 import io
 import os
 import re
+import socket
 import ssl
 import urllib.request
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from registry.hub.refusals import bare, refusal, unreachable
 
 SCHEMES = ("http", "https", "file")
 _MOST_REDIRECTS = 5
+_WINDOW_BYTES = 4 * 1024 * 1024  # 40 MB/s at 100 ms to the server and back
 _AGENT = "typed-model-registry"
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -176,7 +178,7 @@ def _opener() -> urllib.request.OpenerDirector:
     for handler in (
         urllib.request.ProxyHandler(),
         urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
+        _Http(),
         _Https(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
@@ -184,6 +186,38 @@ def _opener() -> urllib.request.OpenerDirector:
     ):
         opener.add_handler(handler)
     return opener
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection that holds little which nobody has read yet."""
+
+    def connect(self) -> None:
+        super().connect()
+        _limit_window(self.sock)
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    """The same, over TLS."""
+
+    def connect(self) -> None:
+        super().connect()
+        _limit_window(self.sock)
+
+
+def _limit_window(connected: socket.socket) -> None:
+    """Bound what the system receives ahead of us: a kill loses it. Linux would take up to 32 MB.
+
+    A smaller buffer (`SO_RCVBUF`) would do so too, but would also end its adjusting to the line.
+    """
+    if hasattr(socket, "TCP_WINDOW_CLAMP"):
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, _WINDOW_BYTES)
+
+
+class _Http(urllib.request.HTTPHandler):
+    """Opens http addresses."""
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, req)
 
 
 class _Https(urllib.request.HTTPSHandler):
@@ -194,7 +228,7 @@ class _Https(urllib.request.HTTPSHandler):
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         stated = tuple(os.environ.get(name, "") for name in _CERTIFICATES)
-        return self.do_open(http.client.HTTPSConnection, req, context=_trusted(stated))
+        return self.do_open(_SecureConnection, req, context=_trusted(stated))
 
 
 @lru_cache(maxsize=4)
