@@ -5,7 +5,6 @@ The operating system lets go of a lock when its process ends, however it ends.
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +14,6 @@ from types import ModuleType
 
 from registry._extras import require
 
-_NUMBERS = itertools.count()
 WORK_FOLDER = ".downloading"
 _MARKERS = ".in-use"
 
@@ -62,7 +60,8 @@ def in_use(folder: Path, key: str) -> Iterator[None]:
 
 @contextmanager
 def _marker(folder: Path, key: str) -> Iterator[None]:
-    marker = folder / _MARKERS / f"{_flat(key)}--{os.getpid()}-{next(_NUMBERS)}"
+    # Not the number of the process: two containers that share a folder may both be number 1.
+    marker, owner = folder / _MARKERS / f"{_flat(key)}--{os.urandom(12).hex()}", os.getpid()
     marker.parent.mkdir(parents=True, exist_ok=True)
     lock = _filelock().FileLock(marker, thread_local=False)  # models are closed by any thread
     # Between making the file and locking it somebody might take it for one that was left behind.
@@ -71,9 +70,10 @@ def _marker(folder: Path, key: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):
-            marker.unlink()
-        lock.release()
+        if os.getpid() == owner:  # the end of a forked child ends this block too, and the parent still needs the mark
+            with suppress(OSError):
+                marker.unlink()
+            lock.release()
 
 
 def used_keys(folder: Path) -> set[str]:
@@ -90,7 +90,7 @@ def used_keys(folder: Path) -> set[str]:
                 if marker.exists():
                     lock.acquire(timeout=0)
             except filelock.Timeout:
-                found.add(marker.name.rpartition("--")[0].replace("%2F", "/"))
+                found.add(_unflat(marker.name.rpartition("--")[0]))
             else:
                 with suppress(OSError):
                     marker.unlink()
@@ -99,7 +99,11 @@ def used_keys(folder: Path) -> set[str]:
 
 
 def _flat(key: str) -> str:
-    return key.replace("/", "%2F")
+    return key.replace("%", "%25").replace("/", "%2F")
+
+
+def _unflat(name: str) -> str:
+    return name.replace("%2F", "/").replace("%25", "%")
 
 
 def _filelock() -> ModuleType:

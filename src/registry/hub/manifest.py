@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
@@ -20,6 +20,12 @@ from registry.hub.locks import locked
 
 VERSION = 1
 _NAME = "manifest.json"
+_TEXT, _NUMBER = (str, type(None)), (int, type(None))
+_ENTRY_TYPES = {"path": (str,), "checksum": _TEXT, "revision": _TEXT, "source": (str,)}
+_ENTRY_TYPES |= {"size_bytes": (int,), "use_count": (int,), "pinned": (bool,)}
+_FILE_TYPES = {"name": (str,), "size_bytes": (int,), "sha256": _TEXT, "modified_ns": _NUMBER, "proof": (str,)}
+# What reading a manifest that is damaged raises: its text, its shape, or a value.
+_DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 Proof: TypeAlias = Literal["record", "hub", "seen"]
 Source: TypeAlias = Literal["download", "placed", "cache", "package", "bundle"]
@@ -127,9 +133,9 @@ class Manifest:
         """Give the entries by id. A manifest that is not there, or is damaged, is made up from the folder."""
         try:
             return self._parse(self.path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return self._rebuilt() if self.folder.is_dir() else {}
-        except (ValueError, TypeError, KeyError):
+        except _DAMAGED:
             return self._rebuilt()
 
     @contextmanager
@@ -178,11 +184,18 @@ class Manifest:
         return {key: self._entry(key, stated) for key, stated in data["models"].items()}
 
     def _entry(self, key: str, stated: Mapping[str, Any]) -> CacheEntry:
-        path = PurePath(stated["path"])
-        if not path.parts or ".." in path.parts:  # nothing outside is to be taken for a model, or deleted for one
-            raise ValueError(stated["path"])
+        _check_types(stated, _ENTRY_TYPES)
+        for file in stated["files"]:
+            _check_types(file, _FILE_TYPES)
+        path, files = PurePath(stated["path"]), tuple(CachedFile(**file) for file in stated["files"])
+        for inside in (path, *(PurePath(file.name) for file in files)):
+            if (
+                not inside.parts or ".." in inside.parts
+            ):  # nothing outside is to be taken for a model, or deleted for one
+                raise ValueError(str(inside))
         times = {name: datetime.fromisoformat(stated[name]) for name in ("downloaded_at", "last_used")}
-        files = tuple(CachedFile(**file) for file in stated["files"])
+        if any(time.tzinfo is None for time in times.values()):
+            raise ValueError(key)
         return CacheEntry(**{**stated, **times, "id": key, "path": self.folder / path, "files": files})
 
     def _keep_damaged(self) -> None:
@@ -191,7 +204,7 @@ class Manifest:
             self._parse(self.path.read_bytes())
         except FileNotFoundError:
             return
-        except (ValueError, TypeError, KeyError):
+        except _DAMAGED:
             self.path.replace(self.path.with_suffix(f".damaged-{now():%Y%m%dT%H%M%S%f}.json"))
 
     def _rebuilt(self) -> dict[str, CacheEntry]:
@@ -199,8 +212,12 @@ class Manifest:
         found = [*self.folder.glob("*.gguf"), *self.folder.glob("adapters/*.gguf")]
         found += [path.parent for path in self.folder.glob("[!.]*/config.json")]
         found += [path.parent for path in self.folder.glob("[!.]*/modules.json") if path.parent not in found]
-        entries = (self._unproven(path) for path in found)
-        return {entry.id: entry for entry in entries}
+        entries: dict[str, CacheEntry] = {}
+        for path in found:
+            with suppress(OSError):  # a link to nothing, or somebody has just taken it away
+                entry = self._unproven(path)
+                entries[entry.id] = entry
+        return entries
 
     def _unproven(self, path: Path) -> CacheEntry:
         key = path.relative_to(self.folder).as_posix().removesuffix(".gguf")
@@ -208,6 +225,13 @@ class Manifest:
         changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         size = sum(file.size_bytes for file in files)
         return CacheEntry(key, path, size, None, None, changed, changed, 0, False, "placed", files)
+
+
+def _check_types(stated: Mapping[str, Any], types: Mapping[str, tuple[type, ...]]) -> None:
+    """Refuse what would be an error only where it is used; `True` is no number here."""
+    for name, expected in types.items():
+        if type(stated[name]) not in expected or "\0" in str(stated[name]):
+            raise TypeError(name)
 
 
 def files_below(path: Path) -> list[Path]:
