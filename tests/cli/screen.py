@@ -53,7 +53,7 @@ class Terminal:
     def wait_for(self, text: str) -> str:
         """Read until some text is on the screen, and give everything that was drawn."""
         while text not in self.text:
-            self._read(f"waited for {text!r}")
+            self.read_more()
         return self.text
 
     def finish(self) -> int:
@@ -68,9 +68,14 @@ class Terminal:
     def text(self) -> str:
         return _STYLE.sub("", self.raw).replace("\r\n", "\n").replace("\r", "")
 
-    def _read(self, why: str) -> None:
+    def read_more(self) -> None:
+        """Wait for something to be drawn.
+
+        Raises:
+            AssertionError: The process has ended.
+        """
         if not self._more():
-            raise AssertionError(f"{why}, got {self.raw!r}")
+            raise AssertionError(f"it ended after {self.raw!r}")
 
     def _more(self) -> bool:
         try:

@@ -41,9 +41,11 @@ EXPLAINED = [
         "`registry list` shows all ids.",
     ),
     (
-        ModelNotDownloadedError("a-model", ("/home/a (no such file)", "/cache/a (no such file)"), "Or do this."),
+        ModelNotDownloadedError(
+            "a-model", ("/home/a (no such file)", "/cache/a (no such file)"), "Call `registry download`."
+        ),
         "The files of `a-model` are not on this machine. Looked in: /home/a (no such file), /cache/a (no such file)",
-        "Fetch it with `registry download a-model`. Or do this.",
+        "Fetch it with `registry download a-model`.",
     ),
     (
         ModelNotDownloadedError("a-model", ("/home/manifest.json",), "`registry cache list` shows what is kept."),

@@ -22,7 +22,7 @@ FAILED, WRONG_USAGE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 # The messages speak to programs; here are the same remedies for who types commands.
 _REMEDIES: dict[str, Callable[[Any], str]] = {
     "ModelNotDownloadedError": lambda error: (
-        "" if "`registry " in error.remedy else f"Fetch it with `registry download {error.model_id}`. {error.remedy}"
+        f"Fetch it with `registry download {error.model_id}`." if "registry download" in error.remedy else ""
     ),
     "ModelNotFoundError": lambda error: "" if error.close_matches else "`registry list` shows all ids.",
     "UnpinnedModelError": lambda _: (
@@ -37,6 +37,25 @@ _REMEDIES: dict[str, Callable[[Any], str]] = {
 _SENTENCE = re.compile(r"\s*(?:[^`.]|`[^`]*`|\.(?!\s|$))+\.?")
 
 
+class CommandError(RegistryError):
+    """A command cannot do what it was asked to.
+
+    Attributes:
+        problem: What is wrong, a sentence.
+        remedy: What to do.
+        code: Exit code.
+    """
+
+    def __init__(self, problem: str, remedy: str, code: int = WRONG_USAGE) -> None:
+        super().__init__(problem, remedy, code)
+        self.problem = problem
+        self.remedy = remedy
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.remedy}"
+
+
 def guarded(run: Callable[[], int]) -> int:
     """Run something, report what it raises in words, and give the exit code."""
     _write_anything()
@@ -49,9 +68,13 @@ def guarded(run: Callable[[], int]) -> int:
         code = _fail("Stopped: the input ended.", "")
     except TyperException as error:
         code = _wrong_usage(error)
+    except CommandError as error:
+        code = _fail(*explained(error), error.code)
     except RegistryError as error:
         code = _fail(*explained(error), WRONG_USAGE if isinstance(error, InvalidOptionError) else FAILED)
     except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # the terminal has written `^C` there
         code = _fail("Stopped by Ctrl-C.", "", INTERRUPTED)
     except BrokenPipeError:
         code = CLOSED_PIPE
@@ -87,7 +110,7 @@ def _line(text: str) -> str:
 
 
 def _wrong_usage(error: TyperException) -> int:
-    problem, _, remedy = error.format_message().strip().partition("? ")[0].partition(". Did you mean")
+    problem, _, remedy = error.format_message().strip().partition(". Did you mean")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "registry"
     hint = f"Did you mean{remedy}" if remedy else f"`{path} --help` shows how it is used."

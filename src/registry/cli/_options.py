@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from registry.cli._errors import CommandError
+
 if TYPE_CHECKING:
     from registry.queries import ModelRegistry
     from registry.records import ModelInfo
@@ -116,13 +118,13 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ask before something is deleted; without a terminal only `--yes` answers.
 
     Raises:
-        BadParameter: Nobody can be asked.
+        CommandError: Nobody can be asked.
         Exit: The answer is no.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{question} Nobody can be asked here: say `--yes`", param_hint="--yes")
+        raise CommandError(f"{question} Without a terminal nobody can be asked.", "`--yes` is the answer.")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
         print("Nothing was done.", file=sys.stderr)

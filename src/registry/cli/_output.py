@@ -109,7 +109,7 @@ def cell(value: object) -> str:
         case tuple() | list():
             return ", ".join(map(cell, value)) or _UNKNOWN
         case _:
-            text = str(value)
+            text = value.isoformat() if hasattr(value, "isoformat") else str(value)
             return text if text.isprintable() else printable(" ".join(text.split()))
 
 

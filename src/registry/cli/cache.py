@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from registry.cli._app import add, group
+from registry.cli._errors import say
 from registry.cli._options import Json, ModelId, Yes, confirm, seconds_of, size_of
 from registry.cli._output import Column, show_facts, show_json, show_table, size
 
@@ -97,7 +98,10 @@ def prune(
         registry cache prune --max-size 50GB --dry-run
         registry cache prune --max-size 50GB --yes
     """
-    _prune(size_of(max_size, "--max-size"), seconds_of(older_than, "--older-than"), dry_run=dry_run, yes=yes, json=json)
+    most, age = size_of(max_size, "--max-size"), seconds_of(older_than, "--older-than")
+    gone = _prune(most, age, dry_run=dry_run, yes=yes, json=json)
+    if json:
+        show_json({"dry_run": dry_run, "removed": [entry.to_dict() for entry in gone]})
 
 
 def clean(older_than: OlderThan = None, dry_run: Preview = False, yes: Yes = False, json: Json = False) -> None:
@@ -109,16 +113,14 @@ def clean(older_than: OlderThan = None, dry_run: Preview = False, yes: Yes = Fal
         registry cache clean
         registry cache clean --older-than 30d --yes
     """
-    age = seconds_of(older_than, "--older-than")
-    if age is not None:
-        _prune(sys.maxsize, age, dry_run=dry_run, yes=yes, json=json)
-        return
-    stats = _cache().stats()
-    parts = [] if dry_run else list(_cache().clean_parts())
+    cache, age = _cache(), seconds_of(older_than, "--older-than")
+    entries = _prune(sys.maxsize, age, dry_run=dry_run, yes=yes, json=json) if age is not None else ()
+    left = cache.stats().parts
+    parts = () if dry_run else cache.clean_parts()
     if json:
-        show_json({"dry_run": dry_run, "removed": [], "parts": parts})
-    else:
-        print(f"Removed {len(parts)} of {stats.parts} unfinished downloads.", file=sys.stderr)
+        show_json({"dry_run": dry_run, "removed": [entry.to_dict() for entry in entries], "parts": parts})
+    elif left and not dry_run:
+        say("", f"Removed {len(parts)} of {left} unfinished downloads.")
 
 
 def pin(model: ModelId, json: Json = False) -> None:
@@ -152,28 +154,30 @@ def _id(name: str) -> str:
     return name if found is None else found.id
 
 
-def _prune(most: int | None, older_than_s: float | None, *, dry_run: bool, yes: bool, json: bool) -> None:
+def _prune(
+    most: int | None, older_than_s: float | None, *, dry_run: bool, yes: bool, json: bool
+) -> tuple[CacheEntry, ...]:
+    """Delete what goes, once that is agreed, show it unless it is for JSON, and give it."""
     cache = _cache()
     doomed = cache.prune(most, older_than_s=older_than_s, dry_run=True)
-    if doomed and not dry_run:
-        if not json:
+    if doomed and not dry_run and not yes:
+        if not json and sys.stdin.isatty():
             _show(doomed)
         room = size(sum(entry.size_bytes for entry in doomed))
         confirm(f"Delete {len(doomed)} model{'s' if len(doomed) > 1 else ''}, {room}?", yes=yes)
     gone = doomed if dry_run else cache.prune(most, older_than_s=older_than_s)
-    if json:
-        show_json({"dry_run": dry_run, "removed": [entry.to_dict() for entry in gone]})
-    elif dry_run:
-        _show(doomed, empty="Nothing would go.")
-    else:
-        print(f"Removed {len(gone)} model{'' if len(gone) == 1 else 's'}.", file=sys.stderr)
+    if not json:
+        _show(gone if dry_run or yes else (), empty="")
+        what = "would go" if dry_run else "removed"
+        say("", f"{len(gone)} model{'' if len(gone) == 1 else 's'} {what}.")
+    return gone
 
 
 def _changed(entry: CacheEntry, what: str, *, json: bool) -> None:
     if json:
         show_json(entry.to_dict())
     else:
-        print(f"{what} {entry.id}.", file=sys.stderr)
+        say("", f"{what} {entry.id}.")
 
 
 def _show(entries: Iterable[Any], *, empty: str = "No model is kept here.") -> None:
