@@ -1,0 +1,203 @@
+"""Opening addresses: who sees the token, which redirects are followed, proxies and certificates."""
+
+import shutil
+import ssl
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hub_records import REPOSITORY
+from hub_server import Fault, Hub
+
+pytest.importorskip("stamina")
+
+from registry.errors import DownloadError
+from registry.hub.web import opened, origin
+
+NAME = "model.gguf"
+CONTENT = b"these are weights"
+
+
+def serve(hub: Hub) -> str:
+    return hub.url(REPOSITORY, NAME, hub.add(REPOSITORY, {NAME: CONTENT}))
+
+
+def read(url: str, **options: object) -> bytes:
+    """Read all that is at an address."""
+    buffer, found = memoryview(bytearray(64)), b""
+    with opened("m", url, timeout_s=5, **options) as answer:  # type: ignore[arg-type]
+        while size := answer.readinto(buffer):
+            found += bytes(buffer[:size])
+    return found
+
+
+def tokens(hub: Hub) -> list[tuple[str, str | None]]:
+    return [(request.server, request.headers.get("authorization")) for request in hub.requests]
+
+
+def test_token_is_sent_to_the_address(hub: Hub) -> None:
+    read(serve(hub), token="secret")
+
+    assert tokens(hub) == [("hub", "Bearer secret")]
+
+
+def test_redirect_to_another_port_is_followed_without_the_token(make_hub: Callable[..., Hub]) -> None:
+    hub = make_hub(cdn=True)
+
+    assert read(serve(hub), token="secret") == CONTENT
+    assert tokens(hub) == [("hub", "Bearer secret"), ("cdn", None)]
+
+
+def test_redirect_to_another_port_takes_the_range_along(make_hub: Callable[..., Hub]) -> None:
+    hub = make_hub(cdn=True)
+
+    assert read(serve(hub), start=6) == CONTENT[6:]
+    assert [request.headers["range"] for request in hub.requests] == ["bytes=6-", "bytes=6-"]
+
+
+def test_redirect_on_the_same_host_takes_the_token_along(hub: Hub) -> None:
+    url = serve(hub)
+    hub.misbehave("old.gguf", Fault(location=url))
+
+    assert read(hub.url(REPOSITORY, "old.gguf"), token="secret") == CONTENT
+    assert tokens(hub) == [("hub", "Bearer secret"), ("hub", "Bearer secret")]
+
+
+def test_redirect_to_another_host_and_back_has_lost_the_token(make_hub: Callable[..., Hub]) -> None:
+    first, second = make_hub(), make_hub()
+    second.misbehave("away.gguf", Fault(location=serve(first)))
+    first.misbehave("old.gguf", Fault(location=second.url(REPOSITORY, "away.gguf")))
+
+    assert read(first.url(REPOSITORY, "old.gguf"), token="secret") == CONTENT
+    assert tokens(first) == [("hub", "Bearer secret"), ("hub", None)]
+
+
+@pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:,x"])
+def test_redirect_to_what_is_no_web_address_is_refused(hub: Hub, target: str) -> None:
+    hub.misbehave(NAME, Fault(location=target))
+    url = serve(hub)
+
+    with pytest.raises(DownloadError, match=r": it was redirected in a way that is not followed: "):
+        read(url)
+
+
+def test_redirects_in_a_circle_end(hub: Hub) -> None:
+    url = serve(hub)
+    hub.misbehave(NAME, *[Fault(location=url)] * 99)
+
+    with pytest.raises(DownloadError, match=r"it was redirected in a way that is not followed: .* infinite loop"):
+        read(url)
+    assert len(hub.requests) <= 6
+
+
+def test_more_than_five_redirects_are_not_followed(hub: Hub) -> None:
+    for number in range(9):
+        hub.misbehave(f"{number}.gguf", Fault(location=hub.url(REPOSITORY, f"{number + 1}.gguf")))
+
+    with pytest.raises(DownloadError, match="it was redirected in a way that is not followed"):
+        read(hub.url(REPOSITORY, "0.gguf"))
+    assert len(hub.requests) == 6
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("https://a.example/x", "https://A.example:443/y", True),
+        ("https://a.example/x", "http://a.example/x", False),
+        ("https://a.example/x", "https://a.example:8443/x", False),
+        ("https://a.example/x", "https://a.example.evil.example/x", False),
+        ("https://a.example/x", "https://a.example@evil.example/x", False),
+    ],
+)
+def test_origin_is_scheme_host_and_port(first: str, second: str, same: bool) -> None:
+    assert (origin(first) == origin(second)) is same
+
+
+def test_proxy_of_the_environment_is_asked(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = serve(hub).removeprefix(hub.endpoint)
+    monkeypatch.setenv("HTTP_PROXY", hub.endpoint)
+
+    assert read(f"http://model.invalid{path}") == CONTENT
+    assert hub.requests[0].headers["host"] == "model.invalid"
+
+
+def test_proxy_is_not_asked_for_hosts_of_no_proxy(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    assert read(serve(hub)) == CONTENT
+
+
+def test_range_past_the_end_says_how_large_the_file_is(hub: Hub) -> None:
+    with opened("m", serve(hub), start=99, timeout_s=5) as answer:
+        assert (answer.is_past_end, answer.total_bytes) == (True, len(CONTENT))
+
+
+def test_weak_entity_tag_stands_for_no_bytes(hub: Hub) -> None:
+    hub.misbehave(NAME, Fault(headers={"ETag": 'W/"1"'}))
+
+    with opened("m", serve(hub), timeout_s=5) as answer:
+        assert answer.etag is None
+
+
+def test_file_of_another_host_is_refused() -> None:
+    with pytest.raises(DownloadError) as caught:
+        read("file://server/share/model.gguf")
+    assert str(caught.value) == (
+        "Cannot fetch `m`: file://server/share/model.gguf: files of another host cannot be opened. "
+        "Mount them, and write `file:///` and the path."
+    )
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody trusts, with its key in the same file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the command openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    made, key = folder / "certificate.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(made)]
+    subprocess.run(command, check=True, capture_output=True)
+    made.write_text(made.read_text() + key.read_text())
+    return made
+
+
+@pytest.fixture
+def tls_hub(certificate: Path, make_hub: Callable[..., Hub]) -> Hub:
+    settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    settings.load_cert_chain(certificate)
+    return make_hub(tls=settings, cdn=True)
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_private_certificate_is_trusted_where_a_variable_names_it(
+    tls_hub: Hub, certificate: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("truststore")
+    monkeypatch.setenv(variable, str(certificate))
+
+    assert read(serve(tls_hub)) == CONTENT
+
+
+def test_redirect_from_https_to_http_is_followed_without_the_token(
+    tls_hub: Hub, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    read(serve(tls_hub), token="secret")
+
+    assert tokens(tls_hub) == [("hub", "Bearer secret"), ("cdn", None)]
+
+
+def test_certificate_that_nobody_trusts_is_refused_at_once(tls_hub: Hub) -> None:
+    pytest.importorskip("truststore")
+    url = serve(tls_hub)
+
+    with pytest.raises(DownloadError) as caught:
+        read(url)
+    assert type(caught.value) is DownloadError
+    assert str(caught.value) == (
+        f"Cannot fetch `m`: {url}: the server's certificate is not trusted (self-signed certificate). "
+        "Where a company's proxy signs it, set `SSL_CERT_FILE` or `REQUESTS_CA_BUNDLE` to its certificate."
+    )

@@ -1,0 +1,193 @@
+"""Fetching bytes that are not the right ones: deleted, fetched once more from nothing, then an error with its cause."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from hub_records import REPOSITORY
+from hub_server import Fault, Hub
+
+pytest.importorskip("stamina")
+
+from registry.errors import ChecksumMismatchError, DownloadError
+from registry.hub.needed import Wanted
+from registry.hub.sources import Address
+from registry.hub.transfer import fetch
+
+NAME = "model.gguf"
+CONTENT = bytes(range(256)) * 40
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+WANTED = Wanted(NAME, len(CONTENT), SHA256)
+TWICE = "It was fetched twice and deleted."
+CHANGED = (
+    f"{TWICE} Twice the same other bytes came, so they are not damaged: the file was changed after it was pinned. "
+    "Check `revision` and `sha256` of the record."
+)
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    return tmp_path / "model.gguf.part"
+
+
+def serve(hub: Hub, content: bytes = CONTENT) -> Address:
+    return Address(hub.url(REPOSITORY, NAME, hub.add(REPOSITORY, {NAME: content})))
+
+
+def flipped(position: int) -> str:
+    """The digest of the file with one byte changed."""
+    content = bytearray(CONTENT)
+    content[position] ^= 0xFF
+    return hashlib.sha256(content).hexdigest()
+
+
+def message(url: str, expected: object, got: object, remedy: str) -> str:
+    return f"`{url}` is not the file that the registry pins: expected {expected}, got {got}. {remedy}"
+
+
+def test_bytes_that_are_wrong_once_are_fetched_again_from_nothing(hub: Hub, part: Path) -> None:
+    hub.misbehave(NAME, Fault(flip=7))
+
+    assert fetch("m", WANTED, part, [serve(hub)]).sha256 == SHA256
+    assert [request.headers.get("range") for request in hub.requests] == [None, None]
+
+
+def test_a_part_that_is_wrong_is_fetched_again_from_nothing(hub: Hub, part: Path) -> None:
+    part.write_bytes(b"x" * 1000)
+    part.with_name(f"{part.name}.json").write_text(json.dumps({"url": "", "digest": SHA256}))
+
+    assert fetch("m", WANTED, part, [serve(hub)]).sha256 == SHA256
+    assert [request.headers.get("range") for request in hub.requests] == ["bytes=1000-", None]
+
+
+def test_bytes_that_are_wrong_at_one_address_are_fetched_from_the_next(hub: Hub, part: Path) -> None:
+    hub.misbehave(NAME, Fault(flip=7))
+    mirror = Address(f"{hub.endpoint}/mirror/{NAME}")
+
+    assert fetch("m", WANTED, part, [serve(hub), mirror]).address == mirror
+
+
+def test_bytes_that_are_wrong_at_one_address_are_fetched_there_again_where_the_next_fails(hub: Hub, part: Path) -> None:
+    hub.misbehave(NAME, Fault(flip=7))
+    first = serve(hub)
+
+    assert fetch("m", WANTED, part, [first, Address(f"{hub.endpoint}/mirror/absent")]).address == first
+
+
+def test_the_same_wrong_bytes_twice_are_a_file_that_was_changed(hub: Hub, part: Path) -> None:
+    hub.misbehave(NAME, *[Fault(flip=7)] * 9)
+    address = serve(hub)
+
+    with pytest.raises(ChecksumMismatchError) as caught:
+        fetch("m", WANTED, part, [address])
+    assert str(caught.value) == message(address.url, SHA256, flipped(7), CHANGED)
+    assert len(hub.requests) == 2
+    assert list(part.parent.glob("model*")) == []
+
+
+def test_other_wrong_bytes_each_time_are_damaged_on_the_way(hub: Hub, part: Path) -> None:
+    hub.misbehave(NAME, Fault(flip=7), Fault(flip=8))
+    address = serve(hub)
+
+    with pytest.raises(ChecksumMismatchError) as caught:
+        fetch("m", WANTED, part, [address])
+
+    damaged = (
+        f"{TWICE} Other bytes came each time, so they are damaged on the way: by the line, a proxy, or this machine's "
+        "memory. Try another network or source."
+    )
+    assert str(caught.value) == message(address.url, SHA256, flipped(8), damaged)
+
+
+@pytest.mark.parametrize(
+    ("came", "cause"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+            "What came is a pointer of Git LFS, not the file: the source was copied without `git lfs pull`.",
+        ),
+        (
+            b"\n<!DOCTYPE html><title>Log in</title>",
+            "What came is a web page: a proxy or a login page answered in place of the server.",
+        ),
+    ],
+    ids=["pointer", "web page"],
+)
+@pytest.mark.parametrize("size", [len(CONTENT), None], ids=["size known", "size unknown"])
+def test_wrong_bytes_that_look_like_something_known_say_so(
+    hub: Hub, part: Path, came: bytes, cause: str, size: int | None
+) -> None:
+    with pytest.raises(ChecksumMismatchError) as caught:
+        fetch("m", Wanted(NAME, size, SHA256), part, [serve(hub, came)])
+    assert caught.value.remedy == f"{TWICE} {cause}"
+
+
+def test_a_wrong_git_sha1_is_wrong_bytes(hub: Hub, part: Path) -> None:
+    got = hashlib.sha1(b"blob %d\0%s" % (len(CONTENT), CONTENT)).hexdigest()
+    address = serve(hub)
+
+    with pytest.raises(ChecksumMismatchError) as caught:
+        fetch("m", Wanted(NAME, None, None, "0" * 40), part, [address])
+    assert str(caught.value) == message(address.url, f"git sha1 {'0' * 40}", got, CHANGED)
+
+
+def test_a_file_of_another_size_than_pinned_is_not_read(hub: Hub, part: Path) -> None:
+    address = serve(hub, CONTENT + b"more" * 2**20)
+
+    with pytest.raises(ChecksumMismatchError) as caught:
+        fetch("m", WANTED, part, [address])
+    size = len(CONTENT) + 4 * 2**20
+    assert str(caught.value) == message(address.url, f"{len(CONTENT)} bytes", f"{size} bytes", CHANGED)
+
+
+def test_a_part_of_a_file_that_has_another_size_by_now_is_thrown_away(hub: Hub, part: Path) -> None:
+    part.write_bytes(CONTENT[:1000])
+    part.with_name(f"{part.name}.json").write_text(json.dumps({"url": "", "digest": SHA256}))
+
+    with pytest.raises(ChecksumMismatchError):
+        fetch("m", WANTED, part, [serve(hub, CONTENT + b"more")])
+    assert list(part.parent.glob("model*")) == []
+
+
+@pytest.mark.parametrize("how", [{"chunked": True}, {"bare": True}], ids=["chunked", "no length"])
+def test_more_bytes_than_pinned_are_refused_where_no_length_is_stated(hub: Hub, part: Path, how: dict) -> None:  # type: ignore[type-arg]
+    hub.misbehave(NAME, *[Fault(**how)] * 2)
+
+    with pytest.raises(ChecksumMismatchError) as caught:
+        fetch("m", WANTED, part, [serve(hub, CONTENT + b"more")])
+    assert (caught.value.expected, caught.value.got) == (f"{len(CONTENT)} bytes", f"{len(CONTENT) + 4} bytes")
+
+
+@pytest.mark.parametrize("how", [{"chunked": True}, {"bare": True}], ids=["chunked", "no length"])
+def test_a_file_is_fetched_where_no_length_is_stated(hub: Hub, part: Path, how: dict) -> None:  # type: ignore[type-arg]
+    hub.misbehave(NAME, Fault(**how))
+
+    assert fetch("m", Wanted(NAME, None, SHA256), part, [serve(hub)]).size_bytes == len(CONTENT)
+
+
+@pytest.mark.parametrize("how", [{"chunked": True}, {"bare": True}], ids=["chunked", "no length"])
+def test_fewer_bytes_than_pinned_are_a_cut_where_no_length_is_stated(hub: Hub, part: Path, how: dict) -> None:  # type: ignore[type-arg]
+    hub.misbehave(NAME, Fault(cut_after=1000, **how))
+
+    assert fetch("m", WANTED, part, [serve(hub)]).sha256 == SHA256
+    assert len(hub.requests) == 2
+
+
+def test_a_length_that_is_too_large_is_a_cut_where_no_size_is_pinned(hub: Hub, part: Path) -> None:
+    hub.misbehave(NAME, Fault(lie=100))
+
+    assert fetch("m", Wanted(NAME, None, SHA256), part, [serve(hub)]).size_bytes == len(CONTENT)
+    assert [request.headers.get("range") for request in hub.requests] == [None, f"bytes={len(CONTENT)}-"]
+
+
+def test_a_packed_body_is_refused(hub: Hub, part: Path) -> None:
+    hub.misbehave(NAME, Fault(headers={"Content-Encoding": "gzip"}))
+    address = serve(hub)
+
+    with pytest.raises(DownloadError) as caught:
+        fetch("m", WANTED, part, [address])
+    assert str(caught.value) == (
+        f"Cannot fetch `m`: {address.url}: expected the file as it is, got it packed with gzip. "
+        "Correct the server, or use another source."
+    )
