@@ -126,8 +126,8 @@ def _tiers() -> Iterator[str]:
 def _resources() -> Iterator[str]:
     yield "### What models of each size take\n"
     yield (
-        "Estimated from the records. Main memory is without a GPU; GPU memory is with all layers there, at the record's\n"
-        "own context. Speed depends on the machine: where none is given it was not measured.\n"
+        "Estimated from the records. Main memory is without a GPU; GPU memory is with all layers there, at the\n"
+        "record's own context. Speed depends on the machine: where none is given it was not measured.\n"
     )
     yield "#### Chat models\n"
     longer = f"at {LONG_CONTEXT:,} tokens"

@@ -1,13 +1,14 @@
 """Choosing a model. The estimate is one that can be worked out in the head, but where the shipped data are asked."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from registry import MODEL_REGISTRY
 from registry.errors import InsufficientMemoryError, InvalidOptionError, InvalidSettingError
-from registry.hardware import Gpu, Machine, RejectionKind, probe, select, tiers
+from registry.hardware import DeviceEstimate, Estimate, Gpu, Machine, RejectionKind, probe, select, tiers
 
 from .records import GB, MB, TOKEN, Records, chat, dense, estimate
 
@@ -80,7 +81,9 @@ def test_select_says_of_every_other_record_why_it_was_turned_down() -> None:
     assert len(choice.rejected) == len(MODEL_REGISTRY) - 1
 
 
-@pytest.mark.parametrize("asked", [{}, {"family": "Qwen2.5-Coder"}, {"role": "embedding"}, {"type": "reranker"}])
+@pytest.mark.parametrize(
+    "asked", [{"family": "Qwen3"}, {"family": "Qwen2.5-Coder"}, {"role": "embedding"}, {"type": "reranker"}]
+)
 def test_tiers_are_what_select_chooses_at_and_just_below_each(asked: dict[str, Any]) -> None:
     steps = tiers(**asked)
     below = [None, *(step.model.id for step in steps[:-1])]
@@ -175,6 +178,15 @@ def test_select_for_a_longer_context_needs_at_least_the_estimate() -> None:
 
     assert select("8GB", registry=models).need.total_bytes == 1500 * MB
     assert select("8GB", registry=models, context_length=8192).need.total_bytes == 1 * GB + 8192 * TOKEN
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_select_for_a_longer_context_keeps_to_a_stated_need_that_is_more() -> None:
+    models = Records(chat("states-much", 1 * GB, ram_required_mb=5000))
+
+    need = select("8GB", registry=models, context_length=8192).need
+
+    assert (need.total_bytes, need.source, need.context_length) == (5 * GB, "record", 8192)
 
 
 @pytest.mark.usefixtures("by_hand")
@@ -285,6 +297,18 @@ def test_select_with_shared_memory_places_all_layers_on_the_gpu() -> None:
     assert select(machine=machine(16 * GB, gpu), registry=Records(chat("plain", 1 * GB))).gpu_layers == 10
 
 
+def test_select_with_shared_memory_counts_what_a_gpu_takes_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def costly(model: Any, *, gpu_layers: int, machine: Any, **options: Any) -> Estimate:
+        found = estimate(model, gpu_layers=gpu_layers, **options)
+        more = DeviceEstimate.of("gpu:0", 0, overhead=100 * MB * gpu_layers)
+        return replace(found, devices=(*found.devices, more))
+
+    monkeypatch.setattr("registry.hardware.requirement.estimate", costly)
+    gpu = Gpu(0, "a GPU", 4 * GB, 4 * GB, unified=True)
+
+    assert select(machine=machine(3_850_000_000, gpu), registry=Records(chat("plain", 1 * GB))).gpu_layers == 4
+
+
 @pytest.mark.usefixtures("by_hand")
 def test_select_without_a_machine_says_nothing_about_gpus() -> None:
     assert select("16GB", registry=Records(chat("plain"))).gpu_layers is None
@@ -305,8 +329,6 @@ def test_select_left_to_itself_takes_what_this_machine_has(monkeypatch: pytest.M
 
 
 def test_select_where_the_machine_does_not_tell_its_memory_asks_for_it() -> None:
-    from dataclasses import replace
-
     silent = replace(machine(7 * GB), ram_available_bytes=None)
 
     with pytest.raises(InvalidOptionError, match=r"`available_ram`: .* This machine does not tell"):
@@ -367,8 +389,6 @@ def test_select_takes_what_meets_a_condition_and_names_it_where_it_does_not(
         unknown["model_type"] = "dense"
     if kind != "deprecated":
         unknown["deprecated"] = False
-    from dataclasses import replace
-
     models = Records(replace(dense("unknown"), **unknown), dense("fits", **value))
 
     choice = select("8GB", registry=models, **asked)
@@ -383,6 +403,21 @@ def test_select_deprecated_takes_deprecated_records_too() -> None:
 
     assert select("8GB", registry=models).model.id == "new"
     assert select("8GB", registry=models, deprecated=True).model.id == "old"
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (
+            (chat("old", deprecated=True),),
+            "`deprecated`: expected True, as every one of the models is deprecated, got False.",
+        ),
+        ((), "`registry`: expected a registry with at least one model, got <registry of 0 models: records>."),
+    ],
+)
+def test_select_from_nothing_current_says_so(models: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(InvalidOptionError, match=f"^{message}$"):
+        select("8GB", registry=Records(*models))
 
 
 @pytest.mark.usefixtures("by_hand")
@@ -425,8 +460,6 @@ def test_select_of_conditions_that_only_encoders_meet_takes_an_encoder() -> None
 
 @pytest.mark.usefixtures("by_hand")
 def test_select_of_encoders_without_a_parameter_count_compares_their_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    from registry.hardware import DeviceEstimate, Estimate
-
     def weigh(model: Any, **options: Any) -> Estimate:
         part = DeviceEstimate.of("cpu", 2 * GB if model.parameter_count is None else model.parameter_count * 4)
         return Estimate(model.id, (part,), part.total_bytes, part.total_bytes, 0, "by hand", "record", 512)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -223,19 +222,21 @@ def _rejected(found: Survey, chosen: Candidate, budget: Budget) -> tuple[Rejecti
     """Say of every model but the chosen one why it is not the one."""
     matching = [*found.eligible, *found.passed_over, *found.unknown]
     others = sorted((other for other in matching if other is not chosen), key=lambda other: other.size, reverse=True)
-    return (*(_why(other, chosen, budget, found.passed_over) for other in others), *found.unfit)
+    passed_over = frozenset(candidate.model.id for candidate in found.passed_over)
+    return (*(_why(other, chosen, budget, passed_over) for other in others), *found.unfit)
 
 
-def _why(other: Candidate, chosen: Candidate, budget: Budget, passed_over: Iterable[Candidate]) -> Rejection:
-    kind, reason = RejectionKind.SMALLER, _smaller(other, chosen)
+def _why(other: Candidate, chosen: Candidate, budget: Budget, passed_over: frozenset[str]) -> Rejection:
     if other.need.total_bytes is None:
         kind, reason = RejectionKind.UNKNOWN_NEED, f"What it needs {other.need}."
     elif other.need.total_bytes > budget.model_bytes:
         there = size_text(budget.model_bytes)
         kind, reason = RejectionKind.MEMORY, f"It needs {other.need}, and there are {there}."
-    elif other in passed_over:
+    elif other.model.id in passed_over:
         kind = RejectionKind.NOT_RECOMMENDED
         reason = f"It fits with {other.need}, and is not marked as recommended, as others that match are."
+    else:
+        kind, reason = RejectionKind.SMALLER, _smaller(other, chosen)
     return Rejection(other.model.id, kind, reason, other.need.total_bytes, budget.model_bytes)
 
 

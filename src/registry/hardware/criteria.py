@@ -134,6 +134,8 @@ class Criterion(NamedTuple):
         among = (
             f"of the {len(before)} models that match{conditions.replace(',', '', 1)}" if earlier else "of the models"
         )
+        if self.kind is RejectionKind.DEPRECATED:
+            return InvalidOptionError(self.option, f"True, as every one {among} is deprecated", self.given)
         if not values:
             return InvalidOptionError(self.option, f"what one {among} is known to have", self.given, "Leave it out.")
         if isinstance(values[0], int):

@@ -33,7 +33,9 @@ def machine_with(machine: Machine | None, pools: Mapping[str, int]) -> Machine |
     """Give the machine with so much left on its GPUs: by what is free there, layers are spread over several."""
     if machine is None:
         return None
-    left = (replace(gpu, memory_free_bytes=pools.get(f"gpu:{gpu.index}", gpu.memory_free_bytes)) for gpu in machine.gpus)
+    left = (
+        replace(gpu, memory_free_bytes=pools.get(f"gpu:{gpu.index}", gpu.memory_free_bytes)) for gpu in machine.gpus
+    )
     return replace(machine, gpus=tuple(left))
 
 

@@ -56,7 +56,8 @@ class Survey(NamedTuple):
     def refuse(self, budget: Budget) -> InsufficientMemoryError:
         """Make the error for a budget that none of the models fits into."""
         if not self.eligible:
-            first, others = self.unknown[0], len(self.unknown) - 1
+            first = max(self.unknown, key=lambda candidate: candidate.model.recommended)
+            others = len(self.unknown) - 1
             more = f" The same holds for {others} more that match." if others else ""
             remedy = "Fetch its file, whose header says it, or state `ram_required_mb` in its record."
             reason = f"What it needs {first.need}.{more} {remedy}"
@@ -118,7 +119,10 @@ def _records(registry: ModelRegistry[Any] | None) -> tuple[ModelInfo, ...]:
         from registry import MODEL_REGISTRY
 
         registry = MODEL_REGISTRY
-    return tuple(registry.values())
+    records = tuple(registry.values())
+    if not records:
+        raise InvalidOptionError("registry", "a registry with at least one model", registry)
+    return records
 
 
 def _match(asked: Criteria, records: Sequence[ModelInfo]) -> tuple[list[ModelInfo], tuple[Rejection, ...]]:
