@@ -87,8 +87,10 @@ class OneCommand(_QuickStart, TyperCommand):
     """A command of this program. Its help writes arguments as most programs do: `ID...`, `[FILE]`."""
 
     def collect_usage_pieces(self, ctx: Context) -> list[str]:
-        arguments = (param for param in self.get_params(ctx) if param.param_type_name == "argument")
-        return ["[OPTIONS]", *map(_written, arguments)]
+        params = self.get_params(ctx)
+        needed = [param for param in params if param.param_type_name == "option" and param.required]
+        arguments = [param for param in params if param.param_type_name == "argument"]
+        return ["[OPTIONS]", *(f"{param.opts[0]} {param.metavar}" for param in needed), *map(_written, arguments)]
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         params = self.get_params(ctx)

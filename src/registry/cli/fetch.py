@@ -50,7 +50,7 @@ def download(
 
     Examples:
         registry download colbert-v2
-        registry download $(registry select --role coding)
+        registry download "$(registry select --role coding)"
         registry download bge-small-en-v1.5 --source https://mirror.example
         registry download bge-small-en-v1.5 --source /mnt/models --source hub
     """

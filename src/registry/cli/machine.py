@@ -86,7 +86,9 @@ def _of(free: int | None, total: int | None) -> str:
 
 def select(
     ram: Ram = None,
-    role: Annotated[str | None, typer.Option(metavar="ROLE", help="general, coding, reasoning, ...")] = None,
+    role: Annotated[
+        str | None, typer.Option(metavar="ROLE", help="general, coding, reasoning, embedding or reranking.")
+    ] = None,
     type: Annotated[str | None, typer.Option(metavar="TYPE", help="Such as chat, dense or colbert.")] = None,
     family: Annotated[str | None, typer.Option(metavar="FAMILY", help="As `registry families` lists them.")] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Label; several: all of them.")] = None,
