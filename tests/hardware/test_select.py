@@ -233,6 +233,29 @@ def test_select_where_nothing_fits_says_what_there_is_and_what_to_do() -> None:
 
 
 @pytest.mark.usefixtures("by_hand")
+def test_select_where_nothing_fits_counts_those_it_cannot_tell_of() -> None:
+    models = Records(chat("large", ram_required_mb=9000), chat("riddle", None))
+
+    with pytest.raises(
+        InsufficientMemoryError, match=r"left to the system\. Of 1 more it cannot be told what they need"
+    ):
+        select("6GB", registry=models)
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_select_gives_reasons_for_the_largest_first_and_for_the_unfit_last() -> None:
+    models = Records(dense("other"), chat("small", 1 * GB), chat("large", 9 * GB), chat("middle", 3 * GB))
+
+    choice = select("6GB", registry=models)
+
+    assert [(rejection.model_id, rejection.kind) for rejection in choice.rejected] == [
+        ("large", "memory"),
+        ("small", "smaller"),
+        ("other", "type"),
+    ]
+
+
+@pytest.mark.usefixtures("by_hand")
 def test_select_of_a_few_bytes_says_how_sizes_are_written() -> None:
     with pytest.raises(InsufficientMemoryError, match=r"Sizes are in bytes: write 16 GB as `16 \* 10\*\*9`"):
         select(16, registry=Records(chat("plain")))
