@@ -74,6 +74,7 @@ def test_fit_takes_one_context_for_all_chat_models() -> None:
     report = fit([chat("a"), dense("b")], available_ram="10GB", context_length=1000)
 
     assert [entry.taken_bytes for entry in report.entries] == [{"cpu": 1 * GB + 1000 * TOKEN}, {"cpu": 400 * MB}]
+    assert [entry.need.context_length for entry in report.entries] == [1000, 512]
 
 
 def test_fit_takes_a_context_for_each_model() -> None:

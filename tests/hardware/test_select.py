@@ -94,6 +94,20 @@ def test_tiers_are_what_select_chooses_at_and_just_below_each(asked: dict[str, A
     assert [select(step.available_bytes - 1, **asked).model.id for step in steps[1:]] == below[1:]
 
 
+@pytest.mark.usefixtures("by_hand")
+def test_tiers_of_equal_needs_are_one_step_to_the_largest() -> None:
+    models = Records(
+        chat("few", ram_required_mb=4000),
+        chat("many", ram_required_mb=4000, parameter_count=2 * GB),
+        chat("least", 500 * MB),
+    )
+
+    assert [(tier.available_bytes, tier.model.id) for tier in tiers(registry=models, reserve_bytes=0)] == [
+        (500 * MB + 4096 * TOKEN, "least"),
+        (4 * GB, "many"),
+    ]
+
+
 # Which is the largest
 
 
@@ -110,6 +124,16 @@ def test_select_of_equal_parameters_takes_the_larger_weights() -> None:
     models = Records(chat("q4", 4 * GB), chat("q8", 8 * GB), chat("q5", 5 * GB))
 
     assert select("16GB", registry=models).model.id == "q8"
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_select_says_by_what_the_others_are_smaller() -> None:
+    models = Records(chat("q8", 8 * GB), chat("q4", 4 * GB), chat("same", 8 * GB))
+
+    assert [rejection.reason for rejection in select("16GB", registry=models).rejected] == [
+        "It fits with 8.41 GB (estimated), and `q8`, which is as large, comes first.",
+        "It fits with 4.41 GB (estimated), and `q8` has as many parameters in larger weights: 8 GB against 4 GB.",
+    ]
 
 
 @pytest.mark.usefixtures("by_hand")
@@ -389,7 +413,7 @@ def test_selection_to_dict_is_json_with_every_reason() -> None:
         ({"tags": ("a", "b")}, {"tags": ("b", "c", "a")}, "tags"),
         ({"tags": "a"}, {"tags": ("a",)}, "tags"),
         ({"languages": ["de"]}, {"languages": ("en", "de")}, "languages"),
-        ({"license": ["MIT", "Apache-2.0"]}, {"license": "MIT"}, "license"),
+        ({"license": ["MIT", "Apache-2.0"]}, {"license": "Apache-2.0"}, "license"),
         ({"context_length": 512}, {"context_length": 512}, "context_length"),
         ({"min_parameters": "90M"}, {"parameter_count": 90_000_000}, "min_parameters"),
         ({"max_parameters": 100_000_000}, {"parameter_count": 100_000_000}, "max_parameters"),
