@@ -184,7 +184,7 @@ def _run(record: ModelInfo, shape: Shape, asked: Asked) -> Run:
     return Run(
         context_length=context,
         batch_size=batch,
-        parallel=asked.parallel if not shape.is_encoder else min(context, 256),
+        parallel=asked.parallel,
         fill=fill,
         key_type=asked.key_type,
         value_type=asked.value_type,

@@ -54,7 +54,7 @@ def shape_of_record(model: ChatModel) -> Shape:
     layers, size = model.layers or 1, model.file.size_bytes or 0
     architecture = _gguf_name(model.architecture_type)
     window, windowed = windows(architecture, layers, model.sliding_window, None)
-    vocabulary = Vocabulary(model.vocab_size or 0, model.vocab_size or 0, 16 * (model.vocab_size or 0))
+    vocabulary = Vocabulary(model.vocab_size or 0, merges=model.vocab_size or 0)
     matrix = size // (layers + 1)
     return Shape(
         architecture=architecture,
@@ -120,8 +120,8 @@ def shape_of_header(model_id: str, header: GgufHeader, features: Iterable[str] =
         layers=facts.layers(layers, hidden, windowed, weights),
         vocabulary=_vocabulary(header, embedding),
         window=window,
-        experts=facts.integer("expert_count") or 0,
-        experts_used=facts.integer("expert_used_count") or 0,
+        experts=facts.few("expert_count"),
+        experts_used=facts.few("expert_used_count"),
         gated=any(".ffn_gate" in name for name in matrices),
         fused_qkv="blk.0.attn_qkv.weight" in matrices,
         input_bytes=weights[INPUT],
@@ -157,6 +157,9 @@ class _Facts:
             raise self.wrong(f"{self.architecture}.{key}", f"a number from 1 to {most}", found)
         return found
 
+    def few(self, key: str, most: int = 1024) -> int:
+        return min(self.integer(key) or 0, most)
+
     def pattern(self) -> tuple[bool, ...] | int | None:
         stated = self.header.metadata.get(f"{self.architecture}.attention.sliding_window_pattern")
         if isinstance(stated, tuple):
@@ -187,14 +190,14 @@ class _Facts:
         keys, values = self._head_dims(hidden, heads)
         expert_ffn = self.integer("expert_feed_forward_length")
         ffn = self.each("feed_forward_length", count, expert_ffn or 0)
-        cached = self._cached(count)
+        cached = 0 if _ENCODERS.fullmatch(self.architecture) else self._cached(count)
         return tuple(
             Layer(
                 heads=heads[layer],
                 kv_heads=heads[layer] if kv_heads[layer] < 0 else kv_heads[layer],
                 key_dim=keys[windowed[layer]],
                 value_dim=values[windowed[layer]],
-                ffn_dim=(expert_ffn or ffn[layer]) if self.integer("expert_count") else ffn[layer],
+                ffn_dim=expert_ffn or ffn[layer],
                 windowed=windowed[layer],
                 cached=layer < cached,
                 weights_bytes=weights.get(layer, 0),
@@ -232,11 +235,8 @@ class _Facts:
 def _vocabulary(header: GgufHeader, embedding: Tensor) -> Vocabulary:
     tokens = header.metadata.get("tokenizer.ggml.tokens")
     merges = header.metadata.get("tokenizer.ggml.merges")
-    texts = [found for found in (tokens, merges) if isinstance(found, Strings)]
     stated = tokens.count if isinstance(tokens, Strings) else embedding.shape[1] if len(embedding.shape) > 1 else 0
-    return Vocabulary(
-        stated, merges.count if isinstance(merges, Strings) else 0, sum(found.size_bytes for found in texts)
-    )
+    return Vocabulary(stated, merges.count if isinstance(merges, Strings) else 0)
 
 
 def _repacked(features: Iterable[str]) -> dict[str, int]:

@@ -27,12 +27,10 @@ class Strings:
     Attributes:
         count: How many.
         size_bytes: Their length together.
-        long: How many are longer than 15 bytes, which is what C++ keeps without an allocation of its own.
     """
 
     count: int
     size_bytes: int
-    long: int
 
 
 class Tensor(NamedTuple):
@@ -210,7 +208,7 @@ class _Cursor:
 
     def strings(self, count: int) -> Strings:
         read: Callable[..., tuple[Any, ...]] = struct.Struct("<Q").unpack_from
-        data, at, total, long = self.data, self.at, 0, 0
+        data, at, total = self.data, self.at, 0
         end = len(data)
         for _ in range(count):
             (length,) = read(data, at)
@@ -220,9 +218,8 @@ class _Cursor:
                     raise _DamagedError(f"a text of {length} bytes")
                 raise _CutOffError
             total += length
-            long += length > 15
         self.at = at
-        return Strings(count, total, long)
+        return Strings(count, total)
 
     def tensor(self) -> Tensor:
         name = self.string()

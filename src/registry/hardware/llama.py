@@ -16,12 +16,13 @@ from registry.hardware.shape import INPUT, OUTPUT, Layer, Shape, Span
 
 _PAD = 256  # the context, and the part of it that is looked at, are multiples of this
 
-# What the library takes for itself, fitted to files of other shapes than those of benchmarks/memory.py.
-_BASE_BYTES = 6 * 2**20
-_BYTES_OF_TOKEN = 190
-_BYTES_OF_MERGE = 150
+# What the library takes for itself, fitted to six files of other shapes than those that benchmarks/memory.py measures.
+_BASE_BYTES = 9_700_000  # its code, threads, and the nodes of graphs
+_BYTES_OF_TOKEN = 163
+_BYTES_OF_MERGE = 143
 _BYTES_OF_CELL = 60
 _BYTES_OF_TENSOR = 3000
+_MOST_TEXTS = 256  # sequences of a batch that an embedder sets aside outputs for
 _GPU_CONTEXT_BYTES = 350 * 2**20  # CUDA's own: code of the kernels and its heap
 
 
@@ -160,7 +161,7 @@ def _placed(shape: Shape, gpu_layers: int, gpus: Sequence[tuple[int, int]]) -> l
 
 def _cpu(shape: Shape, run: Run, placed: Sequence[int | None], buffers: _Buffers) -> DeviceEstimate:
     weights = shape.input_bytes + (shape.output_bytes if placed[-1] is None else 0)
-    outputs = max(run.parallel, run.physical_batch if shape.is_encoder else 1)
+    outputs = max(min(run.fill, run.physical_batch), _MOST_TEXTS) if shape.is_encoder else run.parallel
     row = shape.vocabulary.tokens + (shape.hidden_dim if shape.is_encoder else 0)
     return DeviceEstimate.of(
         "cpu",
@@ -217,15 +218,18 @@ def _buffers(shape: Shape, run: Run) -> _Buffers:
         value_rotation=min(64, _rotation(run.value_type, [layer.value_dim for layer in shape.layers])),
     )
     tokens = run.physical_batch
-    cells, window_cells = run.cells // run.parallel, run.window_cells(shape) // run.parallel
+    if shape.is_encoder:  # all tokens of a batch look at each other, and each of them is an output
+        cells, window_cells, outputs = tokens, tokens, min(tokens, run.fill)
+    else:
+        cells, window_cells, outputs = run.cells // run.parallel, run.window_cells(shape) // run.parallel, 1
     batch = Batch(tokens, cells, window_cells, tokens)
     largest = Graph(shape, batch, attention)
     size = lay_out(largest.results)
     size_without_logits = lay_out(Graph(shape, batch, attention, logits=False).results)
     sizes, converted = [0] * len(largest.results), 0
     for tokens_now, held in _batches(run):
-        keys = _padded(held)
-        graph = Graph(shape, Batch(tokens_now, min(keys, cells), min(keys, window_cells), 1), attention)
+        keys = tokens_now if shape.is_encoder else _padded(held)
+        graph = Graph(shape, Batch(tokens_now, min(keys, cells), min(keys, window_cells), outputs), attention)
         sizes = [max(pair) for pair in zip(sizes, graph.sizes, strict=True)]
         converted = max(converted, graph.converted, shape.converted_dim * tokens_now)
     return _Buffers(size, size_without_logits, largest.inputs_size, touched(largest.results, sizes), converted)

@@ -57,12 +57,10 @@ class Vocabulary:
     Attributes:
         tokens: Tokens.
         merges: Rules by which pieces are merged; 0 for vocabularies that have none.
-        text_bytes: Length of all of it.
     """
 
     tokens: int
     merges: int = 0
-    text_bytes: int = 0
 
 
 @dataclass(frozen=True)
