@@ -570,3 +570,11 @@ def test_select_under_a_policy_that_leaves_nothing_names_the_setting(monkeypatch
 
     with pytest.raises(InvalidOptionError, match=r"^`REGISTRY_LICENSES`: expected what one of the 2.. models"):
         select("64GB")
+
+
+def test_examples_in_the_docstrings_show_what_happens() -> None:
+    import doctest
+
+    from registry.hardware import _fit, _select
+
+    assert [doctest.testmod(module).failed for module in (_select, _fit)] == [0, 0]
