@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import (
     ROOT,
     chatting,
+    command,
     downloading,
     embedding,
     field,
@@ -21,6 +22,7 @@ from benchmarks import (
     late_interaction,
     loading,
     lookup,
+    memory,
     rendering,
     scale,
     typing_cost,
@@ -40,8 +42,10 @@ GROUPS: dict[str, tuple[Callable[[Workspace, int], list[Table]], int]] = {
     "late_interaction": (late_interaction.measure, 9),
     "chatting": (chatting.measure, 9),
     "loading": (loading.measure, 5),
+    "memory": (memory.measure, 15),
     "downloading": (downloading.measure, 7),
     "rendering": (rendering.measure, 21),
+    "command": (command.measure, 21),
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 

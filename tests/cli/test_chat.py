@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("typer")
+pytest.importorskip("fcntl")
 pytest.importorskip("llama_cpp")
 pytest.importorskip("gguf")
 import tiny

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,11 +40,19 @@ def test_completion_of_an_unknown_shell_names_the_known(run: Run) -> None:
         ("registry cache un", ["unpin"]),
         ("registry info colbert-v", ["colbert-v2", "colbert-v2-pylate"]),
         ("registry list --cap", ["--capability"]),
+        ("registry info --registry mine mine-", ["mine-a", "mine-b"]),
+        ("registry info --registry nothing_like_it mine-", []),
     ],
 )
 def test_shell_is_offered_commands_options_and_ids(
-    typed: str, offered: list[str], process: Callable[..., "subprocess.CompletedProcess[str]"]
+    typed: str,
+    offered: list[str],
+    process: Callable[..., "subprocess.CompletedProcess[str]"],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    (tmp_path / "mine.py").write_text("MODEL_REGISTRY = ('mine-a', 'mine-b', 'yours')\n")
+    monkeypatch.chdir(tmp_path)
     count = str(len(typed.split()) - 1)
 
     done = process(_REGISTRY_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=count)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("typer")
-pytest.importorskip("pty")
+pytest.importorskip("fcntl")
 
 from .screen import Terminal
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # typer has no public names for these
     from typer._click import Command, Context, HelpFormatter, Parameter
 
 

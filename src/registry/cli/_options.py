@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from registry.records import ModelInfo
 
 
-def complete_ids(incomplete: str) -> list[str]:
-    """Give the ids that begin like this, for the completion of shells."""
-    from registry import MODEL_REGISTRY
-
-    return [model_id for model_id in MODEL_REGISTRY if model_id.startswith(incomplete)]
+def complete_ids(context: typer.Context, incomplete: str) -> list[str]:
+    """Give the ids that begin like this, for the completion of shells: of the registry that is named before them."""
+    try:
+        registry = registry_of(context.params.get("registry"))
+    except typer.BadParameter:
+        return []
+    return [model_id for model_id in registry if model_id.startswith(incomplete)]
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -56,8 +56,7 @@ def show_table(
         if empty:
             print(empty, file=sys.stderr)
     elif sys.stdout.isatty():
-        ways = [column.shown or cell for column in columns]
-        _draw(columns, [[cell(way(value)) for way, value in zip(ways, line, strict=True)] for line in lines])
+        _draw(columns, cells(columns, lines))
     else:
         if headed:
             print(*(column.title for column in columns), sep="\t")
@@ -136,6 +135,27 @@ def number(count: int | None) -> str | None:
     return None if count is None else f"{count:,}"
 
 
+def cells(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> list[list[str]]:
+    """Write the values of a table as people read them."""
+    ways = [column.shown or cell for column in columns]
+    return [[cell(way(value)) for way, value in zip(ways, row, strict=True)] for row in rows]
+
+
+def columns_that_fit(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Give the places of the columns that a terminal of this width has room for, whole."""
+    needs = [
+        24 if column.wraps else max(len(column.title), *(len(row[place]) for row in cells))
+        for place, column in enumerate(columns)
+    ]
+    kept = list(range(len(columns)))
+    while sum(needs[place] + 2 for place in kept) - 2 > width:
+        worst = max(kept, key=lambda place: (columns[place].rank, place))
+        if not columns[worst].rank:
+            break
+        kept.remove(worst)
+    return kept
+
+
 def _plain(value: Any) -> object:
     if isinstance(value, PurePath | os.PathLike):
         return str(value)
@@ -151,7 +171,7 @@ def _draw(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
 
     screen = console()
-    kept = _that_fit(columns, cells, screen.width)
+    kept = columns_that_fit(columns, cells, screen.width)
     table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for column in (columns[place] for place in kept):
         table.add_column(
@@ -164,21 +184,6 @@ def _draw(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
     for row in cells:
         table.add_row(*(_text(row[place]) for place in kept))
     screen.print(table)
-
-
-def _that_fit(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Give the places of the columns that a terminal of this width has room for, whole."""
-    needs = [
-        24 if column.wraps else max(len(column.title), *(len(row[place]) for row in cells))
-        for place, column in enumerate(columns)
-    ]
-    kept = list(range(len(columns)))
-    while sum(needs[place] + 2 for place in kept) - 2 > width:
-        worst = max(kept, key=lambda place: (columns[place].rank, place))
-        if not columns[worst].rank:
-            break
-        kept.remove(worst)
-    return kept
 
 
 def _grid() -> Any:

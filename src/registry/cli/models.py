@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,7 +36,7 @@ _ORDERS: Mapping[str, Callable[[Any], Any]] = {
     "size": lambda record: bytes_of(record),
     "released": lambda record: record.release_date,
 }
-_COLUMNS = (
+COLUMNS = (
     Column("Model"),
     Column("Type"),
     Column("Params", right=True, rank=1),
@@ -143,9 +143,14 @@ def show_models(records: Iterable[ModelInfo], *, json: bool) -> None:
     """Show a list of models."""
     if json:
         show_json({"models": [summary(record) for record in records]})
-        return
-    lines = (
-        (
+    else:
+        show_table(COLUMNS, rows(records), empty="No model is like this.")
+
+
+def rows(records: Iterable[Any]) -> Iterator[tuple[object, ...]]:
+    """Give what a list has of each model, column by column."""
+    for record in records:
+        yield (
             record.id,
             record.model_type,
             record.parameters,
@@ -155,9 +160,6 @@ def show_models(records: Iterable[ModelInfo], *, json: bool) -> None:
             record.license,
             record.family,
         )
-        for record in records
-    )
-    show_table(_COLUMNS, lines, empty="No model is like this.")
 
 
 def summary(record: Any) -> dict[str, object]:
