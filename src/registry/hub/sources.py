@@ -202,7 +202,10 @@ def _filled(pattern: str, model: ModelInfo | LoraAdapter, wanted: Wanted, revisi
     }
     if any(values[field] is None for field in re.findall(r"\{(\w+)\}", pattern)):
         return None
-    return re.sub(r"\{(\w+)\}", lambda found: quote(values[found[1]] or ""), pattern)
+    quoted = {
+        field: quote(value or "", safe="/" if field in ("repo", "file") else "") for field, value in values.items()
+    }
+    return re.sub(r"\{(\w+)\}", lambda found: quoted[found[1]], pattern)
 
 
 def _check_scheme(url: str, option: str = "sources") -> None:
