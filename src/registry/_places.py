@@ -14,6 +14,8 @@ from registry._settings import text
 from registry.errors import InvalidOptionError
 from registry.records import ChatModel, LoraAdapter, ModelFile, ModelInfo
 
+# Of the files that a record names, those that loading a folder needs.
+FOLDER_ROLES = ("safetensors", "config", "tokenizer")
 # What the model folder has beside models.
 OWN_NAMES = ("manifest.json", "checked.json", "adapters")
 _FILE_NAME = re.compile(r"""(?!\.)[^/\\:*?"<>|\x00-\x1f]+""")
@@ -103,7 +105,7 @@ def missing(found: Path, model: ModelInfo | LoraAdapter) -> str | None:
     absent = [
         file.name
         for file in getattr(model, "files", ())
-        if file.role in ("safetensors", "config", "tokenizer") and not (found / file.name).is_file()
+        if file.role in FOLDER_ROLES and not (found / file.name).is_file()
     ]
     return f"incomplete: no {', '.join(absent)}" if absent else None
 

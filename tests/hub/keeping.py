@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_server import Hub
 
 from registry.records import ChatModel, DenseModel, LoraAdapter, ModelFile
 
@@ -115,3 +116,13 @@ def nothing_read_or_sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         patch.setattr(socket, "create_connection", refuse("a socket"))
         patch.setattr(socket, "getaddrinfo", refuse("a name server"))
         yield
+
+
+@pytest.fixture(name="hub")
+def hub_fixture(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """A hub that is asked in place of Hugging Face's. It has what the records of this module pin, and more."""
+    hub.add("org/chat-gguf", {"chat-q4.gguf": GGUF, "README.md": b"read me"}, COMMIT)
+    hub.add("org/lora", {"lora.gguf": GGUF}, COMMIT)
+    hub.add("org/dense", FOLDER | {"README.md": b"", "onnx/model.onnx": b"onnx", "pytorch_model.bin": b"p"}, COMMIT)
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    return hub

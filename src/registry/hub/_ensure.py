@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from registry import _settings
 from registry._home import models_folder
 from registry._places import extra_of, gguf_file, is_one_file, kept_at, key_of, missing, places
-from registry.errors import ModelNotDownloadedError
-from registry.hub.adopt import look
+from registry.errors import DownloadError, ModelNotDownloadedError
+from registry.hub.adopt import files_of_others, look
 from registry.hub.locks import in_use, lock_of, locked
 from registry.hub.manifest import CacheEntry, Manifest, used
 from registry.hub.policy import check_license
@@ -156,23 +156,36 @@ def obtain(
     manifest, options = Manifest(models_folder()), how or {}
     if not force and (kept := _kept(model, manifest)):
         return kept
+    if (not download or _is_offline(options)) and _kept_nowhere(model):
+        reasons = look(model, None, strict=False).reasons
+        raise ModelNotDownloadedError(model.id, reasons, _remedy(model, offline=download))
     with ExitStack() as stack:
-        _be_alone(stack, model, download=download, how=options)
+        _be_alone(stack, model, options)
         if not force and (kept := _kept(model, manifest)):
             return kept
         return _take_in_or_fetch(model, manifest, download=download, force=force, how=options)
 
 
-def _be_alone(stack: ExitStack, model: ModelInfo | LoraAdapter, *, download: bool, how: FetchKeywords) -> None:
-    """Hold the lock of a model until the stack unwinds. A folder that cannot be written needs none to be read."""
+def _is_offline(how: FetchKeywords) -> bool:
+    stated = how.get("offline")
+    return _settings.flag("hf_hub_offline") if stated is None else stated
+
+
+def _be_alone(stack: ExitStack, model: ModelInfo | LoraAdapter, how: FetchKeywords) -> None:
+    """Hold the lock of a model until the stack unwinds. A folder that cannot be written needs none to be read.
+
+    Raises:
+        DownloadError: It cannot be written, and the model has to be fetched.
+    """
     from registry.hub.progress import Meter
 
-    meter = Meter(model.id, how.get("progress"))
+    meter, folder = Meter(model.id, how.get("progress")), models_folder()
     try:
-        stack.enter_context(locked(lock_of(models_folder(), key_of(model)), waiting=meter.waiting))
-    except OSError:
-        if download and how.get("offline") is not True and _kept_nowhere(model):
-            raise
+        stack.enter_context(locked(lock_of(folder, key_of(model)), waiting=meter.waiting))
+    except OSError as error:
+        if _kept_nowhere(model):
+            reason = f"`{folder}` cannot be written: {error.strerror or error}."
+            raise DownloadError(model.id, reason, "Set `REGISTRY_HOME` to a folder that can.") from error
 
 
 def _kept_nowhere(model: ModelInfo | LoraAdapter) -> bool:
@@ -181,13 +194,14 @@ def _kept_nowhere(model: ModelInfo | LoraAdapter) -> bool:
 
 def _kept(model: ModelInfo | LoraAdapter, manifest: Manifest) -> Kept | None:
     """Give a model that was proven before and has not changed, without reading it, and count the use."""
-    entry = manifest.read().get(key_of(model))
+    entries = manifest.read()
+    entry = entries.get(key_of(model))
     if entry is None:
         return None
     for place in places(model):
         if place.path == entry.path:
             return _counted(entry, manifest) if fits(entry, model) and is_unchanged(entry) else None
-        if missing(place.path, model) is None:
+        if missing(place.path, model) is None and place.path not in files_of_others(model, entries):
             return None  # somebody has put files where they are looked for first
     return None
 
@@ -211,16 +225,17 @@ def _take_in_or_fetch(
 ) -> Kept:
     from registry.hub.progress import Meter
 
-    entry = manifest.read().get(key_of(model))
-    if force and download:
+    entries = manifest.read()
+    entry, offline = entries.get(key_of(model)), _is_offline(how)
+    if force and download and not offline:
         return _fetch(model, manifest, entry, how, reuse=False)
     meter = Meter(model.id, how.get("progress"))
-    looked = look(model, entry, strict=not download, on_bytes=meter.hashing)
-    if looked.entry is not None:
+    others = files_of_others(model, entries)
+    looked = look(model, entry, others, strict=not download, on_bytes=meter.hashing)
+    if looked.entry is not None and not (force and download):
         meter.done()
         return _write(manifest, looked.entry)
-    offline = how.get("offline")
-    if not download or (_settings.flag("hf_hub_offline") if offline is None else offline):
+    if not download or offline:
         raise ModelNotDownloadedError(model.id, looked.reasons, _remedy(model, offline=download))
     kept = _fetch(model, manifest, entry, how)
     for path in looked.wrong:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry._home import models_folder
 from registry._places import gguf_file, kept_at, key_of, missing, places
-from registry.errors import ChecksumMismatchError
+from registry.errors import ChecksumMismatchError, DownloadError
 from registry.hub.locks import WORK_FOLDER
 from registry.hub.manifest import CacheEntry, are_proven, checksum_of, file_name, files_below, now
 from registry.hub.needed import needed
-from registry.hub.proof import expectations, is_of_another_commit, prove
+from registry.hub.proof import expectations, is_of_another_commit, is_unchanged, prove
 from registry.hub.repository import RepositoryFile
+from registry.records import EncoderModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
 
     from registry._places import Origin, Place
     from registry.hub.manifest import Source
@@ -51,14 +52,32 @@ class Looked:
     wrong: tuple[Path, ...] = ()
 
 
+def files_of_others(model: ModelInfo | LoraAdapter, entries: Mapping[str, CacheEntry]) -> frozenset[Path]:
+    """Give the GGUF files that were proven to be another model's: the name of a file may be that of many."""
+    file = gguf_file(model)
+    own = f"sha256:{file.sha256}" if file is not None and file.sha256 else None
+    return frozenset(
+        other.path
+        for key, other in entries.items()
+        if key != key_of(model) and other.checksum not in (None, own) and other.path.suffix == ".gguf"
+        if is_unchanged(other)
+    )
+
+
 def look(
-    model: ModelInfo | LoraAdapter, entry: CacheEntry | None, *, strict: bool, on_bytes: OnBytes | None = None
+    model: ModelInfo | LoraAdapter,
+    entry: CacheEntry | None,
+    others: Collection[Path] = (),
+    *,
+    strict: bool,
+    on_bytes: OnBytes | None = None,
 ) -> Looked:
     """Look for a model in the places where it may lie, and prove the bytes of the first that is complete.
 
     Args:
         model: The record.
         entry: What the manifest has of it.
+        others: Files that are other models'.
         strict: True to raise where the bytes are wrong; False to look further.
         on_bytes: Called with file, bytes read and size while files are read.
 
@@ -69,14 +88,19 @@ def look(
     reasons: list[str] = []
     wrong: list[Path] = []
     for place in places(model):
-        reason = missing(place.path, model)
+        known = entry if entry is not None and entry.path == place.path else None
+        reason = missing(place.path, model) or _gone(known)
+        if reason is None and place.path in others:
+            reason = "this is the file of another model"
         if reason is None and place.origin == "package" and not _pins_weights(model):
             reason = "not used: the record pins no sha256 that its weights could be checked by"
-        if reason is None and entry is not None and entry.path == place.path and is_of_another_commit(entry, model):
-            reason = f"this is commit {entry.revision}, and the record pins {model.revision}"
+        if reason is None and known is not None and is_of_another_commit(known, model):
+            reason = f"this is commit {known.revision}, and the record pins {model.revision}"
         if reason is None:
             try:
-                return Looked(_adopt(place, model, entry, on_bytes), tuple(reasons), tuple(wrong))
+                return Looked(_adopt(place, model, known, on_bytes), tuple(reasons), tuple(wrong))
+            except DownloadError as error:  # it lacks what a repository would have
+                reason = f"incomplete: {error.reason.rstrip('.')}"
             except ChecksumMismatchError as error:
                 if strict:
                     raise
@@ -88,11 +112,19 @@ def look(
     return Looked(None, tuple(reasons), tuple(wrong))
 
 
+def _gone(known: CacheEntry | None) -> str | None:
+    """Say what a folder once had and lacks now. What was put there by hand may change."""
+    if known is None or known.source == "placed":
+        return None
+    gone = [file.name for file in known.files if not known.file_path(file).is_file()]
+    return f"incomplete: no {', '.join(gone)}" if gone else None
+
+
 def _adopt(
-    place: Place, model: ModelInfo | LoraAdapter, entry: CacheEntry | None, on_bytes: OnBytes | None
+    place: Place, model: ModelInfo | LoraAdapter, known: CacheEntry | None, on_bytes: OnBytes | None
 ) -> CacheEntry:
     """Prove the files of a place, and give the entry that is to be written down."""
-    path, known = place.path, entry if entry is not None and entry.path == place.path else None
+    path = place.path
     names = _names(path, model)
     expected = expectations(model, path, names, known)
     remedy = _REMEDY[place.origin].format(id=model.id)
@@ -117,6 +149,8 @@ def _names(path: Path, model: ModelInfo | LoraAdapter) -> dict[str, Path]:
         return {file.name if file is not None else path.name: path}
     found = {file_name(path, file): file for file in files_below(path)}
     listed = [RepositoryFile(name, None, None, None) for name in found]
+    if isinstance(model, EncoderModel):  # the folder is there in place of a GGUF file
+        model = replace(model, files=tuple(file for file in model.files if file.role != "gguf"))
     return {wanted.name: found[wanted.name] for wanted in needed(model, listed) if wanted.name in found}
 
 

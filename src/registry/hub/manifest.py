@@ -21,9 +21,15 @@ from registry.hub.locks import locked
 VERSION = 1
 _NAME = "manifest.json"
 _TEXT, _NUMBER = (str, type(None)), (int, type(None))
-_ENTRY_TYPES = {"path": (str,), "checksum": _TEXT, "revision": _TEXT, "source": (str,)}
+_ENTRY_TYPES: dict[str, tuple[type, ...]] = {"path": (str,), "checksum": _TEXT, "revision": _TEXT, "source": (str,)}
 _ENTRY_TYPES |= {"size_bytes": (int,), "use_count": (int,), "pinned": (bool,)}
-_FILE_TYPES = {"name": (str,), "size_bytes": (int,), "sha256": _TEXT, "modified_ns": _NUMBER, "proof": (str,)}
+_FILE_TYPES: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "size_bytes": (int,),
+    "sha256": _TEXT,
+    "modified_ns": _NUMBER,
+    "proof": (str,),
+}
 # What reading a manifest that is damaged raises: its text, its shape, or a value.
 _DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 

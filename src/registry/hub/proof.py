@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from registry._places import gguf_file
+from registry._places import FOLDER_ROLES, gguf_file
 from registry.errors import ChecksumMismatchError
 from registry.hub.manifest import CachedFile
 
@@ -153,8 +153,8 @@ def expected_of(wanted: Wanted) -> Expected:
 
 def pinned_files(model: ModelInfo | LoraAdapter) -> Mapping[str, ModelFile]:
     """Give the files that a record names, by name."""
-    file = gguf_file(model)
-    return {file.name: file} if file is not None else {file.name: file for file in getattr(model, "files", ())}
+    file: ModelFile | None = getattr(model, "file", None)
+    return {file.name: file for file in ((file,) if file is not None else getattr(model, "files", ()))}
 
 
 def is_unchanged(entry: CacheEntry) -> bool:
@@ -172,6 +172,10 @@ def is_unchanged(entry: CacheEntry) -> bool:
 def fits(entry: CacheEntry, model: ModelInfo | LoraAdapter) -> bool:
     """Tell whether what was proven of a model is what its record pins today."""
     pins = pinned_files(model)
+    gguf = gguf_file(model) if entry.path.suffix == ".gguf" else None
+    needed = {gguf.name} if gguf is not None else {name for name, pin in pins.items() if pin.role in FOLDER_ROLES}
+    if needed - {file.name for file in entry.files}:
+        return False
     if any(file.sha256 != pins[file.name].sha256 for file in entry.files if _is_pinned(pins.get(file.name))):
         return False
     return not is_of_another_commit(entry, model)
