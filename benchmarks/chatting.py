@@ -33,10 +33,10 @@ def measure(workspace: Workspace, rounds: int) -> list[Table]:
     """Measure with one thread, and with one for each core."""
     if absent := missing("llama_cpp", "gguf"):
         return [Table(TITLE, remarks=[absent])]
-    from registry.loaders.transformer import cores
+    from registry.hardware import usable_cores
 
     path = chat_gguf(workspace.folder / "benchmark.gguf")
-    return [_table(path, threads, rounds) for threads in sorted({1, cores()})]
+    return [_table(path, threads, rounds) for threads in sorted({1, usable_cores()})]
 
 
 def _table(path: Path, threads: int, rounds: int) -> Table:

@@ -119,16 +119,16 @@ def _again(rounds: int) -> list[Line]:
 
 
 def _chat(folder: Path) -> list[_Case]:
-    from registry.loaders.transformer import cores
+    from registry.hardware import usable_cores
 
     path = chat_gguf(folder / "benchmark.gguf")
-    settings = {"n_ctx": CONTEXT_LENGTH, "n_batch": chat_record(path).runtime.batch_size, "n_threads": cores()}
+    settings = {"n_ctx": CONTEXT_LENGTH, "n_batch": chat_record(path).runtime.batch_size, "n_threads": usable_cores()}
     imports = (
         "import llama_cpp\nfrom pathlib import Path\nfrom benchmarks.models import chat_record\n"
         f"from registry.loaders import Chat, load\nrecord = chat_record(Path({str(path)!r}))"
     )
     theirs = ", ".join(f"{name}={value}" for name, value in settings.items())
-    theirs += f", n_threads_batch={cores()}, verbose=False"
+    theirs += f", n_threads_batch={usable_cores()}, verbose=False"
     return [
         _Case(
             "GGUF, `path=`",

@@ -2,7 +2,9 @@
 
 What is measured: `VmHWM` after a prompt of `fill` tokens was evaluated, less `VmRSS` before the file was opened, when
 llama-cpp-python and NumPy had been imported and the peak had been set back (`/proc/self/clear_refs`). The settings are
-those of `registry.loaders.llama`. No constant of the estimate was fitted to the files that are used here.
+those of `registry.loaders.llama`. No constant of the estimate was fitted to the files that are used here. Memory that
+is reserved and never written is the growth of `VmSize` less what is resident; stacks of threads and the allocator's
+arenas, some 90 MB whatever the model, are not estimated.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks import ROOT
-from benchmarks.measure import Line, Spread, Table, Target, missing, run
+from benchmarks.measure import Line, Table, missing, run
 from benchmarks.random_gguf import Decoder, write
 from benchmarks.workspace import Workspace
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from registry.hardware import Estimate
 
 FLOOR_BYTES = 32 * 10**6
-TARGET = Target(1, "of what is allowed")
+TARGET = "at most 5 % or 32 MB off"
 CONTEXTS = (2048, 8192, 32_768)
 FILLS = (400, 1800)
 DECODERS = (
@@ -103,7 +105,7 @@ def _modes(decoder: Decoder) -> Iterator[_Mode]:
 
 
 def _line(decoder: Decoder, path: Path, mode: _Mode, context: int, fill: int) -> Line:
-    """Compare one run: the difference, as a part of what is allowed, 5 % or 32 MB."""
+    """Compare one run: the estimate less what was measured."""
     from registry.hardware import usable_cores
 
     threads = usable_cores()
@@ -113,14 +115,15 @@ def _line(decoder: Decoder, path: Path, mode: _Mode, context: int, fill: int) ->
     found = _estimate(decoder, path, mode, context, fill)
     assert found.resident_bytes is not None and found.reserved_bytes is not None  # noqa: PT018 - the header says it all
     off = found.resident_bytes - resident
-    detail = (
-        f"{found.resident_bytes / 1e6:.0f} / {resident / 1e6:.0f} MB ({off / 1e6:+.1f}); "
-        f"reserved {found.reserved_bytes / 1e6:.0f} / {(address_space - resident) / 1e6:.0f} MB"
+    reserved = f"reserved {found.reserved_bytes / 1e6:.0f} / {(address_space - resident) / 1e6:.0f} MB"
+    return Line(
+        what=f"{mode.name}, context {context}, {fill} tokens held",
+        against="peak of the process",
+        result=f"**{off / 1e6:+.1f} MB** ({off / resident:+.2%})",
+        detail=f"{found.resident_bytes / 1e6:.0f} / {resident / 1e6:.0f} MB; {reserved}",
+        target=TARGET,
+        reached="yes" if abs(off) <= max(0.05 * resident, FLOOR_BYTES) else "**no**",
     )
-    allowed = max(0.05 * resident, FLOOR_BYTES)
-    share = abs(off) / allowed
-    what = f"{mode.name}, context {context}, {fill} tokens held"
-    return Line.measured(what, "peak of the process", Spread(share, share, share), TARGET.unit, detail, TARGET)
 
 
 def _estimate(decoder: Decoder, path: Path, mode: _Mode, context: int, fill: int) -> Estimate:

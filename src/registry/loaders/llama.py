@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from registry._extras import require
 from registry.chat.partial import pattern_of
 from registry.errors import InvalidOptionError, ModelLoadError
+from registry.hardware.cpu import usable_cores
 from registry.loaders.gguf import (
     cache_bytes,
     check_adapter,
@@ -26,7 +27,6 @@ from registry.loaders.gguf import (
     weights_bytes,
 )
 from registry.loaders.grammar import make_grammar
-from registry.loaders.transformer import cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ class LlamaModel:
         gpu_layers = gpu_layers_for(library, runtime.gpu_layers, options)
         adapter = find_adapter(record, options)
         wanted = context_for(library, record, located, options)
-        threads = threads_for(options.threads or runtime.threads or cores())
+        threads = threads_for(options.threads or runtime.threads or usable_cores())
         self._llama: Any = open_gguf(
             library,
             record.id,
@@ -302,8 +302,8 @@ class LlamaEmbedder:
             n_ctx=self._batch_tokens,
             n_batch=self._batch_tokens,
             n_ubatch=self._batch_tokens,
-            n_threads=threads_for(options.threads or cores()),
-            n_threads_batch=threads_for(options.threads or cores()),
+            n_threads=threads_for(options.threads or usable_cores()),
+            n_threads_batch=threads_for(options.threads or usable_cores()),
             n_gpu_layers=gpu_layers_for(library, -1, options),
             use_mmap=options.use_mmap,
             use_mlock=options.use_mlock,

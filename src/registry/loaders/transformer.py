@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
 import threading
@@ -20,6 +19,7 @@ from registry.errors import (
     RemoteCodeNotAllowedError,
     UnsafeWeightsError,
 )
+from registry.hardware.cpu import usable_cores
 from registry.loaders.texts import batches
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Transformer:
         self._torch = torch
         self._record_id = record.id
         self.device = _device(torch, options.device)
-        self.threads = options.threads or cores()
+        self.threads = options.threads or usable_cores()
         self.batch_tokens = options.batch_size or (
             _CPU_BATCH_TOKENS if self.device.startswith("cpu") else _GPU_BATCH_TOKENS
         )
@@ -200,11 +200,6 @@ class _NoBar(AbstractContextManager["_NoBar"]):
 
     def __exit__(self, *error: object) -> None:
         """End."""
-
-
-def cores() -> int:
-    """Give the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_files(record: EncoderModel, layout: Layout, options: LoadOptions) -> None:
