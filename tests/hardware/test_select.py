@@ -94,6 +94,11 @@ def test_tiers_are_what_select_chooses_at_and_just_below_each(asked: dict[str, A
     assert [select(step.available_bytes - 1, **asked).model.id for step in steps[1:]] == below[1:]
 
 
+def test_tiers_with_a_misspelt_condition_names_the_right_one() -> None:
+    with pytest.raises(TypeError, match=r"^`famly` is no condition\. Did you mean `family`\?$"):
+        tiers(famly="Qwen3")  # type: ignore[call-arg]
+
+
 @pytest.mark.usefixtures("by_hand")
 def test_tiers_of_equal_needs_are_one_step_to_the_largest() -> None:
     models = Records(

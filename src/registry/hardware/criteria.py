@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 
 from registry import _settings
 from registry.errors import InvalidOptionError
@@ -79,7 +79,7 @@ ROLES = {
     "reranking": Role(frozenset({"reranking"})),
 }
 
-Words = str | Iterable[str]
+Words: TypeAlias = str | Iterable[str]
 
 
 class Criteria(TypedDict, total=False):
@@ -154,9 +154,17 @@ def read_criteria(asked: Criteria) -> tuple[Criterion, ...]:
     """Give the conditions, in the order in which they are tried.
 
     Raises:
+        TypeError: There is no such condition.
         InvalidOptionError: A value can be met by no model of any registry.
         InvalidSettingError: The setting `licenses` is no list.
     """
+    for name in asked:
+        if name not in Criteria.__annotations__:
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, Criteria.__annotations__, n=1)
+            hint = f"Did you mean `{close[0]}`?" if close else f"There are {', '.join(Criteria.__annotations__)}."
+            raise TypeError(f"`{name}` is no condition. {hint}")
     return tuple(_read(asked))
 
 
