@@ -28,8 +28,8 @@ class Selection:
         model: The record.
         need: What it needs, and whether its record states that.
         estimate: Where its memory goes, as estimated for the context that was asked for.
-        max_context_length: Longest context in tokens that is known to fit; `None` where the model's maximum is not
-            known.
+        max_context_length: Longest context in tokens that is known to fit into main memory; `None` where the model's
+            maximum is not known.
         gpu_layers: Layers that fit on the GPUs of the machine, as `load` takes them: the output layer counts as one
             more. `None`: no machine was looked at, it cannot be told, or the model is not loaded by layers.
         available_bytes: Memory that there is.
