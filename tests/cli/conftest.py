@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -118,3 +118,34 @@ def process() -> Callable[..., "subprocess.CompletedProcess[str]"]:
         return subprocess.run(command, capture_output=True, text=True, check=False, input=stdin, env=env, timeout=60)
 
     return call
+
+
+@pytest.fixture
+def hub() -> Iterator[Any]:
+    """A hub on loopback."""
+    from hub_server import Hub
+
+    with Hub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def module(hub: Any, small: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A registry of two models, `talk` and `see`, that the hub has."""
+    from .keeping import pinned
+
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    return small(*pinned(hub, tmp_path))
+
+
+@pytest.fixture
+def fetched(run: Callable[..., Result], module: str) -> str:
+    """The same; the models are on this machine."""
+    assert run("download", "talk", "see", "--registry", module).code == 0
+    return module
+
+
+@pytest.fixture
+def models(home: Path) -> Path:
+    """The model folder."""
+    return home / "models"

@@ -108,7 +108,8 @@ def cell(value: object) -> str:
         case tuple() | list():
             return ", ".join(map(cell, value)) or _UNKNOWN
         case _:
-            text = value.isoformat() if hasattr(value, "isoformat") else str(value)
+            time = getattr(value, "isoformat", None)
+            text = str(time() if time else value)
             return text if text.isprintable() else printable(" ".join(text.split()))
 
 

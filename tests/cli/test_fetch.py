@@ -1,0 +1,133 @@
+"""`registry download`, `registry verify`, `registry remove`: what is fetched, proven and deleted."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("typer")
+pytest.importorskip("huggingface_hub")
+pytest.importorskip("stamina")
+from hub_server import Fault, Hub
+
+from .keeping import CHAT_BYTES, pinned
+
+Run = Callable[..., Any]
+
+
+def test_download_prints_id_and_path(run: Run, module: str, models: Path) -> None:
+    assert run("download", "talk", "--registry", module) == (0, f"talk\t{models / 'talk.gguf'}\n", "")
+    assert (models / "talk.gguf").read_bytes() == CHAT_BYTES
+
+
+def test_download_of_what_is_here_asks_no_hub(run: Run, fetched: str, hub: Hub) -> None:
+    hub.requests.clear()
+
+    assert run("download", "talk", "see", "--registry", fetched).code == 0
+    assert hub.requests == []
+
+
+def test_download_force_fetches_anew(run: Run, fetched: str, hub: Hub) -> None:
+    hub.requests.clear()
+
+    assert run("download", "talk", "--registry", fetched, "--force").code == 0
+    assert hub.asked("talk.gguf") != []
+
+
+def test_download_takes_a_source_and_an_endpoint(
+    run: Run, module: str, hub: Hub, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_ENDPOINT")
+
+    assert run("download", "talk", "--registry", module, "--endpoint", hub.endpoint).code == 0
+    (models / "talk.gguf").unlink()
+    hub.requests.clear()
+    assert run("download", "talk", "--registry", module, "--source", tmp_path).code == 0
+    assert hub.requests == []
+
+
+def test_download_of_several_goes_on_after_one_that_fails(run: Run, module: str, hub: Hub) -> None:
+    hub.gated.add("tiny/talk")
+
+    result = run("download", "talk", "see", "--registry", module, "--json")
+
+    assert result.code == 1
+    assert [found["id"] for found in result.json["models"]] == ["see"]
+    assert [found["id"] for found in result.json["failed"]] == ["talk"]
+    assert result.err.startswith("error: Cannot fetch `talk`: ")
+
+
+def test_download_that_is_stopped_says_that_it_can_go_on(
+    run: Run, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import registry.hub
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registry.hub, "ensure", stop)
+
+    hint = "The same command goes on where this stopped: what has come of `talk` is kept."
+    assert run("download", "talk", "--registry", module) == (130, "", f"error: Stopped by Ctrl-C.\nhint: {hint}\n")
+
+
+def test_download_of_wrong_bytes_is_an_error(run: Run, module: str, hub: Hub) -> None:
+    hub.misbehave("talk.gguf", *[Fault(flip=7)] * 4)
+
+    result = run("download", "talk", "--registry", module)
+
+    assert (result.code, result.out) == (1, "")
+    assert "is not the file that the registry pins: expected" in result.err
+
+
+def test_download_allow_unpinned_is_passed_on(run: Run, hub: Hub, small: Callable[..., str], tmp_path: Path) -> None:
+    talk, see = pinned(hub, tmp_path)
+    module = small(talk, replace(see, revision=None, files=()))
+    options = ("--registry", module, "--endpoint", hub.endpoint)
+
+    refused = run("download", "see", *options)
+
+    assert refused.code == 1
+    assert "or fetch it with `--allow-unpinned`" in refused.err
+    assert run("download", "see", *options, "--allow-unpinned").code == 0
+
+
+def test_verify_finds_what_was_damaged(run: Run, fetched: str, models: Path) -> None:
+    assert run("verify").rows == [["see", "ok", "16", "-"], ["talk", "ok", str(len(CHAT_BYTES)), "-"]]
+
+    (models / "talk.gguf").write_bytes(CHAT_BYTES.replace(b"\x07", b"\x08", 1))
+    result = run("verify", "talk", "--json")
+
+    assert result.code == 1
+    (found,) = result.json["models"]
+    assert (found["id"], found["ok"]) == ("talk", False)
+    assert found["problems"][0].startswith("talk.gguf: expected sha256 ")
+
+
+def test_verify_where_nothing_is_kept_says_so(run: Run) -> None:
+    assert run("verify") == (0, "", "No model is kept here.\n")
+
+
+def test_remove_without_a_terminal_needs_yes(run: Run, fetched: str, models: Path) -> None:
+    problem = "error: Delete talk (102 kB)? Without a terminal nobody can be asked."
+
+    assert run("remove", "talk") == (2, "", f"{problem}\nhint: `--yes` is the answer.\n")
+    assert (models / "talk.gguf").exists()
+
+
+def test_remove_yes_deletes(run: Run, fetched: str, models: Path) -> None:
+    assert run("remove", "talk", "--yes") == (0, "", "Removed talk, 102 kB.\n")
+    assert not (models / "talk.gguf").exists()
+
+
+def test_remove_json_has_what_was_removed(run: Run, fetched: str) -> None:
+    assert [entry["id"] for entry in run("remove", "talk", "-y", "--json").json["removed"]] == ["talk"]
+
+
+def test_remove_of_what_is_not_kept_is_an_error(run: Run) -> None:
+    result = run("remove", "colbertv2", "--yes")
+
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines()[1] == "hint: `registry cache list` shows what is kept."
