@@ -217,6 +217,35 @@ def test_fetch_from_a_server_that_sends_another_range_asks_for_the_whole_file(hu
     assert ranges(hub) == ["bytes=1000-", None]
 
 
+def test_fetch_from_a_server_that_never_sends_the_beginning_ends(hub: Hub, part: Path) -> None:
+    hub.misbehave(NAME, *[Fault(status=206, headers={"Content-Range": "bytes 5-9/10"}, message="later")] * 9)
+    address = serve(hub)
+
+    with pytest.raises(DownloadError) as caught:
+        fetch("m", WANTED, part, [address])
+    assert str(caught.value) == (
+        f"Cannot fetch `m`: {address.url}: expected the file from its beginning, got it from another place. "
+        "Correct the server, or use another source."
+    )
+    assert len(hub.requests) == 1
+
+
+def test_fetch_continues_from_another_address_whatever_version_the_first_has_named(hub: Hub, part: Path) -> None:
+    begin(part, CONTENT[:1000], url="http://127.0.0.1/other", etag='"of the other"')
+
+    assert fetch("m", WANTED, part, [serve(hub)]).sha256 == SHA256
+    assert [(r.headers["range"], r.headers.get("if-range")) for r in hub.requests] == [("bytes=1000-", None)]
+
+
+@pytest.mark.parametrize(("may_see", "sent"), [(True, "Bearer secret"), (False, None)])
+def test_fetch_sends_the_token_to_addresses_that_may_see_it(
+    hub: Hub, part: Path, may_see: bool, sent: str | None
+) -> None:
+    fetch("m", WANTED, part, [Address(serve(hub).url, may_see)], token="secret")
+
+    assert [request.headers.get("authorization") for request in hub.requests] == [sent]
+
+
 def test_fetch_of_a_file_that_has_shrunk_begins_from_nothing(hub: Hub, part: Path) -> None:
     address = serve(hub)
     begin(part, CONTENT + b"more", url=address.url)

@@ -135,9 +135,11 @@ def test_a_wrong_git_sha1_is_wrong_bytes(hub: Hub, part: Path) -> None:
 def test_a_file_of_another_size_than_pinned_is_not_read(hub: Hub, part: Path) -> None:
     address = serve(hub, CONTENT + b"more" * 2**20)
 
+    read: list[int] = []
     with pytest.raises(ChecksumMismatchError) as caught:
-        fetch("m", WANTED, part, [address])
+        fetch("m", WANTED, part, [address], progress=lambda done, _: read.append(done))
     size = len(CONTENT) + 4 * 2**20
+    assert read == []
     assert str(caught.value) == message(address.url, f"{len(CONTENT)} bytes", f"{size} bytes", CHANGED)
 
 

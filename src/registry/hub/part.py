@@ -109,7 +109,7 @@ class Part:
         """
         total = os.fstat(self._file.fileno()).st_size
         begun_for = self.origin.digest if self.origin else digest  # lost, or left by hand: a known digest will tell
-        if begun_for != digest or (self.origin is None and digest is None) or (limit_bytes or total) < total:
+        if begun_for != digest or (limit_bytes or total) < total:
             self.discard()
             return
         buffer = memoryview(bytearray(_BUFFERS * _BUFFER_BYTES))

@@ -153,7 +153,6 @@ class _Download:
 
     def __init__(self, job: _Job, part: Part, address: Address) -> None:
         self._job, self._part, self._address = job, part, address
-        self._use_ranges = True
 
     def attempt(self) -> None:
         """Ask for what is missing, and write it."""
@@ -161,9 +160,9 @@ class _Download:
         while part.size_bytes != job.wanted.size_bytes:  # begins at `None`, which is the size of no file
             etag = part.origin.etag if part.origin and part.origin.url == bare(self._address.url) else None
             token = job.token if self._address.may_see_token else None
-            start = part.size_bytes if self._use_ranges else 0
+            start, timeout_s = part.size_bytes, job.timeout_s
             with opened(
-                job.model_id, self._address.url, token=token, start=start, etag=etag, timeout_s=job.timeout_s
+                job.model_id, self._address.url, token=token, start=start, etag=etag, timeout_s=timeout_s
             ) as answer:
                 if self._take(answer):
                     return
@@ -177,8 +176,8 @@ class _Download:
             part.discard()  # the file is shorter than it was
             return False
         if answer.start != part.size_bytes:
+            self._check_range(answer)
             part.discard()
-            self._use_ranges = self._use_ranges and answer.start == 0
             if answer.start != 0:
                 return False
         self._check_size(answer.total_bytes, answer)
@@ -189,6 +188,13 @@ class _Download:
             raise cut(self._job.model_id, self._address.url, total, part.size_bytes)
         self._check_size(part.size_bytes)
         return True
+
+    def _check_range(self, answer: Answer) -> None:
+        """Refuse a part of the file where all of it was asked for: to ask again would go on for ever."""
+        if answer.start != 0 and self._part.size_bytes == 0:
+            url = bare(self._address.url)
+            reason = f"{url}: expected the file from its beginning, got it from another place."
+            raise DownloadError(self._job.model_id, reason, "Correct the server, or use another source.", url, 206)
 
     def _check_size(self, got_bytes: int | None, answer: Answer | None = None) -> None:
         expected = self._job.wanted.size_bytes
