@@ -229,7 +229,7 @@ def _install(entry: CacheEntry, model: ModelInfo | LoraAdapter | None, progress:
         there = manifest.read().get(entry.id)
         if there is not None and there.checksum == entry.checksum and is_unchanged(there):
             return there
-        cache.make_room(entry.id, entry.size_bytes)
+        cache.make_room(entry.id, entry.size_bytes, key=entry.id)
         suffix = ".gguf" if entry.path.suffix == ".gguf" else ""
         draft = cache.folder / WORK_FOLDER / f"{entry.id}.bundle{suffix}"
         delete(draft)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
@@ -16,8 +17,9 @@ from uuid import uuid4
 
 from registry import _settings
 from registry._home import models_folder
+from registry._places import OWN_NAMES
 from registry.errors import CacheFullError, ModelNotDownloadedError, RegistryError
-from registry.hub.locks import WORK_FOLDER, free_locks, used_keys
+from registry.hub.locks import WORK_FOLDER, free_locks, lock_of, used_keys
 from registry.hub.manifest import CacheEntry, Manifest, now, used
 from registry.hub.verification import Verification, verify_entries
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 PART_LIFETIME_S = 24 * 60 * 60
 _WHEN_FULL = ("error", "prune", "ask")
-_WORK_SUFFIXES = re.compile(r"(\.bundle|\.gguf|\.links|\.part|\.json|\.new)*$")
+_WORK_SUFFIX = re.compile(r"\.(bundle|gguf|links|part|json|new)$")
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Cache:
             OSError: A file cannot be deleted.
         """
         entry = self.get(id)
-        if not self._take([entry]):
+        if not self._take([entry], strict=True):
             raise RegistryError(f"`{id}` is in use: a process has loaded it, or fetches it. Close it there first.")
         return entry
 
@@ -133,11 +135,8 @@ class Cache:
         if not dry_run:
             self.clean_parts()
         limit = _settings.size_bytes("max_cache_size") if max_bytes is None else max_bytes
-        used_now = used_keys(self.folder)
-        oldest = sorted(self.list(), key=lambda entry: entry.last_used)
-        free = [entry for entry in oldest if not entry.pinned and entry.id not in used_now]
-        chosen = _to_delete(oldest, free, limit, older_than_s)
-        return tuple(chosen) if dry_run else self._take(chosen)
+        chosen = self._doomed(limit, older_than_s)
+        return chosen if dry_run else self._take(chosen)
 
     def clean_parts(self, *, older_than_s: float = PART_LIFETIME_S) -> tuple[Path, ...]:
         """Delete parts of downloads that were cut off and have not grown for so many seconds.
@@ -146,13 +145,13 @@ class Cache:
             The parts that were deleted.
         """
         before = time.time() - older_than_s
-        old = [part for part in self._parts() if part.stat().st_mtime < before]
+        old = {part: self._keys_of_part(part) for part, seen in self._parts() if seen.st_mtime < before}
         gone = []
         with ExitStack() as stack:  # who fetches a model, links old files too while it has the lock
-            free = free_locks(stack, self.folder, {self._key_of_part(part) for part in old})
-            for part in old:
+            free = free_locks(stack, self.folder, set().union(*old.values()))
+            for part, keys in old.items():
                 with suppress(OSError):
-                    if self._key_of_part(part) in free:
+                    if keys <= free:
                         part.unlink()
                         gone.append(part)
                         _delete_empty(part.parent, self.folder / WORK_FOLDER)
@@ -168,7 +167,7 @@ class Cache:
 
     def stats(self) -> CacheStats:
         """Give how much room models take, and how much there is."""
-        entries, parts = self.list(), [part for part in self._parts() if part.suffix == ".part"]
+        entries, parts = self.list(), [seen for part, seen in self._parts() if part.suffix == ".part"]
         return CacheStats(
             len(entries),
             sum(entry.size_bytes for entry in entries),
@@ -176,7 +175,7 @@ class Cache:
             _settings.size_bytes("max_cache_size"),
             shutil.disk_usage(_existing(self.folder)).free,
             len(parts),
-            sum(part.stat().st_size for part in parts),
+            sum(seen.st_size for seen in parts),
         )
 
     def pin(self, id: str) -> CacheEntry:
@@ -203,53 +202,82 @@ class Cache:
         """
         return self._change(id, used)
 
-    def make_room(self, model_id: str, needed_bytes: int) -> None:
+    def make_room(self, model_id: str, needed_bytes: int, *, key: str | None = None) -> None:
         """See to it that a model can come: under the limit that is set, and on the disk.
 
         Where the limit is reached, the setting `when_full` says whether that is an error, whether older models go, or
         whether whoever sits at the terminal is asked.
 
+        Args:
+            model_id: The model, for messages.
+            needed_bytes: Size of what comes.
+            key: What it is kept as; what is there under this name goes when it comes.
+
         Raises:
             CacheFullError: There is no room, and none could be made.
         """
+        if needed_bytes <= 0:
+            return
         limit = _settings.size_bytes("max_cache_size")
-        if limit is not None and sum(map(own_bytes, self.list())) + needed_bytes > limit:
-            self._keep_to(limit, model_id, needed_bytes)
+        if limit is not None and self._taken_bytes(key) + needed_bytes > limit:
+            self._keep_to(limit, model_id, needed_bytes, key)
         free = shutil.disk_usage(_existing(self.folder)).free
         if free < needed_bytes:
             remedy = "Delete files, `registry cache prune` removes models, or set `REGISTRY_HOME` to another disk."
             raise CacheFullError(model_id, needed_bytes, free, f"`{self.folder}`", remedy)
 
-    def _keep_to(self, limit: int, model_id: str, needed_bytes: int) -> None:
-        taken, doomed = sum(map(own_bytes, self.list())), self.prune(limit - needed_bytes, dry_run=True)
+    def _keep_to(self, limit: int, model_id: str, needed_bytes: int, key: str | None) -> None:
+        taken, doomed = self._taken_bytes(key), self._doomed(limit - needed_bytes, None, key)
         action = _settings.choice("when_full", _WHEN_FULL)
         enough = taken - sum(map(own_bytes, doomed)) + needed_bytes <= limit
         if enough and (action == "prune" or (action == "ask" and _agreed(doomed, model_id))):
-            self.prune(limit - needed_bytes)
-            return
+            self._take(doomed)
+            taken = self._taken_bytes(key)  # some may have been loaded meanwhile
+            if taken + needed_bytes <= limit:
+                return
         where = f"the limit of {limit} bytes ({_settings.stated_in('max_cache_size')})"
         remedy = "Remove models with `registry remove`, raise the limit, or set `when_full` to `prune`."
         raise CacheFullError(model_id, needed_bytes, max(0, limit - taken), where, remedy)
 
-    def _take(self, doomed: Iterable[CacheEntry]) -> tuple[CacheEntry, ...]:
+    def _taken_bytes(self, but_for: str | None) -> int:
+        return sum(own_bytes(entry) for entry in self.list() if entry.id != but_for)
+
+    def _doomed(
+        self, limit: int | None, older_than_s: float | None, but_for: str | None = None
+    ) -> tuple[CacheEntry, ...]:
+        """Choose what goes, of what is neither pinned nor in use."""
+        used_now = used_keys(self.folder)
+        oldest = sorted((entry for entry in self.list() if entry.id != but_for), key=lambda entry: entry.last_used)
+        free = [entry for entry in oldest if not entry.pinned and entry.id not in used_now]
+        return tuple(_to_delete(oldest, free, limit, older_than_s))
+
+    def _take(self, doomed: Sequence[CacheEntry], *, strict: bool = False) -> tuple[CacheEntry, ...]:
         """Take models out of the manifest and out of the way, then delete them; those in use stay.
+
+        What cannot be moved stays too, or is an error where this is strict.
 
         Gives those that were taken. Both happen under the lock of the manifest, which whoever uses a model must have
         held after marking it: so nothing is taken away from under anybody.
         """
-        taken, trash = [], []
+        taken: list[CacheEntry] = []
+        trash: list[Path] = []
         with ExitStack() as stack:
+            stack.callback(_delete_all, trash)  # last, when nobody waits for it any more
             free = free_locks(stack, self.folder, [entry.id for entry in doomed])
             entries = stack.enter_context(self._manifest.changing())
             used_now = used_keys(self.folder)
             for entry in doomed:
                 if entry.id not in free or entry.id in used_now or entry.id not in entries:
                     continue
-                taken.append(entries.pop(entry.id))
-                if entry.path.is_relative_to(self.folder) and entry.path.exists():
-                    trash.append(_set_aside(entry.path, self.folder))
-        for path in trash:
-            delete(path)
+                path = entries[entry.id].path
+                try:
+                    if _is_a_models(path, self.folder) and os.path.lexists(path):
+                        trash.append(_set_aside(path, self.folder))
+                except OSError:
+                    if strict:
+                        raise
+                else:
+                    taken.append(entries.pop(entry.id))
         return tuple(taken)
 
     def _change(self, id: str, change: Callable[[CacheEntry], CacheEntry]) -> CacheEntry:
@@ -259,16 +287,22 @@ class Cache:
             entries[id] = change(entries[id])
             return entries[id]
 
-    def _parts(self) -> tuple[Path, ...]:
+    def _parts(self) -> Iterator[tuple[Path, os.stat_result]]:
         """Give what downloads have left: parts, what is noted beside them, and what was about to be deleted."""
-        found = (path for path in (self.folder / WORK_FOLDER).rglob("*") if path.is_file() and path.suffix != ".lock")
-        return tuple(sorted(found))
+        for folder, _, names in os.walk(self.folder / WORK_FOLDER):  # which takes no notice of what vanishes meanwhile
+            for path in (Path(folder, name) for name in sorted(names) if not name.endswith(".lock")):
+                with suppress(OSError):
+                    yield path, path.lstat()
 
-    def _key_of_part(self, part: Path) -> str:
-        """Give the model that a part belongs to."""
+    def _keys_of_part(self, part: Path) -> set[str]:
+        """Give the models that a part may belong to: an id may end with what is added to it."""
         first, *more = part.relative_to(self.folder / WORK_FOLDER).parts
-        name = f"{first}/{more[0]}" if first == "adapters" else first
-        return _WORK_SUFFIXES.sub("", name)
+        name = f"{first}/{more[0]}" if first == "adapters" and more else first
+        names = {name}
+        while (match := _WORK_SUFFIX.search(name)) is not None:
+            name = name[: match.start()]
+            names.add(name)
+        return {name for name in names if lock_of(self.folder, name).exists()}
 
     def _not_kept(self, id: str) -> ModelNotDownloadedError:
         remedy = "`registry cache list` shows what is kept."
@@ -318,17 +352,25 @@ def put(draft: Path, target: Path) -> None:
 
 def _set_aside(path: Path, folder: Path) -> Path:
     """Take what is about to be deleted out of its place, in one step; give where it is now."""
-    aside = folder / WORK_FOLDER / "removed" / uuid4().hex
+    aside = folder / WORK_FOLDER / f".removed-{uuid4().hex}"  # no id begins like this
     aside.parent.mkdir(parents=True, exist_ok=True)
     return path.rename(aside)
 
 
 def delete(path: Path) -> None:
     """Delete a file, a link or a folder with all that is in it; what is not there is no error."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
+    if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
+        return
+    for _ in range(2):  # once more where somebody else deletes it too
+        shutil.rmtree(path, ignore_errors=True)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
+def _delete_all(paths: Iterable[Path]) -> None:
+    for path in paths:
+        delete(path)
 
 
 def _delete_empty(folder: Path, top: Path) -> None:
@@ -337,6 +379,14 @@ def _delete_empty(folder: Path, top: Path) -> None:
         while folder != top:
             folder.rmdir()
             folder = folder.parent
+
+
+def _is_a_models(path: Path, folder: Path) -> bool:
+    """True for a path in the folder that a model can have: a manifest that was tampered with deletes nothing else."""
+    parts = path.relative_to(folder).parts if path.is_relative_to(folder) else ("..",)
+    if not parts or parts[0].startswith(".") or parts in [(name,) for name in OWN_NAMES]:
+        return False
+    return ".." not in parts and path.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _existing(folder: Path) -> Path:

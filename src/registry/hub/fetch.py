@@ -74,7 +74,7 @@ def fetch_model(
     there = {wanted.name: found for wanted in plan.files if reuse and (found := draft.find(wanted, known))}
     missing = [wanted for wanted in plan.files if wanted.name not in there]
     new_bytes = sum(max(0, (wanted.size_bytes or 0) - draft.begun_bytes(wanted)) for wanted in missing)
-    cache.make_room(model.id, new_bytes)
+    cache.make_room(model.id, new_bytes, key=key_of(model))
     meter = Meter(model.id, how.get("progress"))
     with ExitStack() as stack:
         if new_bytes >= LARGE_BYTES:  # two at once would take twice as long, and neither would be there sooner

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -75,7 +76,12 @@ def _verify(entry: CacheEntry, manifest: Manifest, meter: Meter) -> Verification
             problems.append(f"{file.name}: not there")
             damaged.add(file.name)
             continue
-        got = read_digests(path, on_bytes=partial(meter.hashing, file.name, total_bytes=file.size_bytes))
+        try:
+            got = read_digests(path, on_bytes=partial(meter.hashing, file.name, total_bytes=file.size_bytes))
+        except OSError as error:
+            problems.append(f"{file.name}: cannot be read: {error.strerror or error}")
+            damaged.add(file.name)
+            continue
         checked += got.size_bytes
         if got.sha256 != file.sha256:
             problems.append(f"{file.name}: expected sha256 {file.sha256}, got {got.sha256}")
@@ -87,7 +93,8 @@ def _verify(entry: CacheEntry, manifest: Manifest, meter: Meter) -> Verification
 
 def _note(entry: CacheEntry, damaged: set[str], manifest: Manifest) -> None:
     """Forget when damaged files were proven, so that they are not taken for unchanged."""
-    with manifest.changing() as entries:
-        if entries.get(entry.id, entry).path == entry.path:
-            files = (replace(file, modified_ns=None) if file.name in damaged else file for file in entry.files)
-            entries[entry.id] = replace(entry, files=tuple(files))
+    with suppress(OSError), manifest.changing() as entries:  # a folder that cannot be written is left as it is
+        current = entries.get(entry.id)
+        if current is not None and current.path == entry.path:
+            files = (replace(file, modified_ns=None) if file.name in damaged else file for file in current.files)
+            entries[entry.id] = replace(current, files=tuple(files))
