@@ -180,10 +180,11 @@ def test_fetch_with_a_part_whose_origin_is_lost_begins_from_nothing_where_no_dig
     [
         pytest.param(f'"{SHA256}"', CONTENT, id="same version"),
         pytest.param('"old"', b"new" * 500, id="another version"),
+        pytest.param(None, b"new" * 500, id="version not known"),
     ],
 )
 def test_fetch_without_a_digest_continues_only_what_the_server_says_is_the_same(
-    hub: Hub, part: Path, etag: str, expected: bytes
+    hub: Hub, part: Path, etag: str | None, expected: bytes
 ) -> None:
     address = serve(hub, expected)
     begin(part, CONTENT[:1000], url=address.url, digest=None, etag=etag)

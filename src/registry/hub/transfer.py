@@ -134,9 +134,8 @@ def _from_one(job: _Job, part: Part, address: Address) -> Fetched:
         ChecksumMismatchError: It gave other bytes, which are deleted.
         DownloadError: It gave none, or not all.
     """
-    origin = part.origin
-    if part.size_bytes and _digest(job.wanted) is None and (origin is None or origin.url != bare(address.url)):
-        part.discard()  # nothing would tell whether the two ends belong together
+    if _digest(job.wanted) is None and not _can_tell(part.origin, address):
+        part.discard()
     download = _Download(job, part, address)
     persist(download.attempt, lambda: part.size_bytes)
     wanted, sha256 = job.wanted, part.sha256
@@ -205,6 +204,11 @@ class _Download:
     def _tell(self, size: int, total: int | None) -> None:
         if self._job.progress is not None:
             self._job.progress(size, total)
+
+
+def _can_tell(origin: Origin | None, address: Address) -> bool:
+    """True where the server can tell whether it has the version yet that a part was begun with."""
+    return origin is not None and origin.url == bare(address.url) and origin.etag is not None
 
 
 def _digest(wanted: Wanted) -> str | None:
