@@ -38,7 +38,7 @@ ROWS = {rows!r}
 def list_models() -> None:
     table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for title, justify in COLUMNS:
-        table.add_column(title, justify=justify, no_wrap=True)
+        table.add_column(title, style="" if table.columns else "cyan", justify=justify, no_wrap=True)
     for row in ROWS:
         table.add_row(*row)
     Console(markup=False, highlight=False, emoji=False).print(table)

@@ -1,8 +1,10 @@
 """What the entry point does where typer is not there, and in processes of its own."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,10 +54,22 @@ def test_closed_pipe_ends_quietly() -> None:
     assert (child.returncode, err) == (141, b"")
 
 
-def test_output_that_has_no_such_letters_gets_them_escaped(process: Callable[..., Any]) -> None:
+def test_output_that_has_no_such_letters_gets_them_escaped(
+    process: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("typer")
+    tests = Path(__file__).parents[1]
+    (tmp_path / "mine.py").write_text(
+        f"import sys; sys.path[:0] = {[str(tests), str(tests.parent)]!r}\n"
+        "import tiny\n"
+        "from tests.cli.conftest import Registry\n"
+        "MODEL_REGISTRY = Registry([tiny.dense_record(id='a', family='Gr\\u00f6\\u00dfe')])\n"
+    )
+    monkeypatch.chdir(tmp_path)
 
-    done = process("list", "--json", PYTHONIOENCODING="ascii")
+    table, document = (
+        process("families", "--registry", "mine", *more, PYTHONIOENCODING="ascii") for more in ([], ["--json"])
+    )
 
-    assert done.returncode == 0
-    assert done.stdout.isascii()
+    assert table.stdout == "Gr\\xf6\\xdfe\t1\tdense\tTiny\n"
+    assert json.loads(document.stdout)["families"][0]["family"] == "Größe"

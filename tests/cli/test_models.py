@@ -160,7 +160,7 @@ def test_list_takes_a_registry_from_the_working_folder(
     (tmp_path / "mine.py").write_text("from registry import MODEL_REGISTRY\n")
     monkeypatch.chdir(tmp_path)
 
-    assert process("list", "--registry", "mine").stdout == process("list").stdout
+    assert process("list", "--registry", "mine", PYTHONSAFEPATH="1").stdout == process("list").stdout
 
 
 def test_search_puts_the_id_before_the_description(run: Run, some: str) -> None:

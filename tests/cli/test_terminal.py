@@ -15,6 +15,7 @@ pytest.importorskip("fcntl")
 from .screen import Terminal
 
 COMMAND = ("-m", "registry.cli")
+_COLOUR = re.compile(r"\x1b\[(?:[0-9]+;)*3[0-9]")
 
 
 @pytest.fixture
@@ -47,6 +48,10 @@ def test_table_keeps_whole_ids_and_fits_the_width(columns: int, terminal: Callab
     assert [line.split()[0] for line in lines[2:]] == [model.id for model in find_models(type="sparse")]
 
 
+def test_table_too_wide_for_the_terminal_keeps_id_and_type(terminal: Callable[..., Terminal]) -> None:
+    assert drawn(terminal("list", "--family", "BGE", columns=30))[0].split() == ["Model", "Type"]
+
+
 def test_narrow_table_leaves_out_the_last_columns(terminal: Callable[..., Terminal]) -> None:
     assert drawn(terminal("list", "--type", "chat", columns=80))[0].split() == [
         "Model",
@@ -69,8 +74,9 @@ def test_table_without_colour_is_the_same_text(environment: dict[str, str], term
     plain = terminal("families", environment=environment)
     lines = drawn(plain)
 
-    assert re.findall(r"\x1b\[[0-9;]*3[0-9]", plain.raw) == []  # no colour; bold is none
-    assert lines == drawn(terminal("families"))
+    coloured = terminal("families")
+    assert lines == drawn(coloured)
+    assert (_COLOUR.findall(plain.raw), _COLOUR.findall(coloured.raw) == []) == ([], False)
 
 
 def test_table_without_colour_as_the_file_says(terminal: Callable[..., Terminal], home: Path) -> None:
@@ -79,7 +85,7 @@ def test_table_without_colour_as_the_file_says(terminal: Callable[..., Terminal]
     plain = terminal("families")
     drawn(plain)
 
-    assert re.findall(r"\x1b\[[0-9;]*3[0-9]", plain.raw) == []
+    assert _COLOUR.findall(plain.raw) == []
 
 
 def test_text_of_a_record_does_not_reach_the_terminal_as_an_order(

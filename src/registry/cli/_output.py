@@ -177,6 +177,7 @@ def _draw(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
     for column in (columns[place] for place in kept):
         table.add_column(
             column.title,
+            style="" if table.columns else "cyan",
             justify="right" if column.right else "left",
             overflow="fold",
             no_wrap=not column.wraps,
