@@ -48,8 +48,11 @@ def test_table_keeps_whole_ids_and_fits_the_width(columns: int, terminal: Callab
     assert [line.split()[0] for line in lines[2:]] == [model.id for model in find_models(type="sparse")]
 
 
-def test_table_too_wide_for_the_terminal_keeps_id_and_type(terminal: Callable[..., Terminal]) -> None:
-    assert drawn(terminal("list", "--family", "BGE", columns=30))[0].split() == ["Model", "Type"]
+def test_id_that_is_too_wide_is_broken_into_lines(terminal: Callable[..., Terminal]) -> None:
+    lines = drawn(terminal("list", "--family", "ColBERT", columns=12))
+
+    first = lines.index("─" * 12) + 1
+    assert "".join(line[:6].strip() for line in lines[first:]) == "colbert-v2colbert-v2-pylate"
 
 
 def test_narrow_table_leaves_out_the_last_columns(terminal: Callable[..., Terminal]) -> None:

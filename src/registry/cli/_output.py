@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _UNKNOWN = "-"
+_SENTENCE = 24  # letters that a column of sentences has at least, where there is room
 
 
 class Column(NamedTuple):
@@ -143,18 +144,21 @@ def cells(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> list[l
 
 
 def columns_that_fit(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Give the places of the columns that a terminal of this width has room for, whole."""
-    needs = [
-        24 if column.wraps else max(len(column.title), *(len(row[place]) for row in cells))
-        for place, column in enumerate(columns)
-    ]
+    """Give the places of the columns that a terminal of this width has room for, whole; those of rank 0 always."""
     kept = list(range(len(columns)))
-    while sum(needs[place] + 2 for place in kept) - 2 > width:
-        worst = max(kept, key=lambda place: (columns[place].rank, place))
-        if not columns[worst].rank:
-            break
-        kept.remove(worst)
+    optional = sorted((place for place in kept if columns[place].rank), key=lambda place: (columns[place].rank, place))
+    while optional and _width(columns, cells, kept) > width:
+        kept.remove(optional.pop())
     return kept
+
+
+def _width(columns: Sequence[Column], cells: Sequence[Sequence[str]], kept: Sequence[int]) -> int:
+    """Give the width of a table of these columns, with two blanks between them."""
+    needs = (
+        _SENTENCE if columns[place].wraps else max(len(columns[place].title), *(len(row[place]) for row in cells))
+        for place in kept
+    )
+    return sum(needs) + 2 * (len(kept) - 1)
 
 
 def _plain(value: Any) -> object:
@@ -173,6 +177,7 @@ def _draw(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
 
     screen = console()
     kept = columns_that_fit(columns, cells, screen.width)
+    narrow = _width(columns, cells, kept) > screen.width  # then ids are broken into lines, rather than cut off
     table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for column in (columns[place] for place in kept):
         table.add_column(
@@ -180,7 +185,7 @@ def _draw(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
             style="" if table.columns else "cyan",
             justify="right" if column.right else "left",
             overflow="fold",
-            no_wrap=not column.wraps,
+            no_wrap=not column.wraps and not narrow,
             ratio=1 if column.wraps else None,
         )
     for row in cells:
