@@ -13,8 +13,6 @@ from hub_records import adapter_record, chat_record, dense_record
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("stamina")
-
 from registry.errors import ChecksumMismatchError, DownloadError, InvalidInputError, UnsafeWeightsError
 from registry.hub.needed import Wanted, check_name, needed, total_bytes
 from registry.hub.repository import RepositoryFile

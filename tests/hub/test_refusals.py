@@ -6,8 +6,6 @@ from urllib.error import URLError
 
 import pytest
 
-pytest.importorskip("stamina")
-
 from registry.errors import DownloadError
 from registry.hub.refusals import bare, cut, refusal, unreachable
 from registry.hub.retry import PassingFaultError

@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 from hub_records import adapter_record, chat_record, dense_record
 
-pytest.importorskip("stamina")
-
 from registry.errors import InvalidOptionError, InvalidSettingError
 from registry.hub.needed import Wanted
 from registry.hub.sources import Address, Source, addresses, hub_endpoint, parse_source, parse_sources

@@ -10,8 +10,6 @@ import pytest
 from hub_records import REPOSITORY
 from hub_server import Fault, Hub
 
-pytest.importorskip("stamina")
-
 from registry.errors import DownloadError
 from registry.hub.web import opened, origin
 
