@@ -546,9 +546,15 @@ def test_adapter_of_the_record_that_is_not_there_is_told(
     monkeypatch.setenv("REGISTRY_ADAPTERS", str(home / "adapters"))
     with pytest.raises(ModelNotDownloadedError) as caught:
         load(record, path=base, adapter="tiny-adapter")
-    places = [home / "adapters" / "adapter.gguf", home / "models" / "adapter.gguf"]
-    assert caught.value.looked_in == tuple(f"{place} (no such file)" for place in places)
-    assert caught.value.remedy == f"Put the file at `{places[1]}`, or give its path as `adapter=`."
+    models = home / "models"
+    places = [home / "adapters" / "adapter.gguf", models / "adapter.gguf", models / "adapters" / "tiny-adapter.gguf"]
+    assert caught.value.looked_in == (
+        *(f"{place} (no such file)" for place in places),
+        "the Hugging Face cache is not used: the record pins no revision",
+    )
+    assert caught.value.remedy == (
+        f"Fetch them with `registry.hub.ensure(...)`, or put them at `{places[1]}`, or give the path as `adapter=`."
+    )
 
 
 def test_adapter_of_the_record_of_another_size_is_refused(base: Path, adapter: Path, home: Path) -> None:

