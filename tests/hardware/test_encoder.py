@@ -20,9 +20,9 @@ def machine(*features: str, cores: int = 1, gpus: tuple[Gpu, ...] = ()) -> Machi
     return Machine("Linux", "3.11", Cpu(None, "x86_64", None, cores, features), 10**10, 10**10, gpus=gpus)
 
 
-def computed(kind_bytes: int = 4, batches: int = 1, tokens: int = TOKENS, length: int = 512) -> int:
-    """What attention of these batches takes, or their feed-forward layers."""
-    return batches * kind_bytes * tokens * max(6 * 384 + 12 * length, 3 * 384 + 2 * 1536)
+def computed(kind_bytes: int = 4, batches: int = 1, tokens: int = TOKENS) -> int:
+    """What the states of these batches take."""
+    return batches * kind_bytes * tokens * 2 * (9 * 384 + 2 * 1536)
 
 
 def test_record_gives_weights_by_parameters_and_type() -> None:
@@ -52,7 +52,7 @@ def test_every_core_has_a_batch_of_its_own() -> None:
 def test_batch_and_length_that_are_asked_for_count() -> None:
     found = estimate(dense("m", **FACTS), batch_size=4096, context_length=128, machine=machine())
 
-    assert found.devices[0].compute_bytes == computed(tokens=4096, length=128)
+    assert found.devices[0].compute_bytes == computed(tokens=4096)
 
 
 def test_gpu_takes_all_where_there_is_one() -> None:
@@ -65,13 +65,27 @@ def test_gpu_takes_all_where_there_is_one() -> None:
 
 def test_files_win_over_the_record(tmp_path: Path) -> None:
     write(tmp_path / "model.safetensors", {"a": tensor("F16", 1000, 384), "n": tensor("I64", 10)}, 10**6)
-    (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 768, "num_attention_heads": 6}))
+    (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 768}))
 
     found = estimate(dense("m", **FACTS), path=tmp_path, machine=machine())
 
     assert found.devices[0].weights_bytes == 4 * 384_000 + 80
-    assert found.devices[0].compute_bytes == 4 * TOKENS * (6 * 768 + 6 * 512)
+    assert found.devices[0].compute_bytes == 4 * TOKENS * 2 * (9 * 768 + 2 * 1536)
     assert found.confidence == "header"
+
+
+def test_weights_that_change_their_type_are_there_twice_while_they_are_loaded(tmp_path: Path) -> None:
+    write(tmp_path / "model.safetensors", {"a": tensor("F32", 10**8)}, 0)
+    with (tmp_path / "model.safetensors").open("r+b") as file:
+        file.truncate(5 * 10**8)
+
+    same, other = (
+        estimate(dense("m", **FACTS), path=tmp_path, dtype=kind, machine=machine()) for kind in ("float32", "float16")
+    )
+
+    assert same.droppable_bytes == 0
+    assert other.resident_bytes == 600_000_000 + 16 * 2**20
+    assert other.droppable_bytes == other.resident_bytes - (other.total_bytes or 0)
 
 
 def test_config_that_cannot_be_read_leaves_the_record(tmp_path: Path) -> None:

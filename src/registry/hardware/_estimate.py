@@ -53,7 +53,7 @@ def estimate(
     the header is read; the network is not used. What is not known stays unknown: `total_bytes` is `None` then.
 
     What the libraries take once in a process when they are imported is no part of it: some 60 MB for llama.cpp, some
-    500 MB for torch and sentence-transformers.
+    450 MB for torch and sentence-transformers.
 
     Args:
         model: The record, or the id of one of the shipped registry.

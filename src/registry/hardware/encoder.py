@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _BATCH_TOKENS = {"cpu": 1024, "gpu": 32768}  # as the loaders have it
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "F8_E8M0"})
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+_NOTES = (
+    "torch and sentence-transformers themselves take about 450 MB more, once in a process.",
+    "All token embeddings count, though only those of tokens that occur are read.",
+)
 _BASE_BYTES = 16 * 2**20  # tokenizer, modules and torch's caches, beside the libraries themselves
 
 
@@ -31,17 +35,15 @@ class EncoderShape:
         weights_bytes: Its weights in the type that they are computed in.
         hidden_dim: Size of the hidden states in components.
         ffn_dim: Size of the feed-forward layer.
-        heads: Attention heads.
         vocab_size: Entries of the vocabulary, where there is a logit for each; else 0.
-        from_files: Whether the weights were counted in the files.
+        stored_bytes: Its weights as they are stored; 0 where the files are not there.
     """
 
     weights_bytes: int | None
     hidden_dim: int | None
     ffn_dim: int | None
-    heads: int | None
     vocab_size: int | None
-    from_files: bool
+    stored_bytes: int
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -68,24 +70,20 @@ def encoder_shape(model: EncoderModel, dtype: str, folder: Path | None) -> Encod
         weights_bytes=_loaded(counts, dtype) if counts else _stated(model, dtype),
         hidden_dim=hidden,
         ffn_dim=_number(config, "intermediate_size", "hidden_dim") or model.intermediate_dim or (hidden and 4 * hidden),
-        heads=_number(config, "num_attention_heads", "n_heads") or model.heads,
         vocab_size=(_number(config, "vocab_size") or model.vocab_size) if isinstance(model, SparseModel) else 0,
-        from_files=bool(counts),
+        stored_bytes=stored_bytes(counts),
     )
 
 
-def activation_bytes(shape: EncoderShape, batch_tokens: int, length: int, dtype: str) -> int:
-    """Give what one batch takes while it is computed, at most.
+def activation_bytes(shape: EncoderShape, batch_tokens: int, dtype: str) -> int:
+    """Give what one batch takes while it is computed.
 
-    The states that go through a layer (one in, one out, one kept for the residual), query, key and value, both sides
-    of the feed-forward layer, and the scores of attention of one text at a time.
+    For each token six states and three more round the feed-forward layer, and both sides of that, all of it twice: the
+    allocator keeps what one layer has freed while the next one computes. Or, where that is more, the logits with two
+    copies of them. Scores of attention are computed in tiles. Factors from three encoders of random weights.
     """
     hidden, wide = shape.hidden_dim or 0, shape.ffn_dim or 0
-    attention = 6 * hidden * batch_tokens
-    feed_forward = (3 * hidden + 2 * wide) * batch_tokens
-    scores = (shape.heads or 0) * min(length, 512) * batch_tokens
-    logits = 3 * (shape.vocab_size or 0) * batch_tokens
-    return _BYTES[dtype] * max(attention + scores, feed_forward, logits)
+    return _BYTES[dtype] * batch_tokens * max(2 * (9 * hidden + 2 * wide), 3 * (shape.vocab_size or 0))
 
 
 def _loaded(counts: Counter[str], dtype: str) -> int:
@@ -139,20 +137,25 @@ def estimate_encoder(model: EncoderModel, asked: Asked, folder: Path | None, mac
     found = DeviceEstimate.of(
         device,
         weights=shape.weights_bytes,
-        compute=batches * activation_bytes(shape, tokens, length, dtype),
+        compute=batches * activation_bytes(shape, tokens, dtype),
         overhead=_BASE_BYTES,
     )
+    # Turned into another type, or copied to a GPU, weights are for a while there twice: the file stays mapped.
+    copied = shape.stored_bytes and (device != "cpu" or shape.stored_bytes != shape.weights_bytes)
+    loading = shape.stored_bytes + (found.weights_bytes + _BASE_BYTES if device == "cpu" else 0) if copied else 0
+    resident = max(found.total_bytes if device == "cpu" else 0, loading)
     return Estimate(
         model_id=model.id,
         devices=(found,),
         total_bytes=found.total_bytes,
-        resident_bytes=found.total_bytes if device == "cpu" else 0,
+        resident_bytes=resident,
         reserved_bytes=0,
+        droppable_bytes=max(0, resident - found.total_bytes) if device == "cpu" else resident,
         method=f"weights as {dtype} and the states of {batches} x {tokens} tokens",
-        confidence="header" if shape.from_files else "record",
+        confidence="header" if shape.stored_bytes else "record",
         context_length=length,
         fill=tokens,
-        notes=("torch and sentence-transformers themselves take about 500 MB more, once in a process.",),
+        notes=_NOTES,
     )
 
 
