@@ -75,6 +75,17 @@ def test_bytes_that_are_wrong_at_one_address_are_fetched_there_again_where_the_n
     assert fetch("m", WANTED, part, [first, Address(f"{hub.endpoint}/mirror/absent")]).address == first
 
 
+def test_bytes_that_are_wrong_and_cannot_be_fetched_again_are_refused(hub: Hub, part: Path) -> None:
+    hub.misbehave(NAME, Fault(flip=7), Fault(status=404))
+    address = serve(hub)
+
+    with pytest.raises(ChecksumMismatchError) as caught:
+        fetch("m", WANTED, part, [address])
+    again = f"{address.url}: there is no such file (status 404)."
+    remedy = f"It was deleted, and could not be fetched again: {again}"
+    assert str(caught.value) == message(address.url, SHA256, flipped(7), remedy)
+
+
 def test_the_same_wrong_bytes_twice_are_a_file_that_was_changed(hub: Hub, part: Path) -> None:
     hub.misbehave(NAME, *[Fault(flip=7)] * 9)
     address = serve(hub)

@@ -124,7 +124,8 @@ def _from_any(job: _Job, part: Part, addresses: Sequence[Address]) -> Fetched:
             mismatch = error
             waiting.append(address)
     if mismatch is not None:
-        raise mismatch
+        remedy = f"It was deleted, and could not be fetched again: {failures[-1].reason} {mismatch.remedy}".rstrip()
+        raise ChecksumMismatchError(mismatch.path, mismatch.expected, mismatch.got, remedy)
     raise _none_had_it(job, failures)
 
 
