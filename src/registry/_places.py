@@ -51,9 +51,14 @@ def key_of(model: ModelInfo | LoraAdapter) -> str:
     Raises:
         InvalidOptionError: The id is no file name; ids of generated registries always are.
     """
-    if not _FILE_NAME.fullmatch(model.id) or model.id in OWN_NAMES:
+    if not is_file_name(model.id):
         raise InvalidOptionError("id", "a name that a file can have", model.id, "Rename the record.")
     return f"adapters/{model.id}" if isinstance(model, LoraAdapter) else model.id
+
+
+def is_file_name(id: str) -> bool:
+    """True for an id that files can be kept under: on every system, and beside this library's own."""
+    return _FILE_NAME.fullmatch(id) is not None and id not in OWN_NAMES
 
 
 def gguf_file(model: ModelInfo | LoraAdapter) -> ModelFile | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry._home import models_folder
-from registry._places import key_of
+from registry._places import is_file_name, key_of
 from registry.errors import ChecksumMismatchError, InvalidInputError
 from registry.hub._ensure import obtain, record_of
 from registry.hub.cache import Cache, delete, put
@@ -20,7 +21,7 @@ from registry.hub.manifest import CachedFile, CacheEntry, Manifest, checksum_of,
 from registry.hub.needed import Wanted
 from registry.hub.policy import check_license
 from registry.hub.progress import Meter
-from registry.hub.proof import fits, is_unchanged, pinned_files
+from registry.hub.proof import fits, is_unchanged, lacks, pinned_files
 
 if TYPE_CHECKING:
     from registry.hub.manifest import Proof
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _VERSION = 1
 _NAME, _SUMS = "bundle.json", "SHA256SUMS"
 _PIECE_BYTES = 4 * 1024 * 1024
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _DAMAGED = "The bundle is damaged. Copy it again from where it was made."
 
 
@@ -64,7 +66,7 @@ def bundle(
     folder = Path(path).expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInputError("path", f"`{folder}` is there already, and not empty. Give a new folder.")
-    records = [record_of(model, registry) for model in ids]
+    records = list({key_of(record): record for record in (record_of(model, registry) for model in ids)}.values())
     if not records:
         raise InvalidInputError("ids", "expected at least one model, got none.")
     draft = folder.with_name(f"{folder.name}.unfinished")
@@ -108,6 +110,7 @@ def install_bundle(
     entries = _read(folder)
     records = {entry.id: _record(entry.id, registry) for entry in entries}
     for entry in entries:
+        _check_files(entry, folder)
         _check(entry, records[entry.id])
     return tuple(_install(entry, records[entry.id], progress) for entry in entries)
 
@@ -164,9 +167,9 @@ def _read(folder: Path) -> list[CacheEntry]:
         if data["version"] != _VERSION:
             raise InvalidInputError(str(folder), f"expected a bundle of version {_VERSION}, got {data['version']!r}.")
         return [_entry(folder, key, stated) for key, stated in data["models"].items()]
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InvalidInputError(str(folder), f"expected a folder with `{_NAME}`, got none. Give a bundle.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, InvalidInputError):
             raise
         raise InvalidInputError(str(folder / _NAME), f"it cannot be read: {error!r}. {_DAMAGED}") from error
@@ -174,16 +177,17 @@ def _read(folder: Path) -> list[CacheEntry]:
 
 def _entry(folder: Path, key: str, stated: dict[str, Any]) -> CacheEntry:
     """Make an entry of what a bundle says of a model: its path is the one in the bundle."""
-    if "/" in Wanted(key).name.removeprefix("adapters/"):  # a name that leads out of its folder is refused there
+    one_file = stated["path"].endswith(".gguf")
+    if not is_file_name(key.removeprefix("adapters/")) or (key.startswith("adapters/") and not one_file):
         raise ValueError(key)
     files = tuple(
-        CachedFile(file["name"], int(file["size_bytes"]), str(file["sha256"]), None) for file in stated["files"]
+        CachedFile(Wanted(file["name"]).name, file["size_bytes"], file["sha256"], None) for file in stated["files"]
     )
-    for file in files:
-        Wanted(file.name)
-    one_file = stated["path"].endswith(".gguf")
-    if not files or (one_file and len(files) != 1):
+    if not files or (one_file and len(files) != 1) or len({file.name for file in files}) != len(files):
         raise ValueError(f"files of {key}")
+    for file in files:
+        if type(file.size_bytes) is not int or file.size_bytes < 0 or not _SHA256.fullmatch(str(file.sha256)):
+            raise ValueError(f"{key}: {file.name}")
     path = folder / "models" / (f"{key}.gguf" if one_file else key)
     size, revision = sum(file.size_bytes for file in files), stated["revision"]
     return CacheEntry(key, path, size, checksum_of(files), revision, now(), now(), 0, False, "bundle", files)
@@ -202,6 +206,22 @@ def _record(key: str, registry: ModelRegistry[Any] | None) -> ModelInfo | LoraAd
     return found
 
 
+def _check_files(entry: CacheEntry, folder: Path) -> None:
+    """Refuse a model whose files are not there, or are links or devices, which could be without end.
+
+    Raises:
+        InvalidInputError: One is none.
+        ChecksumMismatchError: One has another size.
+    """
+    for file in entry.files:
+        path = entry.file_path(file)
+        inside = path.parent.resolve() == (folder.resolve() / path.parent.relative_to(folder))
+        if not inside or path.is_symlink() or not path.is_file():
+            raise InvalidInputError(str(path), f"expected a file, got none, or a link. {_DAMAGED}")
+        if (size_bytes := path.stat().st_size) != file.size_bytes:
+            raise ChecksumMismatchError(str(path), f"{file.size_bytes} bytes", f"{size_bytes} bytes", _DAMAGED)
+
+
 def _check(entry: CacheEntry, model: ModelInfo | LoraAdapter | None) -> None:
     """Refuse a model that is not what its record pins, before anything is copied.
 
@@ -217,8 +237,10 @@ def _check(entry: CacheEntry, model: ModelInfo | LoraAdapter | None) -> None:
         if (pin := pins.get(file.name)) is not None and pin.sha256 not in (None, file.sha256):
             remedy = "The bundle was made with another version of the registry, or tampered with. Make it again."
             raise ChecksumMismatchError(str(entry.file_path(file)), str(pin.sha256), str(file.sha256), remedy)
+    remedy = "The bundle was made with another version of the registry. Make it again."
+    if lacking := lacks(entry, model):
+        raise ChecksumMismatchError(str(entry.path), f"a file `{lacking[0]}`", "none", remedy)
     if not fits(entry, model):
-        remedy = "The bundle was made with another version of the registry. Make it again."
         raise ChecksumMismatchError(str(entry.path), f"commit {model.revision}", f"commit {entry.revision}", remedy)
 
 
@@ -239,6 +261,8 @@ def _install(entry: CacheEntry, model: ModelInfo | LoraAdapter | None, progress:
         target = cache.folder / f"{entry.id}{suffix}"
         put(draft, target)
         kept = replace(entry, path=target, files=files, downloaded_at=now(), last_used=now())
+        if there is not None:
+            kept = replace(kept, use_count=there.use_count, pinned=there.pinned)
         with manifest.changing() as entries:
             entries[entry.id] = kept
     return kept

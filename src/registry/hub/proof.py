@@ -172,13 +172,19 @@ def is_unchanged(entry: CacheEntry) -> bool:
 def fits(entry: CacheEntry, model: ModelInfo | LoraAdapter) -> bool:
     """Tell whether what was proven of a model is what its record pins today."""
     pins = pinned_files(model)
-    gguf = gguf_file(model) if entry.path.suffix == ".gguf" else None
-    needed = {gguf.name} if gguf is not None else {name for name, pin in pins.items() if pin.role in FOLDER_ROLES}
-    if needed - {file.name for file in entry.files}:
+    if lacks(entry, model):
         return False
     if any(file.sha256 != pins[file.name].sha256 for file in entry.files if _is_pinned(pins.get(file.name))):
         return False
     return not is_of_another_commit(entry, model)
+
+
+def lacks(entry: CacheEntry, model: ModelInfo | LoraAdapter) -> tuple[str, ...]:
+    """Give the names of files that the record says are needed, and that are not among those of a model."""
+    gguf = gguf_file(model) if entry.path.suffix == ".gguf" else None
+    named = [file.name for file in pinned_files(model).values() if file.role in FOLDER_ROLES]
+    have = {file.name for file in entry.files}
+    return tuple(name for name in ([gguf.name] if gguf is not None else named) if name not in have)
 
 
 def is_of_another_commit(entry: CacheEntry, model: ModelInfo | LoraAdapter) -> bool:
