@@ -1,6 +1,7 @@
 """`registry chat` with a tiny model, piped and on a terminal."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,17 @@ def test_chat_with_a_model_that_is_not_here_says_how_to_get_it(run: Run) -> None
 
     assert (result.code, result.out) == (1, "")
     assert "hint: Fetch it with `registry download qwen2.5-coder-3b-q4_k_m`." in result.err
+
+
+def test_chat_without_its_extra_says_how_to_install_it(chat: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+
+    result = chat("-p", "hello")
+
+    assert (result.code, result.out) == (1, "")
+    problem, hint = result.err.splitlines()
+    assert problem.endswith("needs `llama_cpp`, which is not installed.")
+    assert hint.startswith('hint: Install it with `pip install "typed-model-registry[chat]"`.')
 
 
 # On a terminal

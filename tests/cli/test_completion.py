@@ -40,6 +40,8 @@ def test_completion_of_an_unknown_shell_names_the_known(run: Run) -> None:
         ("registry cache un", ["unpin"]),
         ("registry info colbert-v", ["colbert-v2", "colbert-v2-pylate"]),
         ("registry list --cap", ["--capability"]),
+        ("registry remove kept", ["kept-here"]),
+        ("registry cache pin kept", ["kept-here"]),
         ("registry info --registry mine mine-", ["mine-a", "mine-b"]),
         ("registry info --registry nothing_like_it mine-", []),
     ],
@@ -49,10 +51,13 @@ def test_shell_is_offered_commands_options_and_ids(
     offered: list[str],
     process: Callable[..., "subprocess.CompletedProcess[str]"],
     tmp_path: Path,
+    home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "mine.py").write_text("MODEL_REGISTRY = ('mine-a', 'mine-b', 'yours')\n")
     monkeypatch.chdir(tmp_path)
+    (home / "models").mkdir(parents=True)
+    (home / "models" / "kept-here.gguf").write_bytes(b"GGUF")
     count = str(len(typed.split()) - 1)
 
     done = process(_REGISTRY_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=count)

@@ -1,5 +1,6 @@
 """`registry download`, `registry verify`, `registry remove`: what is fetched, proven and deleted."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -131,3 +132,52 @@ def test_remove_of_what_is_not_kept_is_an_error(run: Run) -> None:
 
     assert (result.code, result.out) == (1, "")
     assert result.err.splitlines()[1] == "hint: `registry cache list` shows what is kept."
+
+
+def test_remove_takes_an_alias_of_ones_own_registry(
+    run: Run, fetched: str, small: Callable[..., str], hub: Hub, tmp_path: Path
+) -> None:
+    talk, see = pinned(hub, tmp_path)
+
+    class Aliased(type(sys.modules[fetched].MODEL_REGISTRY)):
+        def find_model(self, text: str) -> Any:
+            return super().find_model("talk" if text == "chatter" else text)
+
+    sys.modules[fetched].MODEL_REGISTRY = Aliased([talk, see])  # type: ignore[attr-defined]
+
+    assert run("remove", "chatter", "--yes", "--registry", fetched).err == "Removed talk, 102 kB.\n"
+
+
+def test_ctrl_c_leaves_a_part_that_the_next_call_goes_on_with(
+    hub: Hub, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fcntl")
+    from .screen import Terminal
+
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    content = bytes(range(256)) * 16384
+    commit = hub.add("tiny/talk", {"talk.gguf": content})
+    (tmp_path / "talk.gguf").write_bytes(content)
+    tests = Path(__file__).parents[1]
+    (tmp_path / "mine.py").write_text(
+        f"import sys; sys.path[:0] = {[str(tests), str(tests.parent)]!r}\n"
+        "import pathlib, tiny\n"
+        "from tests.cli.conftest import Registry\n"
+        f"record = tiny.chat_record(pathlib.Path({str(tmp_path / 'talk.gguf')!r}), id='talk',\n"
+        f"    huggingface_id='tiny/talk', revision={commit!r})\n"
+        "MODEL_REGISTRY = Registry([record])\n"
+    )
+    words = ("-m", "registry.cli", "download", "talk", "--registry", "mine")
+    hub.misbehave("talk.gguf", Fault(stall=3_000_000))
+
+    stopped = Terminal(*words, folder=tmp_path)
+    stopped.wait_for("/4.2 MB")
+    stopped.type("\x03")
+
+    assert stopped.finish() == 130
+    assert "hint: The same command goes on where this stopped" in stopped.text
+    again = Terminal(*words, folder=tmp_path, columns=200)
+    assert again.finish() == 0
+    assert (home / "models" / "talk.gguf").read_bytes() == content
+    assert hub.asked("talk.gguf")[-1].headers["range"].startswith("bytes=")

@@ -74,13 +74,20 @@ class _QuickStart:
 
 
 def _converted(param: Any, ctx: Context, value: Any) -> Any:
+    """Do what a parameter's own `process_value` does; texts, and what was not given, are as they are."""
     if value is None and not param.required:
         return None
-    kind, texts = param.type_descriptor.annotation, value if isinstance(value, list | tuple) else (value,)
-    plain = kind in (str, list[str]) and param.callback is None and all(isinstance(text, str) for text in texts)
-    if plain and not param.value_is_missing(value):
+    if _is_text(param, value):
         return value
     return type(param).process_value(param, ctx, value)
+
+
+def _is_text(param: Any, value: Any) -> bool:
+    if param.callback is not None or param.value_is_missing(value):
+        return False
+    if param.type_descriptor.annotation is str:
+        return isinstance(value, str)
+    return bool(param.type_descriptor.annotation == list[str]) and all(isinstance(each, str) for each in value)
 
 
 class OneCommand(_QuickStart, TyperCommand):

@@ -25,6 +25,13 @@ def complete_ids(context: typer.Context, incomplete: str) -> list[str]:
     return [model_id for model_id in registry if model_id.startswith(incomplete)]
 
 
+def complete_kept(incomplete: str) -> list[str]:
+    """Give the ids of kept models that begin like this, for the completion of shells."""
+    from registry.hub import Cache
+
+    return [entry.id for entry in Cache().list() if entry.id.startswith(incomplete)]
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Registry = Annotated[
     str | None,
@@ -38,9 +45,12 @@ ModelId = Annotated[str, typer.Argument(metavar="ID", help="Id or alias of a mod
 ModelIds = Annotated[
     list[str], typer.Argument(metavar="ID", help="Ids or aliases of models.", autocompletion=complete_ids)
 ]
-MaybeModelIds = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="ID", help="Ids or aliases of models.", autocompletion=complete_ids),
+KeptId = Annotated[str, typer.Argument(metavar="ID", help="Id or alias of a kept model.", autocompletion=complete_kept)]
+KeptIds = Annotated[
+    list[str], typer.Argument(metavar="ID", help="Ids or aliases of kept models.", autocompletion=complete_kept)
+]
+MaybeKeptIds = Annotated[
+    list[str] | None, typer.Argument(metavar="ID", help="Ids or aliases of kept models.", autocompletion=complete_kept)
 ]
 
 
@@ -74,6 +84,13 @@ def models_of(ids: Iterable[str], module: str | None) -> list[ModelInfo]:
     """
     registry = registry_of(module)
     return list({record.id: record for record in map(registry.lookup_model, ids)}.values())
+
+
+def kept_ids(names: Iterable[str], module: str | None) -> list[str]:
+    """Give the ids that are meant by names of kept models, each once: aliases of a registry, and ids that none has."""
+    registry = registry_of(module)
+    found = ((name, registry.find_model(name)) for name in names)
+    return list(dict.fromkeys(name if record is None else record.id for name, record in found))
 
 
 def one_of(value: str | None, known: Iterable[str], option: str, unknown: str = "no model has") -> str | None:

@@ -10,7 +10,7 @@ import typer
 
 from registry.cli._app import add, group
 from registry.cli._errors import say
-from registry.cli._options import Json, ModelId, Yes, confirm, seconds_of, size_of
+from registry.cli._options import Json, KeptId, Registry, Yes, confirm, kept_ids, seconds_of, size_of
 from registry.cli._output import Column, show_facts, show_json, show_table, size
 
 if TYPE_CHECKING:
@@ -123,35 +123,28 @@ def clean(older_than: OlderThan = None, dry_run: Preview = False, yes: Yes = Fal
         say("", f"Removed {len(parts)} of {left} unfinished downloads.")
 
 
-def pin(model: ModelId, json: Json = False) -> None:
+def pin(model: KeptId, registry: Registry = None, json: Json = False) -> None:
     """Keep a model whatever happens: no pruning takes it.
 
     Examples:
         registry cache pin colbert-v2
     """
-    _changed(_cache().pin(_id(model)), "Pinned", json=json)
+    _changed(_cache().pin(*kept_ids([model], registry)), "Pinned", json=json)
 
 
-def unpin(model: ModelId, json: Json = False) -> None:
+def unpin(model: KeptId, registry: Registry = None, json: Json = False) -> None:
     """Let a pinned model go when there is no room.
 
     Examples:
         registry cache unpin colbert-v2
     """
-    _changed(_cache().unpin(_id(model)), "Unpinned", json=json)
+    _changed(_cache().unpin(*kept_ids([model], registry)), "Unpinned", json=json)
 
 
 def _cache() -> Cache:
     from registry.hub import Cache
 
     return Cache()
-
-
-def _id(name: str) -> str:
-    from registry import find_model
-
-    found = find_model(name)
-    return name if found is None else found.id
 
 
 def _prune(

@@ -11,11 +11,13 @@ from registry.cli._errors import INTERRUPTED, explained, say
 from registry.cli._options import (
     AllowUnpinned,
     Json,
-    MaybeModelIds,
+    KeptIds,
+    MaybeKeptIds,
     ModelIds,
     Registry,
     Yes,
     confirm,
+    kept_ids,
     models_of,
     registry_of,
 )
@@ -94,7 +96,7 @@ def _told(model_id: str, error: RegistryError) -> dict[str, str]:
     return {"id": model_id, "error": problem, "hint": remedy}
 
 
-def verify(models: MaybeModelIds = None, registry: Registry = None, json: Json = False) -> None:
+def verify(models: MaybeKeptIds = None, registry: Registry = None, json: Json = False) -> None:
     """Hash kept models again, without a network.
 
     All that are kept, or those that are named. Exit code 1 where a file is not what was proven when it came. Columns:
@@ -139,7 +141,7 @@ def _why(result: Any) -> str | None:
     return "; ".join(filter(None, (*result.problems, unproven))) or None
 
 
-def remove(models: ModelIds, yes: Yes = False, json: Json = False) -> None:
+def remove(models: KeptIds, yes: Yes = False, registry: Registry = None, json: Json = False) -> None:
     """Delete a kept model.
 
     Asks first, unless `--yes` is given. A file in the Hugging Face cache, or in a package, loses its link only.
@@ -151,7 +153,7 @@ def remove(models: ModelIds, yes: Yes = False, json: Json = False) -> None:
     from registry.hub import Cache
 
     cache = Cache()
-    entries = [cache.get(model) for model in _kept_ids(models)]
+    entries = [cache.get(model) for model in kept_ids(models, registry)]
     names = ", ".join(f"{entry.id} ({size(entry.size_bytes)})" for entry in entries)
     confirm(f"Delete {names}?", yes=yes)
     gone = [cache.remove(entry.id) for entry in entries]
@@ -160,11 +162,3 @@ def remove(models: ModelIds, yes: Yes = False, json: Json = False) -> None:
     else:
         for entry in gone:
             print(f"Removed {entry.id}, {size(entry.size_bytes)}.", file=sys.stderr)
-
-
-def _kept_ids(names: list[str]) -> list[str]:
-    """Give the ids that names stand for: aliases of this package's registry, and ids that only the cache knows."""
-    from registry import find_model
-
-    found = ((name, find_model(name)) for name in names)
-    return list(dict.fromkeys(name if record is None else record.id for name, record in found))

@@ -90,7 +90,7 @@ def embed(
 def similarity(
     model: ModelId,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What the texts are compared with.")],
-    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to score.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts to score.")] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", metavar="FILE", help="Texts to score, one a line.")
     ] = None,
@@ -128,7 +128,7 @@ def similarity(
         measure = getattr(record, "similarity", None) or ("maxsim" if getattr(record, "multi_vector", False) else None)
         show_json({"model": record.id, "query": query, "similarity": measure, "scores": found})
     else:
-        columns = (Column("Score", right=True), Column("Text", right=True), Column("", wraps=True))
+        columns = (Column("Score", right=True), Column("#", right=True), Column("Text", wraps=True))
         show_table(columns, [(f"{score:.4f}", index, documents[index]) for index, score in best])
 
 
