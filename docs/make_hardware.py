@@ -16,6 +16,7 @@ from typing import Any
 from registry import get_model
 from registry.hardware import Gpu, Machine, _estimate, estimate, probe, tiers
 from registry.hardware.budget import RESERVED_BYTES
+from registry.hardware.requirement import TEXT_TOKENS
 from registry.records import ChatModel, ModelInfo
 
 PAGE = Path(__file__).parent / "hardware.md"
@@ -64,7 +65,6 @@ ENCODERS = (
 # Measured in docs/benchmarks.md; no other model of the registry has been.
 SPEEDS = {"all-minilm-l6-v2": "66 texts/s on 2 cores: [benchmarks](benchmarks.md#embedding)"}
 LONG_CONTEXT = 32_768
-TEXT_TOKENS = 512
 
 
 def main() -> int:
@@ -104,8 +104,9 @@ def _tiers() -> Iterator[str]:
     yield "### From memory to model\n"
     yield (
         "What `select` chooses on a machine with this much memory or more, up to the next row. 2 GB of it are left to\n"
-        "the system. Needs are *stated* in the record (`ram_required_mb`) or *estimated*, for the context that the\n"
-        "record is loaded with. Below the first row nothing that is recommended fits.\n"
+        "the system. Needs are *stated* in the record (`ram_required_mb`) or *estimated*: for the context that the\n"
+        f"record is loaded with, or, of encoders, for texts of {TEXT_TOKENS} tokens on eight cores. Below the first\n"
+        "row nothing that is recommended fits.\n"
     )
     for title, asked in QUESTIONS.items():
         given = ", ".join(f'{name}="{value}"' for name, value in asked.items())
@@ -136,7 +137,7 @@ def _resources() -> Iterator[str]:
     yield "#### Encoders\n"
     yield (
         f"In float32, on eight cores, for texts of at most {TEXT_TOKENS} tokens. torch and sentence-transformers take\n"
-        "about 500 MB of main memory more, once in a process.\n"
+        "about 450 MB of main memory more, once in a process.\n"
     )
     titles = ("parameters", "model", "type", "main memory", "GPU memory", "speed")
     yield _table(titles, (_encoder_row(get_model(name)) for name in ENCODERS))

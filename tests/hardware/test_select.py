@@ -511,6 +511,15 @@ def test_select_of_conditions_that_only_encoders_meet_takes_an_encoder() -> None
 
 
 @pytest.mark.usefixtures("by_hand")
+@pytest.mark.parametrize(("maximum", "expected"), [(8192, 512), (256, 256)])
+def test_select_takes_texts_for_encoders_to_be_of_a_usual_length(maximum: int, expected: int) -> None:
+    choice = select("8GB", registry=Records(dense("plain", context_length=maximum)))
+
+    assert (choice.need.context_length, choice.estimate.context_length) == (expected, expected)
+    assert choice.max_context_length == maximum
+
+
+@pytest.mark.usefixtures("by_hand")
 def test_select_of_encoders_without_a_parameter_count_compares_their_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     def weigh(model: Any, **options: Any) -> Estimate:
         part = DeviceEstimate.of("cpu", 2 * GB if model.parameter_count is None else model.parameter_count * 4)

@@ -135,8 +135,8 @@ def fit(
     Args:
         models: Records, or ids or aliases. One that is named twice is loaded twice.
         available_ram: Bytes, or a size such as `16GB`. Left out: what this machine has available.
-        context_length: Tokens of context of each chat model; or id -> tokens, for any of the models. Left out: as each
-            is loaded by default.
+        context_length: Tokens of context of each chat model; or id -> tokens, for any of the models. Left out: the
+            context that its record is loaded with; for encoders, texts of 512 tokens.
         gpu_layers: Layers of each chat model to place on the GPUs; -1 is all. Left out: as many as fit.
         basis: `record`: what the record states decides, the estimate where it states nothing. `estimate`: the estimate
             alone.

@@ -123,7 +123,8 @@ def select(
         tags: Labels that it must have, all of them.
         languages: BCP-47 tags of languages that it must be trained for, all of them.
         license: Licences that it may have, any of them. Those in the setting `licenses` are a limit at all times.
-        context_length: Tokens of context that it must reach; what it needs is taken for this length.
+        context_length: Tokens of context that it must reach; what it needs is taken for this length. Left out: the
+            context that its record is loaded with; for encoders, texts of 512 tokens.
         min_parameters: Fewest parameters, as a number or such as `7B`.
         max_parameters: Most parameters.
         quantization: Storage formats that it may be offered in, any of them.

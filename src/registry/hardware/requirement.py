@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from registry.records import ModelInfo
 
 Basis: TypeAlias = Literal["record", "estimate"]
+# How long texts for encoders are taken to be where nobody says: what passages are usually cut to. An encoder that reads
+# 32,768 tokens would need tens of GB for texts of that length on every core, and next to nobody gives it such texts.
+TEXT_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def need_of(
 
     Args:
         model: The record.
-        context_length: Tokens of context. Left out: as the model is loaded by default.
+        context_length: Tokens of context, or of a text. Left out: as `usual_context` has it.
         basis: `estimate`: whatever the record states.
         machine: The machine, for its processor. Left out: this one.
     """
@@ -88,10 +91,9 @@ def stated_bytes(model: ModelInfo) -> int | None:
 
 
 def usual_context(model: ModelInfo) -> int:
-    """Give the context that a record is loaded with by default; 0 where that is not known."""
-    usual = model.runtime.context_length if isinstance(model, ChatModel) else model.context_length
-    known = [length for length in (usual, model.context_length) if length is not None]
-    return min(known, default=0)
+    """Give the context that a chat model is loaded with by default; for encoders, how long texts are taken to be."""
+    usual = model.runtime.context_length if isinstance(model, ChatModel) else TEXT_TOKENS
+    return usual if model.context_length is None else min(usual, model.context_length)
 
 
 def without_gpus(machine: Machine | None) -> Machine | None:
@@ -110,11 +112,13 @@ def estimate_with(
 
     Args:
         model: The record.
-        context_length: Tokens of context. Left out: as the model is loaded by default.
+        context_length: Tokens of context, or of a text. Left out: as `usual_context` has it.
         gpu_layers: Layers on the GPUs, where it is loaded by layers. Left out: none.
         machine: The machine. Left out: this one, as if it had no GPU.
     """
     layers = (gpu_layers or 0) if isinstance(model, ChatModel) else None
+    if context_length is None and not isinstance(model, ChatModel):
+        context_length = usual_context(model)
     try:
         return estimate(model, context_length=context_length, gpu_layers=layers, machine=machine)
     except ModelLoadError as error:
@@ -151,7 +155,7 @@ def most_gpu_layers(
         model: The record.
         machine: The machine.
         pools: What each pool has free.
-        context_length: Tokens of context. Left out: as the model is loaded by default.
+        context_length: Tokens of context, or of a text. Left out: as `usual_context` has it.
 
     Returns:
         `None` where that cannot be told, and for models that are not loaded by layers.
