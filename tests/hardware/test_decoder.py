@@ -155,6 +155,13 @@ def test_other_kinds_of_memory_are_named(path: Path) -> None:
     assert other_memory(read_gguf("m", path)) == ("ssm.state_size",)
 
 
+@pytest.mark.parametrize(("count", "expected"), [(1, ()), (3, ("split.count",))])
+def test_first_of_several_files_does_not_tell_all(count: int, expected: tuple[str, ...], path: Path) -> None:
+    model(path, {"split.count": count})
+
+    assert other_memory(read_gguf("m", path)) == expected
+
+
 def test_record_is_complete_or_says_what_is_missing() -> None:
     assert missing_in(chat("m", **FACTS)) == ()
     assert missing_in(chat("m", None, **FACTS | {"head_dim": None})) == ("head_dim", "file.size_bytes")

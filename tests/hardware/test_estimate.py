@@ -192,6 +192,15 @@ def test_layers_with_another_kind_of_memory_leave_the_estimate_unknown(tmp_path:
     assert (found.total_bytes, found.missing) == (None, ("ssm.state_size",))
 
 
+def test_embedder_puts_out_every_token_of_a_batch(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    path = model(tmp_path / "model.gguf", {"tokenizer.ggml.tokens": ["a"] * 5000})
+
+    chats, embeds = (estimate(record, path=path, context_length=2048) for record in (RECORD, dense("m")))
+
+    assert embeds.devices[0].compute_bytes - chats.devices[0].compute_bytes > 2 * 2047 * 5000 * 4
+
+
 @given(data=st.data())
 def test_damaged_file_gives_an_estimate_or_the_error(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

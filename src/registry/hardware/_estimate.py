@@ -133,7 +133,7 @@ def _estimate_llama(record: ModelInfo, asked: Asked, place: Path | None, machine
             return _unknown(record, asked, missing)
         features = machine.cpu.features if machine is not None else local_features()
         shape, source, notes = shape_of_header(record.id, header, features), "header", []
-    run = _run(record, shape, asked)
+    run = _run(record, asked)
     layers, gpus = _gpus(record, shape, asked, machine)
     found = footprint(shape, run, layers, gpus)
     if found.droppable_bytes:
@@ -171,7 +171,7 @@ def _unknown(record: ModelInfo, asked: Asked, missing: tuple[str, ...]) -> Estim
     )
 
 
-def _run(record: ModelInfo, shape: Shape, asked: Asked) -> Run:
+def _run(record: ModelInfo, asked: Asked) -> Run:
     if isinstance(record, ChatModel):
         context = asked.context_length or record.runtime.context_length
         batch, largest = min(asked.batch_size or record.runtime.batch_size, context), 512
@@ -192,6 +192,7 @@ def _run(record: ModelInfo, shape: Shape, asked: Asked) -> Run:
         full_window_cache=asked.full_window_cache,
         use_mmap=asked.use_mmap,
         largest_graph=largest,
+        embeds=not isinstance(record, ChatModel),
     )
 
 

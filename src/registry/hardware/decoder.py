@@ -87,9 +87,10 @@ def _gguf_name(architecture: str | None) -> str:
 
 
 def other_memory(header: GgufHeader) -> tuple[str, ...]:
-    """Give the keys of a header that tell of a kind of memory that is not modelled here."""
+    """Give the keys of a header that tell of a kind of memory that is not modelled here, or of more files."""
     architecture = header.metadata.get("general.architecture")
-    return tuple(key for key in _OTHER_MEMORY if header.integer(f"{architecture}.{key}"))
+    others = tuple(key for key in _OTHER_MEMORY if header.integer(f"{architecture}.{key}"))
+    return (*others, "split.count") if (header.integer("split.count") or 1) > 1 else others
 
 
 def shape_of_header(model_id: str, header: GgufHeader, features: Iterable[str] = ()) -> Shape:

@@ -41,6 +41,7 @@ class Run:
         full_window_cache: Whether windowed layers keep the whole context, llama.cpp's default.
         use_mmap: Whether the file is mapped, not read.
         largest_graph: Most tokens of one graph, llama.cpp's `n_ubatch`.
+        embeds: Whether embeddings are asked for: then every token of a batch is an output.
     """
 
     context_length: int
@@ -53,6 +54,7 @@ class Run:
     full_window_cache: bool
     use_mmap: bool = True
     largest_graph: int = 512
+    embeds: bool = False
 
     @property
     def cells(self) -> int:
@@ -161,8 +163,8 @@ def _placed(shape: Shape, gpu_layers: int, gpus: Sequence[tuple[int, int]]) -> l
 
 def _cpu(shape: Shape, run: Run, placed: Sequence[int | None], buffers: _Buffers) -> DeviceEstimate:
     weights = shape.input_bytes + (shape.output_bytes if placed[-1] is None else 0)
-    outputs = max(min(run.fill, run.physical_batch), _MOST_TEXTS) if shape.is_encoder else run.parallel
-    row = shape.vocabulary.tokens + (shape.hidden_dim if shape.is_encoder else 0)
+    outputs = max(min(run.fill, run.physical_batch), _MOST_TEXTS) if run.embeds else run.parallel
+    row = shape.vocabulary.tokens + (shape.hidden_dim if run.embeds else 0)
     return DeviceEstimate.of(
         "cpu",
         weights=weights + _of(shape, placed, None, lambda layer: layer.weights_bytes),
@@ -218,10 +220,10 @@ def _buffers(shape: Shape, run: Run) -> _Buffers:
         value_rotation=min(64, _rotation(run.value_type, [layer.value_dim for layer in shape.layers])),
     )
     tokens = run.physical_batch
-    if shape.is_encoder:  # all tokens of a batch look at each other, and each of them is an output
-        cells, window_cells, outputs = tokens, tokens, min(tokens, run.fill)
-    else:
-        cells, window_cells, outputs = run.cells // run.parallel, run.window_cells(shape) // run.parallel, 1
+    cells, window_cells = run.cells // run.parallel, run.window_cells(shape) // run.parallel
+    if shape.is_encoder:  # all tokens of a batch look at each other
+        cells = window_cells = tokens
+    outputs = min(tokens, run.fill) if run.embeds else 1
     batch = Batch(tokens, cells, window_cells, tokens)
     largest = Graph(shape, batch, attention)
     size = lay_out(largest.results)
@@ -229,7 +231,8 @@ def _buffers(shape: Shape, run: Run) -> _Buffers:
     sizes, converted = [0] * len(largest.results), 0
     for tokens_now, held in _batches(run):
         keys = tokens_now if shape.is_encoder else _padded(held)
-        graph = Graph(shape, Batch(tokens_now, min(keys, cells), min(keys, window_cells), outputs), attention)
+        batch = Batch(tokens_now, min(keys, cells), min(keys, window_cells), min(outputs, tokens_now))
+        graph = Graph(shape, batch, attention)
         sizes = [max(pair) for pair in zip(sizes, graph.sizes, strict=True)]
         converted = max(converted, graph.converted, shape.converted_dim * tokens_now)
     return _Buffers(size, size_without_logits, largest.inputs_size, touched(largest.results, sizes), converted)
