@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -263,8 +263,10 @@ def _write(manifest: Manifest, entry: CacheEntry) -> Kept:
 
     A folder that cannot be written is left as it is.
     """
-    entry = used(entry)
     with suppress(OSError), manifest.changing() as entries:
+        if (current := entries.get(entry.id)) is not None:  # it may have been pinned while it was fetched
+            entry = replace(entry, pinned=current.pinned, use_count=current.use_count)
+        entry = used(entry)
         for key in [key for key, other in entries.items() if other.path == entry.path]:
             del entries[key]
         entries[entry.id] = entry

@@ -14,9 +14,8 @@ from registry._places import gguf_file, kept_at, key_of, missing, places
 from registry.errors import ChecksumMismatchError, DownloadError
 from registry.hub.locks import WORK_FOLDER
 from registry.hub.manifest import CacheEntry, are_proven, checksum_of, file_name, files_below, now
-from registry.hub.needed import needed
+from registry.hub.needed import RepositoryFile, needed
 from registry.hub.proof import expectations, is_of_another_commit, is_unchanged, prove
-from registry.hub.repository import RepositoryFile
 from registry.records import EncoderModel
 
 if TYPE_CHECKING:
@@ -178,13 +177,19 @@ def _link(path: Path, names: dict[str, Path], model: ModelInfo | LoraAdapter) ->
 
 
 def link_file(file: Path, target: Path) -> None:
-    """Give a file a second name: a hard link, which outlives the first, or where that cannot be, a symbolic one."""
+    """Give a file a second name: a hard link, which outlives the first, or where that cannot be, a symbolic one.
+
+    One of the model folder is copied then, as what is replaced there goes.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     real = Path(os.path.realpath(file))
     try:
         target.hardlink_to(real)
     except OSError:
-        target.symlink_to(real)
+        if real.is_relative_to(os.path.realpath(models_folder())):
+            shutil.copy2(real, target)
+        else:
+            target.symlink_to(real)
 
 
 def _remove(path: Path) -> None:

@@ -15,12 +15,13 @@ from registry.hub.adopt import link_file
 from registry.hub.cache import Cache, delete, put
 from registry.hub.locks import WORK_FOLDER, locked
 from registry.hub.manifest import CachedFile, CacheEntry, checksum_of, file_name, now
-from registry.hub.needed import Wanted, needed
+from registry.hub.needed import RepositoryFile, Wanted, needed
 from registry.hub.progress import Meter
 from registry.hub.proof import Expected, prove
-from registry.hub.repository import RepositoryFile, hub_token, list_files
+from registry.hub.repository import hub_token, list_files
 from registry.hub.sources import Source, addresses, folder_layouts, hub_endpoint, parse_sources
 from registry.hub.transfer import fetch
+from registry.hub.web import origin
 
 if TYPE_CHECKING:
     from registry.hub._ensure import FetchKeywords
@@ -78,7 +79,7 @@ def fetch_model(
     meter = Meter(model.id, how.get("progress"))
     with ExitStack() as stack:
         if new_bytes >= LARGE_BYTES:  # two at once would take twice as long, and neither would be there sooner
-            stack.enter_context(locked(manifest.folder / WORK_FOLDER / "large.lock", waiting=meter.waiting))
+            stack.enter_context(locked(manifest.folder / WORK_FOLDER / ".large.lock", waiting=meter.waiting))
         there |= {wanted.name: draft.fetch(wanted, plan.revision, how, meter) for wanted in missing}
     draft.clear_all_but(there)
     put(draft.path, target)
@@ -190,8 +191,10 @@ def _list(
         return model.revision, ()
     if source.kind == "folder":
         return model.revision, _in_folder(source, model)
-    endpoint = source.where or hub_endpoint(how.get("endpoint"))
-    return list_files(model, endpoint=endpoint, token=hub_token(how.get("token")))
+    hub = hub_endpoint(how.get("endpoint"))
+    endpoint = source.where or hub
+    token = hub_token(how.get("token")) if origin(endpoint) == origin(hub) else None  # no mirror sees it
+    return list_files(model, endpoint=endpoint, token=token)
 
 
 def _in_folder(source: Source, model: ModelInfo | LoraAdapter) -> list[RepositoryFile]:
