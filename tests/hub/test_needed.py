@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.errors import ChecksumMismatchError, DownloadError, InvalidInputError, UnsafeWeightsError
-from registry.hub.needed import Wanted, check_name, needed, total_bytes
-from registry.hub.repository import RepositoryFile
+from registry.hub.needed import RepositoryFile, Wanted, check_name, needed
 from registry.records import ModelFile
 
 SHA256, OTHER, GIT = "a" * 64, "b" * 64, "c" * 40
@@ -236,11 +235,6 @@ def test_a_file_with_an_address_of_its_own_need_not_be_in_the_repository() -> No
     file = ModelFile("vocab.txt", "tokenizer", url="https://mirror.example/vocab.txt")
 
     assert Wanted("vocab.txt", url=file.url) in needed(dense_record(file), listed("model.safetensors"))
-
-
-def test_total_is_the_sum_of_known_sizes() -> None:
-    assert total_bytes([Wanted("a", 1), Wanted("b", 2)]) == 3
-    assert total_bytes([Wanted("a", 1), Wanted("b")]) is None
 
 
 @pytest.mark.skipif(find_spec("sentence_transformers") is None, reason="needs sentence-transformers")

@@ -12,7 +12,8 @@ pytest.importorskip("huggingface_hub")
 pytest.importorskip("stamina")
 
 from registry.errors import DownloadError
-from registry.hub.repository import RepositoryFile, hub_token, list_files, newest_commit
+from registry.hub.needed import RepositoryFile
+from registry.hub.repository import hub_token, list_files, newest_commit
 
 WEIGHTS, CONFIG = b"weights", b"{}"
 LATER = "Try again later; what has arrived is kept and used then."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -12,7 +12,6 @@ from registry._places import gguf_file
 from registry.errors import ChecksumMismatchError, DownloadError, InvalidInputError, UnsafeWeightsError
 
 if TYPE_CHECKING:
-    from registry.hub.repository import RepositoryFile
     from registry.records import LoraAdapter, ModelFile, ModelInfo
 
 _ROLES = ("safetensors", "config", "tokenizer", "gguf")  # `pytorch` may run code when it is read, `onnx` is not read
@@ -35,6 +34,23 @@ _SETTINGS = re.compile(
     """,
     re.VERBOSE,
 )
+
+
+@dataclass(frozen=True)
+class RepositoryFile:
+    """One file of a repository at one commit.
+
+    Attributes:
+        name: Path in the repository, with `/`. Not checked: it comes from outside.
+        size_bytes: Exact size.
+        sha256: Digest of the content of a file of LFS, 64 hexadecimal digits.
+        git_sha1: sha1 that git gives the content of any other file, 40 hexadecimal digits.
+    """
+
+    name: str
+    size_bytes: int | None
+    sha256: str | None
+    git_sha1: str | None
 
 
 @dataclass(frozen=True)
@@ -203,9 +219,3 @@ def _split(name: str) -> tuple[str, str]:
 
 def _join(folder: str, file: str) -> str:
     return str(PurePosixPath(folder, file))
-
-
-def total_bytes(files: Iterable[Wanted]) -> int | None:
-    """Give the size of several files, or `None` where one is not known."""
-    sizes = [file.size_bytes for file in files]
-    return None if None in sizes else sum(size for size in sizes if size is not None)

@@ -6,12 +6,12 @@ import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry._extras import require
 from registry._settings import text
 from registry.errors import DownloadError
+from registry.hub.needed import RepositoryFile
 from registry.hub.refusals import refusal, unreachable
 from registry.hub.retry import persist
 from registry.hub.sources import hub_endpoint
@@ -22,23 +22,6 @@ if TYPE_CHECKING:
 TIMEOUT_S = 20.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class RepositoryFile:
-    """One file of a repository at one commit.
-
-    Attributes:
-        name: Path in the repository, with `/`. Not checked: it comes from outside.
-        size_bytes: Exact size.
-        sha256: Digest of the content of a file of LFS, 64 hexadecimal digits.
-        git_sha1: sha1 that git gives the content of any other file, 40 hexadecimal digits.
-    """
-
-    name: str
-    size_bytes: int | None
-    sha256: str | None
-    git_sha1: str | None
 
 
 def list_files(
