@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -28,8 +29,8 @@ def test_third_party_packages_are_imported_when_they_are_needed(code: str, expec
 
 
 def test_names_are_functions_and_not_the_modules_they_come_from() -> None:
-    import registry.hardware._estimate
-    import registry.hardware._probe
+    for module in ("_estimate", "_probe"):
+        import_module(f"registry.hardware.{module}")
     from registry.hardware import estimate, probe
 
     assert callable(estimate)
