@@ -119,8 +119,8 @@ def check_weekly(*, registry: ModelRegistry[Any] | None = None) -> tuple[Update,
         return ()
     try:
         found = updates(registry=registry)
-    except RegistryError:
-        return ()
+    except RegistryError:  # the hub does not answer, or one repository is gone: the records still say what they say
+        found = updates(commits=False, registry=registry)
     if not _settings.flag("auto_update"):
         return found
     return tuple(update for update in found if not _fetched(update, registry))
@@ -136,7 +136,7 @@ def _known(registry: ModelRegistry[Any] | None) -> ModelRegistry[Any]:
 
 def _by_record(record: ModelInfo, entry: CacheEntry | None) -> Iterator[Update]:
     """Give what the record alone says."""
-    if entry is not None and not fits(entry, record):
+    if entry is not None and entry.checksum is not None and not fits(entry, record):
         file = getattr(record, "file", None)
         pinned = f"sha256:{file.sha256}" if file is not None and file.sha256 else record.revision
         yield Update(
@@ -175,7 +175,7 @@ def _is_due() -> bool:
     path, time = models_folder() / _CHECKED, datetime.now(UTC)
     with suppress(OSError, ValueError, KeyError, TypeError):
         last = datetime.fromisoformat(json.loads(path.read_text("utf-8"))["checked_at"])
-        if time - last < _EVERY:
+        if timedelta(0) <= time - last < _EVERY:  # one in the future was noted by a clock that was wrong
             return False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
