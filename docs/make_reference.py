@@ -124,6 +124,7 @@ HARDWARE = (
     ("_select", "Selection"),
     ("requirement", "Need"),
     ("criteria", "Rejection"),
+    ("criteria", "RejectionKind"),
     ("_select", "tiers"),
     ("_select", "Tier"),
     ("_fit", "fit"),
@@ -400,6 +401,8 @@ def _class(cls: griffe.Class, prefix: str = "") -> Iterator[str]:
     if bases:
         yield f"```python\nclass {cls.name}({bases})\n```\n"
     yield _prose(cls.docstring, skip=griffe.DocstringSectionKind.attributes)
+    if bases == "StrEnum":
+        yield f"Members: {', '.join(f'`{name}`' for name in cls.attributes)}.\n"
     rows = [_attribute(cls, item) for item in _section(cls.docstring, griffe.DocstringSectionKind.attributes)]
     rows += [
         (f"`{member.name}`", f"`{member.annotation}`", "property", member.docstring.value)

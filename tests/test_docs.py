@@ -2,7 +2,7 @@
 
 The word behind ```python says what a block needs. None: nothing but the core. `minilm`: the packages of that extra.
 `tiny`: `colbert`, `sparse` and `reranker`, loaded. `chat`, `chat-json`, `chat-tools`: a loaded `chat`, which answers in
-prose, in JSON, with a call. `langchain`, `llama_index`: that package. `no_run`: a model that is not here.
+prose, in JSON, with a call. `langchain`, `llama_index`: that package. `hardware`: that extra. `no_run`: a model that is not here.
 """
 
 import contextlib
@@ -28,6 +28,7 @@ _NEEDED = {
     "chat": _GGUF,
     "chat-json": _GGUF,
     "chat-tools": _GGUF,
+    "hardware": ("psutil", "gguf"),
     "langchain": ("langchain_core", *_ENCODERS),
     "llama_index": ("llama_index.core", *_ENCODERS),
 }
@@ -116,6 +117,7 @@ def test_readme_python_blocks_print_what_their_comments_say() -> None:
         ("README.md", {"", "minilm"}),
         ("docs/loading.md", {"", "minilm", "tiny", "chat", "chat-json", "chat-tools"}),
         ("docs/retrieval.md", {"", "minilm", "tiny"}),
+        ("docs/hardware.md", {"hardware"}),
         ("docs/integrations.md", {"langchain"}),
         ("docs/integrations.md", {"llama_index"}),
     ],
@@ -192,7 +194,14 @@ def test_page_links_lead_to_files_that_exist(page: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", ["docs/loading.md", "docs/retrieval.md", "docs/integrations.md", "README.md"])
+_LINKED = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("loading", "retrieval", "integrations", "hardware", "fetching", "command-line")),
+    *(f"docs/{name}.md" for name in ("configuration", "troubleshooting")),
+]
+
+
+@pytest.mark.parametrize("page", _LINKED)
 def test_page_links_lead_to_headings_that_exist(page: str) -> None:
     def anchors(path: Path) -> set[str]:
         headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)

@@ -141,7 +141,12 @@ def test_minilm_is_pinned_to_the_attested_bytes() -> None:
 
 @pytest.mark.parametrize(
     ("name", "memory"),
-    [("qwen2.5-coder-3b-q4", 4000), ("qwen2.5-coder-7b-q5", 10_000), ("qwen2.5-coder-14b-q5", 18_000)],
+    [
+        ("qwen2.5-coder-3b-q4", 4000),
+        ("qwen2.5-coder-7b-q5", 10_000),
+        ("qwen2.5-coder-14b-q5", 18_000),
+        ("qwen2.5-coder-14b-q8_0", 22_145),
+    ],
 )
 def test_coder_models_ask_for_the_memory_that_users_know(name: str, memory: int) -> None:
     record = get_model(name)

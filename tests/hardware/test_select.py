@@ -46,6 +46,8 @@ def coder(memory: str) -> str:
         ("19.99GB", "qwen2.5-coder-7b-q5_k_m"),
         ("20GB", "qwen2.5-coder-14b-q5_k_m"),
         ("24GB", "qwen2.5-coder-14b-q5_k_m"),
+        ("24.145GB", "qwen2.5-coder-14b-q8_0"),
+        ("64GB", "qwen2.5-coder-14b-q8_0"),
     ],
 )
 def test_select_coder_takes_the_tier_that_users_know(memory: str, expected: str) -> None:
