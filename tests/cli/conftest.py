@@ -149,3 +149,20 @@ def fetched(run: Callable[..., Result], module: str) -> str:
 def models(home: Path) -> Path:
     """The model folder."""
     return home / "models"
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Any]]:
+    """Run `registry` on a terminal: the words after it, then what `Terminal` takes. It is gone after the test."""
+    pytest.importorskip("fcntl")
+    from .screen import Terminal
+
+    made: list[Terminal] = []
+
+    def start(*words: str, **how: Any) -> Terminal:
+        made.append(Terminal("-m", "registry.cli", *words, **how))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()

@@ -60,9 +60,14 @@ class Terminal:
         """Read to the end and give the exit code."""
         while self._more():
             pass
-        code = self.process.wait(WAIT_S)
+        return self.process.wait(WAIT_S)
+
+    def close(self) -> None:
+        """End the process where it has not ended."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(WAIT_S)
         os.close(self._file)
-        return code
 
     @property
     def text(self) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +124,8 @@ def test_chat_without_its_extra_says_how_to_install_it(chat: Run, monkeypatch: p
 
 
 @pytest.fixture
-def talk(tmp_path: Path, talker: Path, endless: Path) -> Iterator[Callable[..., Terminal]]:
+def talk(tmp_path: Path, talker: Path, endless: Path, terminal: Callable[..., Terminal]) -> Callable[..., Terminal]:
     """Start a conversation on a terminal; `endless=True`: with the model that does not end."""
-    made: list[Terminal] = []
     tests = Path(__file__).parents[1]
 
     def start(*words: str, unending: bool = False) -> Terminal:
@@ -142,16 +141,12 @@ def talk(tmp_path: Path, talker: Path, endless: Path) -> Iterator[Callable[..., 
             "from tests.cli.conftest import Registry\n"
             f"MODEL_REGISTRY = Registry([tiny.chat_record(Path({str(path)!r}), **{more!r})], 'tiny-chat')\n"
         )
-        command = ("-m", "registry.cli", "chat", "--registry", "mine", "--path", str(path), *words)
-        made.append(Terminal(*command, folder=tmp_path, columns=100))
-        made[-1].wait_for("Ctrl-D ends.\n> ")
-        return made[-1]
+        command = ("chat", "--registry", "mine", "--path", str(path), *words)
+        screen = terminal(*command, folder=tmp_path, columns=100)
+        screen.wait_for("Ctrl-D ends.\n> ")
+        return screen
 
-    yield start
-    for each in made:
-        if each.process.poll() is None:
-            each.process.kill()
-            each.process.wait()
+    return start
 
 
 def ended(screen: Terminal) -> str:

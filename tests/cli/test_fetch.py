@@ -149,11 +149,8 @@ def test_remove_takes_an_alias_of_ones_own_registry(
 
 
 def test_ctrl_c_leaves_a_part_that_the_next_call_goes_on_with(
-    hub: Hub, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, terminal: Callable[..., Any]
 ) -> None:
-    pytest.importorskip("fcntl")
-    from .screen import Terminal
-
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
     content = bytes(range(256)) * 16384
@@ -168,16 +165,16 @@ def test_ctrl_c_leaves_a_part_that_the_next_call_goes_on_with(
         f"    huggingface_id='tiny/talk', revision={commit!r})\n"
         "MODEL_REGISTRY = Registry([record])\n"
     )
-    words = ("-m", "registry.cli", "download", "talk", "--registry", "mine")
+    words = ("download", "talk", "--registry", "mine")
     hub.misbehave("talk.gguf", Fault(stall=3_000_000))
 
-    stopped = Terminal(*words, folder=tmp_path)
+    stopped = terminal(*words, folder=tmp_path)
     stopped.wait_for("/4.2 MB")
     stopped.type("\x03")
 
     assert stopped.finish() == 130
     assert "hint: The same command goes on where this stopped" in stopped.text
-    again = Terminal(*words, folder=tmp_path, columns=200)
+    again = terminal(*words, folder=tmp_path, columns=200)
     assert again.finish() == 0
     assert (home / "models" / "talk.gguf").read_bytes() == content
     assert hub.asked("talk.gguf")[-1].headers["range"].startswith("bytes=")

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,21 +16,6 @@ from .screen import Terminal
 
 COMMAND = ("-m", "registry.cli")
 _COLOUR = re.compile(r"\x1b\[(?:[0-9]+;)*3[0-9]")
-
-
-@pytest.fixture
-def terminal() -> Iterator[Callable[..., Terminal]]:
-    made: list[Terminal] = []
-
-    def start(*arguments: str, **how: object) -> Terminal:
-        made.append(Terminal(*COMMAND, *arguments, **how))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield start
-    for each in made:
-        if each.process.poll() is None:
-            each.process.kill()
-            each.process.wait()
 
 
 def drawn(terminal: Terminal) -> list[str]:

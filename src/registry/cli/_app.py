@@ -180,13 +180,14 @@ def add(commands: typer.Typer, function: Any, name: str) -> None:
 
 def _root(
     context: typer.Context,
-    version: bool = typer.Option(False, "--version", help="Print the version of the package and of the registry."),
+    show_version: bool = typer.Option(False, "--version", help="Print the version of the package and of the registry."),
 ) -> None:
     """A catalogue of models: look up, choose what fits this machine, fetch, prove, keep and use."""
-    if version:
+    if show_version:
         import registry
 
-        print(f"typed-model-registry {registry.__version__}, registry {registry.REGISTRY_VERSION}")
+        version = getattr(registry, "__version__", "that is not installed")
+        print(f"typed-model-registry {version}, registry {registry.REGISTRY_VERSION}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
