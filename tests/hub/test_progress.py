@@ -1,12 +1,13 @@
 """How far fetching has come: what a callback is told, and what is drawn."""
 
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from registry.hub.progress import Meter, Progress, rich_progress
+from registry.hub.progress import Meter, Progress, Stage, rich_progress
 
 MB = 1_000_000
 
@@ -132,10 +133,18 @@ def drawn(console: Any, *steps: Progress) -> str:
     return text
 
 
-def test_bar_shows_model_file_size_speed_and_time_left() -> None:
-    text = drawn(terminal(), Progress("m", "a.gguf", "downloading", 5 * MB, 10 * MB, 2.5 * MB, 3723))
+@pytest.mark.parametrize(
+    ("file", "stage", "shown"),
+    [
+        ("a.gguf", "downloading", "a.gguf "),
+        ("a.gguf", "hashing", "hashing a.gguf "),
+        ("model.safetensors", "downloading", "m: model.safetensors "),
+    ],
+)
+def test_bar_shows_file_size_speed_and_time_left(file: str, stage: Stage, shown: str) -> None:
+    text = drawn(terminal(), Progress("m", file, stage, 5 * MB, 10 * MB, 2.5 * MB, 3723))
 
-    assert "m: a.gguf downloading" in text
+    assert re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", text).startswith(shown)
     assert "5.0/10.0 MB 2.5 MB/s 1:02:03" in text
 
 
@@ -145,8 +154,16 @@ def test_bar_of_a_model_that_is_waited_for_is_replaced() -> None:
         terminal(), Progress("m", "", "waiting"), Progress("m", "a", "hashing", 1, 2), Progress("m", "", "done")
     )
 
-    assert "m: another process fetches it" in waiting
-    assert after.rstrip().count("another process fetches it") <= 1
+    assert "m: waiting for another process" in waiting
+    assert after.rstrip().count("waiting for another process") <= 1
+
+
+def test_bar_of_a_file_that_is_complete_goes() -> None:
+    begun = Progress("m", "a.gguf", "downloading", 1, 2)
+    bars = drawn(terminal(), begun, Progress("m", "a.gguf", "downloading", 2, 2), Progress("m", "b", "hashing", 1, 3))
+
+    assert "m: b" in bars
+    assert "a.gguf" not in bars.rpartition("m: b")[0].rpartition("\x1b[2K")[2]
 
 
 def test_nothing_is_drawn_without_a_terminal() -> None:

@@ -157,7 +157,8 @@ def test_progress_counts_what_is_read(hub: Hub) -> None:
     seen: list[Progress] = []
     verify(progress=seen.append)
     assert [(each.stage, each.file, each.done_bytes, each.total_bytes) for each in seen] == [
-        ("hashing", "chat-q4.gguf", len(GGUF), len(GGUF))
+        ("hashing", "chat-q4.gguf", len(GGUF), len(GGUF)),
+        ("done", "", 0, None),
     ]
 
 

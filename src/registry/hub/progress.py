@@ -145,38 +145,52 @@ def rich_progress(console: Console | None = None) -> Iterator[OnProgress]:
 
 def _bars(console: Console) -> Any:
     from rich import progress
+    from rich.table import Column
 
     return progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
+        progress.TextColumn("{task.description}", table_column=Column(no_wrap=True, ratio=1)),
+        progress.BarColumn(bar_width=20),
         progress.DownloadColumn(),
         progress.TextColumn("{task.fields[speed]}"),
         progress.TextColumn("{task.fields[left]}"),
         console=console,
         transient=True,
+        expand=True,
     )
 
 
 def _draw(bars: Any, tasks: dict[tuple[str, str], Any], progress: Progress) -> None:
-    """Bring the bar of a file up to date; a model's first one replaces the word that it waits."""
+    """Bring the bar of a file up to date; a model's first one replaces the word that it waits, a full one goes."""
     key = (progress.model_id, progress.file)
     if progress.stage == "done":
         for done in [each for each in tasks if each[0] == progress.model_id]:
             bars.remove_task(tasks.pop(done))
         return
+    if progress.file and progress.done_bytes == progress.total_bytes:
+        if key in tasks:
+            bars.remove_task(tasks.pop(key))
+        return
     if progress.file and (waiting := tasks.pop((progress.model_id, ""), None)) is not None:
         bars.remove_task(waiting)
-    if key not in tasks:
-        tasks[key] = bars.add_task("", total=None, speed="", left="")
-    what = "another process fetches it" if progress.stage == "waiting" else f"{progress.file} {progress.stage}"
-    bars.update(
-        tasks[key],
-        description=f"{progress.model_id}: {what}",
-        completed=progress.done_bytes,
-        total=progress.total_bytes,
-        speed="" if progress.bytes_per_second is None else f"{progress.bytes_per_second / 1e6:.1f} MB/s",
-        left="" if progress.eta_s is None else _clock_time(progress.eta_s),
-    )
+    shown = {
+        "description": _label(progress),
+        "completed": progress.done_bytes,
+        "total": progress.total_bytes,
+        "speed": "" if progress.bytes_per_second is None else f"{progress.bytes_per_second / 1e6:.1f} MB/s",
+        "left": "" if progress.eta_s is None else _clock_time(progress.eta_s),
+    }
+    if key in tasks:
+        bars.update(tasks[key], **shown)
+    else:
+        tasks[key] = bars.add_task(**shown)
+
+
+def _label(progress: Progress) -> str:
+    """Name what is done to which file; the name of a GGUF file says which model it is."""
+    if progress.stage == "waiting":
+        return f"{progress.model_id}: waiting for another process"
+    name = progress.file if progress.file.endswith(".gguf") else f"{progress.model_id}: {progress.file}"
+    return name if progress.stage == "downloading" else f"{progress.stage} {name}"
 
 
 def _clock_time(seconds: float) -> str:

@@ -86,6 +86,7 @@ def _verify(entry: CacheEntry, manifest: Manifest, meter: Meter) -> Verification
         if got.sha256 != file.sha256:
             problems.append(f"{file.name}: expected sha256 {file.sha256}, got {got.sha256}")
             damaged.add(file.name)
+    meter.done()
     if damaged:
         _note(entry, damaged, manifest)
     return Verification(entry.id, entry.path, tuple(problems), tuple(unproven), checked)
