@@ -19,6 +19,7 @@ from benchmarks import (
     field,
     generation,
     imports,
+    keeping,
     late_interaction,
     loading,
     lookup,
@@ -44,6 +45,7 @@ GROUPS: dict[str, tuple[Callable[[Workspace, int], list[Table]], int]] = {
     "loading": (loading.measure, 5),
     "memory": (memory.measure, 15),
     "downloading": (downloading.measure, 7),
+    "keeping": (keeping.measure, 7),
     "rendering": (rendering.measure, 21),
     "command": (command.measure, 21),
 }

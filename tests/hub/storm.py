@@ -106,7 +106,7 @@ def _wrong(home: Path) -> list[str]:
     for model in MODELS.values():
         ensure(model)
     wrong += [f"damaged: {found}" for found in Cache().verify() if not found.ok]
-    wrong += [f"lost: {key}" for key in MODELS if key not in {entry.key for entry in Cache().list()}]
+    wrong += [f"lost: {key}" for key in MODELS if key not in {entry.id for entry in Cache().list()}]
     Cache().clear(pinned=True)
     Cache().clean_parts(older_than_s=-60)
     left = (path.relative_to(models).as_posix() for path in models.rglob("*") if path.is_file())
