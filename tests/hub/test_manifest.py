@@ -262,6 +262,23 @@ def test_reader_beside_a_writer_reads_a_whole_manifest(manifest: Manifest) -> No
     assert list(manifest.read()) == ["a-chat", "b"]
 
 
+def test_change_of_another_process_is_seen_though_time_and_size_are_the_same(manifest: Manifest) -> None:
+    put(manifest, entry(manifest.folder, use_count=3))
+    seen, text = manifest.path.stat(), manifest.path.read_text("utf-8")
+    manifest.path.write_text(text.replace('"use_count": 3', '"use_count": 4'), "utf-8")
+    os.utime(manifest.path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert manifest.path.stat().st_size == seen.st_size
+    assert manifest.read()["a-chat"].use_count == 4
+
+
+def test_entries_that_were_lent_and_not_written_are_forgotten(manifest: Manifest) -> None:
+    put(manifest, entry(manifest.folder))
+    manifest.read().clear()
+    with pytest.raises(KeyError), manifest.changing() as entries:
+        del entries["a-chat"], entries["no such"]
+    assert list(manifest.read()) == ["a-chat"]
+
+
 def test_use_counts_and_sets_the_time(manifest: Manifest) -> None:
     before = datetime.now(UTC)
     found = used(entry(manifest.folder))

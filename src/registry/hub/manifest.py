@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from registry.errors import RegistryError
 from registry.hub.locks import locked
@@ -124,6 +124,19 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+class _Seen(NamedTuple):
+    """A manifest as it was read or written last: its bytes, what they say, and the line of each entry."""
+
+    text: bytes
+    entries: Mapping[str, CacheEntry]
+    lines: Mapping[str, str]
+
+
+# By path. Whether it is still so is told by the bytes: times and sizes of two manifests may be the same.
+_SEEN: dict[Path, _Seen] = {}
+_SEEN_AT_MOST = 8
+
+
 class Manifest:
     """The manifest of a model folder.
 
@@ -137,12 +150,7 @@ class Manifest:
 
     def read(self) -> dict[str, CacheEntry]:
         """Give the entries by id. A manifest that is not there, or is damaged, is made up from the folder."""
-        try:
-            return self._parse(self.path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return self._rebuilt() if self.folder.is_dir() else {}
-        except _DAMAGED:
-            return self._rebuilt()
+        return self._read(put_aside=False)
 
     @contextmanager
     def changing(self, *, sync: bool = True) -> Iterator[dict[str, CacheEntry]]:
@@ -155,30 +163,61 @@ class Manifest:
             OSError: The folder cannot be written.
         """
         with locked(self.folder / f".{_NAME}.lock"):
-            self._keep_damaged()
-            entries = self.read()
+            entries = self._read(put_aside=True)
             before = dict(entries)
             yield entries
             if entries != before or not self.path.exists():
                 self._write(entries, sync=sync)
 
+    def _read(self, *, put_aside: bool) -> dict[str, CacheEntry]:
+        """Read the file, and, where it is damaged, put it aside: nothing that was in it is lost."""
+        try:
+            text = self.path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return self._rebuilt() if self.folder.is_dir() else {}
+        if (seen := _SEEN.get(self.path)) is not None and seen.text == text:
+            return dict(seen.entries)
+        try:
+            entries = self._parse(text)
+        except _DAMAGED:
+            if put_aside:
+                self.path.replace(self.path.with_suffix(f".damaged-{now():%Y%m%dT%H%M%S%f}.json"))
+            return self._rebuilt()
+        self._remember(text, entries, {})
+        return dict(entries)
+
     def _write(self, entries: Mapping[str, CacheEntry], *, sync: bool) -> None:
-        models = {key: self._to_json(entry) for key, entry in sorted(entries.items())}
-        text = json.dumps({"version": VERSION, "models": models}, indent=1)
+        seen = _SEEN.get(self.path, _Seen(b"", {}, {}))
+        lines = {
+            key: seen.lines[key] if seen.entries.get(key) is entry and key in seen.lines else self._line(key, entry)
+            for key, entry in sorted(entries.items())
+        }
+        models = ",\n".join(lines.values())
+        text = f'{{"version": {VERSION}, "models": {{\n{models}\n}}}}\n'.encode()
         draft = self.path.with_suffix(".new")  # one at a time is written: the lock is held
-        with draft.open("w", encoding="utf-8") as file:
+        with draft.open("wb") as file:
             file.write(text)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
         draft.replace(self.path)
+        self._remember(text, entries, lines)
 
-    def _to_json(self, entry: CacheEntry) -> dict[str, Any]:
-        data = entry.to_dict()
+    def _remember(self, text: bytes, entries: Mapping[str, CacheEntry], lines: Mapping[str, str]) -> None:
+        if len(_SEEN) >= _SEEN_AT_MOST:
+            _SEEN.clear()
+        _SEEN[self.path] = _Seen(text, dict(entries), lines)
+
+    def _line(self, key: str, entry: CacheEntry) -> str:
         path = entry.path
-        data["path"] = path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else str(path)
-        del data["id"]
-        return data
+        stated = vars(entry) | {
+            "path": path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else str(path),
+            "downloaded_at": entry.downloaded_at.isoformat(),
+            "last_used": entry.last_used.isoformat(),
+            "files": [vars(file) for file in entry.files],
+        }
+        del stated["id"]
+        return f"{json.dumps(key)}: {json.dumps(stated)}"
 
     def _parse(self, text: bytes) -> dict[str, CacheEntry]:
         data = json.loads(text)
@@ -195,23 +234,12 @@ class Manifest:
             _check_types(file, _FILE_TYPES)
         path, files = PurePath(stated["path"]), tuple(CachedFile(**file) for file in stated["files"])
         for inside in (path, *(PurePath(file.name) for file in files)):
-            if (
-                not inside.parts or ".." in inside.parts
-            ):  # nothing outside is to be taken for a model, or deleted for one
+            if not inside.parts or ".." in inside.parts:  # nothing outside is a model's, or is deleted for one
                 raise ValueError(str(inside))
         times = {name: datetime.fromisoformat(stated[name]) for name in ("downloaded_at", "last_used")}
         if any(time.tzinfo is None for time in times.values()):
             raise ValueError(key)
         return CacheEntry(**{**stated, **times, "id": key, "path": self.folder / path, "files": files})
-
-    def _keep_damaged(self) -> None:
-        """Put a manifest that cannot be read aside: nothing that was in it is lost."""
-        try:
-            self._parse(self.path.read_bytes())
-        except FileNotFoundError:
-            return
-        except _DAMAGED:
-            self.path.replace(self.path.with_suffix(f".damaged-{now():%Y%m%dT%H%M%S%f}.json"))
 
     def _rebuilt(self) -> dict[str, CacheEntry]:
         """Make entries of what lies in the folder. Their bytes are proven when they are next asked for."""
