@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from registry.errors import (
     InvalidOptionError,
     LicenseNotAllowedError,
     ModelNotDownloadedError,
+    RegistryError,
 )
 from registry.hub import Cache, CacheEntry
+from registry.hub.locks import used_keys
+from registry.loaders import load
 from registry.loaders.locate import Located, locate
 from registry.records import DenseModel, ModelFile
 
@@ -138,3 +142,23 @@ def test_record_of_a_generated_registry_is_located(
     with pytest.raises(ModelNotDownloadedError) as caught:
         locate(model)
     assert caught.value.looked_in[0] == f"{home / 'models' / embedding['id']} (no such folder)"
+
+
+def test_loaded_model_is_not_removed_until_it_is_closed(home: Path, made: Callable[..., Path]) -> None:
+    pytest.importorskip("llama_cpp")
+    file = made(tiny.chat_gguf)
+    record = tiny.chat_record(file)
+    (home / "models").mkdir(parents=True)
+    shutil.copy(file, home / "models" / record.file.name)
+    with load(record):
+        assert used_keys(home / "models") == {record.id}
+        assert Cache().clear() == ()
+    assert used_keys(home / "models") == set()
+    assert [entry.id for entry in Cache().clear()] == [record.id]
+
+
+def test_model_that_fails_to_load_is_not_in_use(home: Path) -> None:
+    put(home / "models" / "tiny-dense")
+    with pytest.raises(RegistryError):
+        load(dense(), device="no such device")
+    assert used_keys(home / "models") == set()
