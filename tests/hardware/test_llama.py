@@ -159,6 +159,15 @@ def test_fuller_context_takes_more_of_what_is_set_aside() -> None:
     assert 0 < empty.reserved_bytes - full.reserved_bytes <= more
 
 
+def test_embedder_has_logits_of_every_token_twice() -> None:
+    wide = replace(SHAPE, vocabulary=Vocabulary(10**6))
+    run = replace(RUN, fill=512)
+
+    chats, embeds = (footprint(wide, replace(run, embeds=embeds)).devices[0].compute_bytes for embeds in (False, True))
+
+    assert embeds - chats == pytest.approx(2 * 4 * 10**6 * 511, rel=0.01)
+
+
 def test_window_keeps_its_tokens_and_a_batch() -> None:
     windowed = replace(SHAPE, layers=(replace(LAYER, windowed=True), LAYER), window=256)
     run = replace(RUN, context_length=8192, full_window_cache=False)
