@@ -2,7 +2,8 @@
 
 The word behind ```python says what a block needs. None: nothing but the core. `minilm`: the packages of that extra.
 `tiny`: `colbert`, `sparse` and `reranker`, loaded. `chat`, `chat-json`, `chat-tools`: a loaded `chat`, which answers in
-prose, in JSON, with a call. `langchain`, `llama_index`: that package. `hardware`: that extra. `no_run`: a model that is not here.
+prose, in JSON, with a call. `langchain`, `llama_index`: that package. `hardware`: that extra. `no_run`: a model that is
+not here.
 """
 
 import contextlib
