@@ -151,9 +151,9 @@ def _work(seed: int, end: float) -> Counter[str]:
 
 
 def _use(key: str, chance: random.Random) -> None:
-    """Read all files of a model while it is in use, slowly: nobody takes them away, and none is half."""
+    """Read all files of a model while it is in use, now and then for long: nobody takes them away, and none is half."""
     with use(MODELS[key]) as path:
-        for _ in range(chance.choice([1, 5])):
+        for _ in range(chance.choice([1, 60])):
             if key in FILES:
                 assert path.read_bytes() == FILES[key], key
             else:
