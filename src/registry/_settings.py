@@ -115,7 +115,7 @@ def words(key: str) -> tuple[str, ...] | None:
     if SETTINGS[key].variable not in os.environ and isinstance(found := _file().get(key), list):
         if not all(isinstance(word, str) for word in found):
             raise _invalid(key, found)
-        return tuple(found) or None
+        return tuple(found)
     stated = text(key)
     return None if stated is None else tuple(word.strip() for word in stated.split(",") if word.strip()) or None
 

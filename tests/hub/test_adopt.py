@@ -8,7 +8,8 @@ pytest.importorskip("huggingface_hub")
 
 from hub.keeping import COMMIT, FOLDER, GGUF, OTHER_COMMIT, cached, chat, contents, dense, fill, snapshot, write
 from registry.errors import ChecksumMismatchError, UnsafeWeightsError
-from registry.hub.adopt import Looked, files_of_others, link_file, look
+from registry.hub.adopt import Looked, files_of_others, look
+from registry.hub.disk import link_file
 from registry.hub.manifest import CacheEntry
 
 WRONG = GGUF[::-1]

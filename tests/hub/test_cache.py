@@ -22,7 +22,7 @@ from hub.keeping import COMMIT, FOLDER, GGUF, cached, chat, contents, dense, fil
 from hub.keeping import hub_fixture as hub_fixture
 from registry.errors import CacheFullError, ModelNotDownloadedError, RegistryError
 from registry.hub import Cache, CacheEntry, ensure
-from registry.hub import cache as cache_module
+from registry.hub import disk
 from registry.hub.locks import in_use, lock_of, locked
 from registry.hub.manifest import CachedFile, Manifest
 
@@ -342,14 +342,14 @@ def test_model_that_another_process_uses_is_spared_until_that_is_killed(home: Pa
 def test_model_that_is_marked_while_it_is_pruned_is_fetched_anew(home: Path, hub: Hub) -> None:
     ensure(chat())
     seen: list[Path] = []
-    original = cache_module.delete
+    original = disk.delete
 
     def delete_and_ensure(path: Path) -> None:
         original(path)
         seen.append(ensure(chat()))  # as another process that comes between
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache_module, "delete", delete_and_ensure)
+        patch.setattr(disk, "delete", delete_and_ensure)
         Cache().prune(0)
     assert [path.read_bytes() for path in seen] == [GGUF]
     assert ids(Cache().list()) == ["a-chat"]
@@ -414,7 +414,7 @@ def test_folder_that_is_deleted_by_two_at_once_is_no_error(tmp_path: Path, monke
         unlink(path, **named)
 
     monkeypatch.setattr(os, "unlink", after_another)
-    cache_module.delete(folder)
+    disk.delete(folder)
     assert not folder.exists()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 from registry._home import models_folder
 from registry._places import gguf_file, kept_at, key_of, missing, places
 from registry.errors import ChecksumMismatchError, DownloadError
+from registry.hub.disk import delete, link_file
 from registry.hub.locks import WORK_FOLDER
 from registry.hub.manifest import CacheEntry, are_proven, checksum_of, file_name, files_below, now
 from registry.hub.needed import RepositoryFile, needed
@@ -163,40 +162,17 @@ def _link(path: Path, names: dict[str, Path], model: ModelInfo | LoraAdapter) ->
     target = kept_at(model)
     draft = models_folder() / WORK_FOLDER / f"{target.name}.links"
     try:
-        _remove(draft)
+        delete(draft)
         for name, file in names.items():
             link_file(file, draft if path.suffix == ".gguf" else draft / name)
-        _remove(target)
+        delete(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         draft.replace(target)
     except OSError:
         with suppress(OSError):
-            _remove(draft)
+            delete(draft)
         return None
     return target
-
-
-def link_file(file: Path, target: Path) -> None:
-    """Give a file a second name: a hard link, which outlives the first, or where that cannot be, a symbolic one.
-
-    One of the model folder is copied then, as what is replaced there goes.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    real = Path(os.path.realpath(file))
-    try:
-        target.hardlink_to(real)
-    except OSError:
-        if real.is_relative_to(os.path.realpath(models_folder())):
-            shutil.copy2(real, target)
-        else:
-            target.symlink_to(real)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _pins_weights(model: ModelInfo | LoraAdapter) -> bool:

@@ -15,7 +15,8 @@ from registry._home import models_folder
 from registry._places import is_file_name, key_of
 from registry.errors import ChecksumMismatchError, InvalidInputError
 from registry.hub._ensure import obtain, record_of
-from registry.hub.cache import Cache, delete, put
+from registry.hub.cache import Cache
+from registry.hub.disk import delete, put
 from registry.hub.locks import WORK_FOLDER, in_use, lock_of, locked
 from registry.hub.manifest import CachedFile, CacheEntry, Manifest, checksum_of, now
 from registry.hub.needed import Wanted

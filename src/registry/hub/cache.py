@@ -13,12 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from registry import _settings
 from registry._home import models_folder
-from registry._places import OWN_NAMES
 from registry.errors import CacheFullError, ModelNotDownloadedError, RegistryError
+from registry.hub.disk import delete_all, delete_empty, existing, is_a_models, set_aside
 from registry.hub.locks import WORK_FOLDER, free_locks, lock_of, used_keys
 from registry.hub.manifest import CacheEntry, Manifest, now, used
 from registry.hub.verification import Verification, verify_entries
@@ -154,7 +153,7 @@ class Cache:
                     if keys <= free:
                         part.unlink()
                         gone.append(part)
-                        _delete_empty(part.parent, self.folder / WORK_FOLDER)
+                        delete_empty(part.parent, self.folder / WORK_FOLDER)
         return tuple(part for part in gone if part.suffix == ".part")
 
     def verify(self, id: str | None = None, *, progress: OnProgress | None = None) -> tuple[Verification, ...]:
@@ -173,7 +172,7 @@ class Cache:
             sum(entry.size_bytes for entry in entries),
             sum(map(own_bytes, entries)),
             _settings.size_bytes("max_cache_size"),
-            shutil.disk_usage(_existing(self.folder)).free,
+            shutil.disk_usage(existing(self.folder)).free,
             len(parts),
             sum(seen.st_size for seen in parts),
         )
@@ -221,7 +220,7 @@ class Cache:
         limit = _settings.size_bytes("max_cache_size")
         if limit is not None and self._taken_bytes(key) + needed_bytes > limit:
             self._keep_to(limit, model_id, needed_bytes, key)
-        free = shutil.disk_usage(_existing(self.folder)).free
+        free = shutil.disk_usage(existing(self.folder)).free
         if free < needed_bytes:
             remedy = "Delete files, `registry cache prune` removes models, or set `REGISTRY_HOME` to another disk."
             raise CacheFullError(model_id, needed_bytes, free, f"`{self.folder}`", remedy)
@@ -262,7 +261,7 @@ class Cache:
         taken: list[CacheEntry] = []
         trash: list[Path] = []
         with ExitStack() as stack:
-            stack.callback(_delete_all, trash)  # last, when nobody waits for it any more
+            stack.callback(delete_all, trash)  # last, when nobody waits for it any more
             free = free_locks(stack, self.folder, [entry.id for entry in doomed])
             entries = stack.enter_context(self._manifest.changing())
             used_now = used_keys(self.folder)
@@ -271,8 +270,8 @@ class Cache:
                     continue
                 path = entries[entry.id].path
                 try:
-                    if _is_a_models(path, self.folder) and os.path.lexists(path):
-                        trash.append(_set_aside(path, self.folder))
+                    if is_a_models(path, self.folder) and os.path.lexists(path):
+                        trash.append(set_aside(path, self.folder))
                 except OSError:
                     if strict:
                         raise
@@ -337,58 +336,3 @@ def _agreed(doomed: Iterable[CacheEntry], model_id: str) -> bool:
     names = ", ".join(f"{entry.id} ({entry.size_bytes / 1e9:.1f} GB)" for entry in doomed)
     print(f"No room for {model_id}. Remove {names}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def put(draft: Path, target: Path) -> None:
-    """Move a finished model to where it is kept, in place of what is there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if draft.is_dir() and target.exists():  # a folder cannot take the place of another in one step
-        old = _set_aside(target, target.parent)
-        draft.rename(target)
-        delete(old)
-    else:
-        draft.replace(target)
-
-
-def _set_aside(path: Path, folder: Path) -> Path:
-    """Take what is about to be deleted out of its place, in one step; give where it is now."""
-    aside = folder / WORK_FOLDER / f".removed-{uuid4().hex}"  # no id begins like this
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    return path.rename(aside)
-
-
-def delete(path: Path) -> None:
-    """Delete a file, a link or a folder with all that is in it; what is not there is no error."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    for _ in range(2):  # once more where somebody else deletes it too
-        shutil.rmtree(path, ignore_errors=True)
-    with suppress(FileNotFoundError):
-        shutil.rmtree(path)
-
-
-def _delete_all(paths: Iterable[Path]) -> None:
-    for path in paths:
-        delete(path)
-
-
-def _delete_empty(folder: Path, top: Path) -> None:
-    """Delete a folder, and those around it below another, as far as they are empty."""
-    with suppress(OSError):
-        while folder != top:
-            folder.rmdir()
-            folder = folder.parent
-
-
-def _is_a_models(path: Path, folder: Path) -> bool:
-    """True for a path in the folder that a model can have: a manifest that was tampered with deletes nothing else."""
-    parts = path.relative_to(folder).parts if path.is_relative_to(folder) else ("..",)
-    if not parts or parts[0].startswith(".") or parts in [(name,) for name in OWN_NAMES]:
-        return False
-    return ".." not in parts and path.parent.resolve().is_relative_to(folder.resolve())
-
-
-def _existing(folder: Path) -> Path:
-    """Give the folder, or the nearest one above it that exists."""
-    return next((path for path in (folder, *folder.parents) if path.exists()), Path())

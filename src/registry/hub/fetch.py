@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from registry._places import gguf_file, hub_cache, kept_at, key_of
 from registry.errors import ChecksumMismatchError, DownloadError, UnpinnedModelError
-from registry.hub.adopt import link_file
-from registry.hub.cache import Cache, delete, put
+from registry.hub.cache import Cache
+from registry.hub.disk import delete, link_file, put
 from registry.hub.locks import WORK_FOLDER, locked
 from registry.hub.manifest import CachedFile, CacheEntry, checksum_of, file_name, now
 from registry.hub.needed import RepositoryFile, Wanted, needed

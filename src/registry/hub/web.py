@@ -256,12 +256,11 @@ def _opened_file(model_id: str, url: str, start: int) -> Iterator[Answer]:
         reason = f"{url}: files of another host cannot be opened."
         raise DownloadError(model_id, reason, "Mount them, and write `file:///` and the path.", url)
     try:
-        with path.open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(min(start, size))
-            yield Answer(model_id, url, file, min(start, size), size, is_past_end=start >= size > 0)
-    except DownloadError:
-        raise
+        file = path.open("rb", buffering=0)
     except OSError as error:
         remedy = "Check the path of the source, and that this user may read it."
         raise DownloadError(model_id, f"{url}: {error.strerror or error}.", remedy, url) from error
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(min(start, size))
+        yield Answer(model_id, url, file, min(start, size), size, is_past_end=start >= size > 0)

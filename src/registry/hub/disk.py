@@ -1,0 +1,86 @@
+"""Files and folders of models on the disk: put into place, linked, set aside, deleted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+from registry._home import models_folder
+from registry._places import OWN_NAMES
+from registry.hub.locks import WORK_FOLDER
+
+
+def put(draft: Path, target: Path) -> None:
+    """Move a finished model to where it is kept, in place of what is there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if draft.is_dir() and target.exists():  # a folder cannot take the place of another in one step
+        old = set_aside(target, target.parent)
+        draft.rename(target)
+        delete(old)
+    else:
+        draft.replace(target)
+
+
+def set_aside(path: Path, folder: Path) -> Path:
+    """Take what is about to be deleted out of its place, in one step; give where it is now."""
+    aside = folder / WORK_FOLDER / f".removed-{uuid4().hex}"  # no id begins like this
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    return path.rename(aside)
+
+
+def delete(path: Path) -> None:
+    """Delete a file, a link or a folder with all that is in it; what is not there is no error."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    for _ in range(2):  # once more where somebody else deletes it too
+        shutil.rmtree(path, ignore_errors=True)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
+def delete_all(paths: Iterable[Path]) -> None:
+    """Delete several."""
+    for path in paths:
+        delete(path)
+
+
+def delete_empty(folder: Path, top: Path) -> None:
+    """Delete a folder, and those around it below another, as far as they are empty."""
+    with suppress(OSError):
+        while folder != top:
+            folder.rmdir()
+            folder = folder.parent
+
+
+def is_a_models(path: Path, folder: Path) -> bool:
+    """True for a path in the folder that a model can have: a manifest that was tampered with deletes nothing else."""
+    parts = path.relative_to(folder).parts if path.is_relative_to(folder) else ("..",)
+    if not parts or parts[0].startswith(".") or parts in [(name,) for name in OWN_NAMES]:
+        return False
+    return ".." not in parts and path.parent.resolve().is_relative_to(folder.resolve())
+
+
+def existing(folder: Path) -> Path:
+    """Give the folder, or the nearest one above it that exists."""
+    return next((path for path in (folder, *folder.parents) if path.exists()), Path())
+
+
+def link_file(file: Path, target: Path) -> None:
+    """Give a file a second name: a hard link, which outlives the first, or where that cannot be, a symbolic one.
+
+    One of the model folder is copied then, as what is replaced there goes.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    real = Path(os.path.realpath(file))
+    try:
+        target.hardlink_to(real)
+    except OSError:
+        if real.is_relative_to(os.path.realpath(models_folder())):
+            shutil.copy2(real, target)
+        else:
+            target.symlink_to(real)
