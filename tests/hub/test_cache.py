@@ -21,8 +21,7 @@ from hub_server import Hub
 from hub.keeping import COMMIT, FOLDER, GGUF, cached, chat, contents, dense, fill, manifest_of, sha256, write
 from hub.keeping import hub_fixture as hub_fixture
 from registry.errors import CacheFullError, ModelNotDownloadedError, RegistryError
-from registry.hub import Cache, CacheEntry, ensure
-from registry.hub import disk
+from registry.hub import Cache, CacheEntry, disk, ensure
 from registry.hub.locks import in_use, lock_of, locked
 from registry.hub.manifest import CachedFile, Manifest
 
