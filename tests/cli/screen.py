@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import sys
@@ -83,6 +84,8 @@ class Terminal:
             raise AssertionError(f"it ended after {self.raw!r}")
 
     def _more(self) -> bool:
+        if not select.select([self._file], [], [], WAIT_S)[0]:
+            raise AssertionError(f"nothing more was drawn after {self.raw[-500:]!r}")
         try:
             data = os.read(self._file, 65536)
         except OSError:  # Linux says so when the other side is closed

@@ -1,8 +1,10 @@
 """`registry chat` with a tiny model, piped and on a terminal."""
 
 import json
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ pytest.importorskip("llama_cpp")
 pytest.importorskip("gguf")
 import tiny
 
+from registry.cli._conversation import stream
 from registry.records import RuntimeDefaults, SamplingDefaults
 
 from .screen import Terminal
@@ -203,6 +206,30 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(talk: Callable[..., Termina
     question, answer = saved(screen, tmp_path)["messages"]
     assert question == {"role": "user", "content": "hello"}
     assert answer["content"].startswith("la la li la")
+
+
+def test_ctrl_c_that_is_lost_on_its_way_stops_the_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """llama.cpp calls back into Python, and what is raised there comes to nothing."""
+
+    class Chat:
+        @contextmanager
+        def stream(self, _: Any) -> Iterator[Iterator[dict[str, Any]]]:
+            yield self.chunks()
+
+        def chunks(self) -> Iterator[dict[str, Any]]:
+            yield {"choices": [{"delta": {"content": "one"}}]}
+            with suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            yield {"choices": [{"delta": {"content": " two"}}]}
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    before = signal.getsignal(signal.SIGINT)
+
+    assert stream(Chat(), [], {}) == "one"  # type: ignore[arg-type]
+    assert capsys.readouterr() == ("one", "\n[stopped]\n")
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_ctrl_c_at_the_prompt_says_how_to_end(talk: Callable[..., Terminal]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ from registry.cli._errors import explained, say
 from registry.errors import InvalidOptionError, RegistryError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from registry.loaders import Chat
 
     Messages = list[dict[str, Any]]
@@ -43,8 +47,10 @@ def stream(chat: Chat, messages: Messages, sampling: dict[str, Any]) -> str:
     terminal, dim = sys.stdout.isatty(), _dims()
     answer, thought, started = [], False, time.perf_counter()
     try:
-        with chat.stream(messages, **sampling) as chunks:
+        with _noting_interrupts() as interrupts, chat.stream(messages, **sampling) as chunks:
             for chunk in chunks:
+                if interrupts:
+                    break
                 delta = chunk["choices"][0]["delta"]
                 if terminal and (text := delta.get("reasoning_content")):
                     _write(text, dim=dim)
@@ -56,13 +62,33 @@ def stream(chat: Chat, messages: Messages, sampling: dict[str, Any]) -> str:
                 if terminal and "usage" in chunk:
                     _note(chunk, time.perf_counter() - started, dim=dim)
     except KeyboardInterrupt:
-        if not terminal:
-            raise
+        interrupts = [signal.SIGINT]
+    if interrupts and not terminal:
+        raise KeyboardInterrupt
+    if interrupts:
         print("\n[stopped]", file=sys.stderr)
-    else:
-        if not terminal:
-            print(flush=True)
+    elif not terminal:
+        print(flush=True)
     return "".join(answer)
+
+
+@contextmanager
+def _noting_interrupts() -> Iterator[list[signal.Signals]]:
+    """Note Ctrl-C beside raising it: what is raised where llama.cpp calls back into Python is lost."""
+    noted: list[signal.Signals] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(signal.Signals(number))
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Conversation:
