@@ -56,9 +56,9 @@ def stream(chat: Chat, messages: Messages, sampling: dict[str, Any]) -> str:
                     _write(text, dim=dim)
                     thought = True
                 if text := delta.get("content"):
+                    answer.append(text)
                     _write("\n\n" * thought + text)
                     thought = False
-                    answer.append(text)
                 if terminal and "usage" in chunk:
                     _note(chunk, time.perf_counter() - started, dim=dim)
     except KeyboardInterrupt:
