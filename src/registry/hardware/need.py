@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
-Confidence: TypeAlias = Literal["header", "record", "rough", "unknown"]
+Confidence: TypeAlias = Literal["header", "record", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Estimate:
         droppable_bytes: Pages of the file that stay mapped beside weights that were copied out of it. They count as
             resident, and the system takes them back before it runs short.
         method: How it was found, in a few words.
-        confidence: `header`: from the file itself. `record`: from the numbers of the record. `rough`: with numbers
-            that stand for ones not known. `unknown`: cannot be told.
+        confidence: `header`: from the file itself. `record`: from the numbers of the record. `unknown`: cannot be
+            told.
         context_length: Tokens of context, or of one text for encoders.
         fill: Tokens that the context holds.
         notes: What the numbers take for granted, a sentence each.
