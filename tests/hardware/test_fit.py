@@ -123,6 +123,22 @@ def test_fit_with_a_fixed_number_of_layers_says_what_the_gpu_lacks() -> None:
     )
 
 
+def test_fit_on_a_gpu_that_does_not_tell_its_memory_says_that_it_cannot_tell() -> None:
+    report = fit([chat("a"), chat("b")], gpu_layers=3, machine=machine(2_500 * MB, Gpu(0, "a GPU", None, None)))
+
+    lacks = "986.72 MB of `cpu`, 422.88 MB of `gpu:0`: 486.72 MB of `cpu` too much"
+    assert report.entries[0].reason == f"It takes {lacks}. What is free of `gpu:0` is not known."
+    assert [(entry.fits, entry.short_bytes) for entry in report.entries] == [(False, None), (False, None)]
+    assert report.left_bytes == {"cpu": 500 * MB, "gpu:0": None}
+
+
+def test_fit_places_nothing_on_a_gpu_that_does_not_tell_its_memory() -> None:
+    report = fit([chat("a")], machine=machine(16 * GB, Gpu(0, "a GPU", None, None)))
+
+    assert [(entry.fits, entry.gpu_layers) for entry in report.entries] == [(True, None)]
+    assert report.left_bytes == {"cpu": 14 * GB - 1_409_600_000, "gpu:0": None}
+
+
 def test_fit_with_a_stated_need_takes_the_rest_of_it_from_main_memory() -> None:
     gpu = Gpu(0, "a GPU", 24 * GB, 24 * GB)
 

@@ -333,8 +333,8 @@ def test_select_of_a_stated_need_without_an_estimate_gives_the_context_that_it_i
 
 
 @pytest.mark.usefixtures("by_hand")
-@pytest.mark.parametrize(("free", "layers"), [(10 * GB, 10), (2**30 + 700 * MB, 4), (2**30, 0), (None, 0)])
-def test_select_gives_the_layers_that_fit_on_the_gpu(free: int | None, layers: int) -> None:
+@pytest.mark.parametrize(("free", "layers"), [(10 * GB, 10), (2**30 + 700 * MB, 4), (2**30, 0)])
+def test_select_gives_the_layers_that_fit_on_the_gpu(free: int, layers: int) -> None:
     # 1 GB of weights and 0.41 GB of cache on 9 layers and the output: 141 MB each; 1 GiB is left free
     gpu = Gpu(0, "a GPU", 24 * GB, free)
 
@@ -342,6 +342,15 @@ def test_select_gives_the_layers_that_fit_on_the_gpu(free: int | None, layers: i
 
     assert choice.gpu_layers == layers
     assert choice.estimate.gpu_bytes == layers * 140_960_000
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_select_with_a_gpu_that_does_not_tell_its_memory_gives_no_layers() -> None:
+    known, silent = Gpu(0, "a GPU", 24 * GB, 24 * GB), Gpu(1, "another", None, None)
+
+    choice = select(machine=machine(16 * GB, known, silent), registry=Records(chat("plain", 1 * GB)))
+
+    assert (choice.gpu_layers, choice.estimate.gpu_bytes) == (None, 0)
 
 
 @pytest.mark.usefixtures("by_hand")

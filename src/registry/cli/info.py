@@ -139,9 +139,10 @@ _PARTS = ("weights", "kv_cache", "compute", "overhead")
 
 def _fits_now(found: Estimate, machine: Machine) -> bool | None:
     """Say whether what is free now is enough, on every device; `None` where that cannot be told."""
-    from registry.hardware.pools import pools_of, taken_from
+    from registry.hardware.pools import lacking, pools_of, taken_from
 
     if found.total_bytes is None or machine.ram_available_bytes is None:
         return None
     free = pools_of(machine.ram_available_bytes, machine)
-    return all(size <= free[name] for name, size in taken_from(free, found).items())
+    lacks = lacking(taken_from(free, found), free).values()
+    return None if lacks and not any(lacks) else not lacks

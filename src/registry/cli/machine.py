@@ -212,5 +212,5 @@ def _show_fit(report: FitReport) -> None:
     ]
     show_table(columns, lines)
     if sys.stdout.isatty():
-        left = ", ".join(f"{size(count)} of {name}" for name, count in report.left_bytes.items())
+        left = ", ".join(f"{size(count) or 'unknown'} of {name}" for name, count in report.left_bytes.items())
         show_facts({"left": left, "most at once": None if report.fits else report.most})

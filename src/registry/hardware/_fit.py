@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registry.errors import InvalidOptionError
 from registry.hardware.budget import budget_of, size_text
-from registry.hardware.pools import MAIN, machine_with, pools_of, taken_from
+from registry.hardware.pools import MAIN, lacking, machine_with, pools_of, taken_from
 from registry.hardware.requirement import (
     Basis,
     Need,
@@ -70,14 +70,14 @@ class FitReport:
 
     Attributes:
         entries: The models, in the order in which they were given: the earlier has the right of way.
-        free_bytes: What there was for models: device -> bytes.
+        free_bytes: What there was for models: device -> bytes; `None` for a GPU that does not tell.
         left_bytes: What is left of it once all are loaded that fit.
         most: Ids of as many of the models as fit together, whatever their order: those that need least.
     """
 
     entries: tuple[FitEntry, ...]
-    free_bytes: Mapping[str, int]
-    left_bytes: Mapping[str, int]
+    free_bytes: Mapping[str, int | None]
+    left_bytes: Mapping[str, int | None]
     most: tuple[str, ...]
 
     @property
@@ -191,8 +191,8 @@ def _record(model: str | ModelInfo, registry: ModelRegistry[Any] | None) -> Mode
 
 
 def _place(
-    models: Sequence[ModelInfo], free: Mapping[str, int], terms: _Terms
-) -> tuple[tuple[FitEntry, ...], dict[str, int]]:
+    models: Sequence[ModelInfo], free: Mapping[str, int | None], terms: _Terms
+) -> tuple[tuple[FitEntry, ...], dict[str, int | None]]:
     """Place models one after the other; give also what is left."""
     left = dict(free)
     entries = []
@@ -200,11 +200,13 @@ def _place(
         entry = _entry(model, left, terms)
         entries.append(entry)
         if entry.fits:
-            left = {name: size - entry.taken_bytes.get(name, 0) for name, size in left.items()}
+            left = {
+                name: None if size is None else size - entry.taken_bytes.get(name, 0) for name, size in left.items()
+            }
     return tuple(entries), left
 
 
-def _entry(model: ModelInfo, left: Mapping[str, int], terms: _Terms) -> FitEntry:
+def _entry(model: ModelInfo, left: Mapping[str, int | None], terms: _Terms) -> FitEntry:
     context_length = terms.context_of(model)
     machine = machine_with(terms.machine, left)
     need = need_of(model, context_length=context_length, basis=terms.basis, machine=machine)
@@ -215,27 +217,24 @@ def _entry(model: ModelInfo, left: Mapping[str, int], terms: _Terms) -> FitEntry
     if need.total_bytes is None:
         return FitEntry(model, False, f"What it needs {need}.", need, found, {}, layers, None)
     taken = _taken(need, found, left)
-    if not isinstance(model, ChatModel) and _lacking(taken, left):  # encoders lie on one device, whole
+    if not isinstance(model, ChatModel) and lacking(taken, left):  # encoders lie on one device, whole
         found_beside = estimate_with(model, context_length, machine=without_gpus(machine))
         beside = _taken(need, found_beside, left)
-        if not _lacking(beside, left):
+        if not lacking(beside, left):
             found, taken = found_beside, beside
-    lacking = _lacking(taken, left)
-    reason = f"It takes {_said(taken)}."
-    if lacking:
-        reason = f"It takes {_said(taken)}: {_said(lacking)} too much."
-    return FitEntry(model, not lacking, reason, need, found, taken, layers, sum(lacking.values()))
+    lacks = lacking(taken, left)
+    known = {name: size for name, size in lacks.items() if size is not None}
+    unknown = ", ".join(f"`{name}`" for name in lacks if name not in known)
+    short = f": {_said(known)} too much" if known else ""
+    reason = f"It takes {_said(taken)}{short}." + (f" What is free of {unknown} is not known." if unknown else "")
+    return FitEntry(model, not lacks, reason, need, found, taken, layers, None if unknown else sum(known.values()))
 
 
-def _taken(need: Need, found: Estimate, pools: Mapping[str, int]) -> dict[str, int]:
+def _taken(need: Need, found: Estimate, pools: Mapping[str, int | None]) -> dict[str, int]:
     """Give what a model takes of each pool. What it asks for beyond the estimate, main memory has to have."""
     taken = taken_from(pools, found)
     beyond = (need.total_bytes or 0) - sum(taken.values())
     return taken | {MAIN: taken[MAIN] + beyond} if need.source == "record" and beyond > 0 else taken
-
-
-def _lacking(taken: Mapping[str, int], left: Mapping[str, int]) -> dict[str, int]:
-    return {name: size - left[name] for name, size in taken.items() if size > left[name]}
 
 
 def _said(sizes: Mapping[str, int]) -> str:

@@ -16,20 +16,21 @@ MAIN = "cpu"  # as estimates name main memory
 GPU_MARGIN_BYTES = 2**30
 
 
-def pools_of(ram_bytes: int, machine: Machine | None) -> dict[str, int]:
+def pools_of(ram_bytes: int, machine: Machine | None) -> dict[str, int | None]:
     """Give what each pool has for models: `cpu`, and `gpu:0`, `gpu:1`, ... for the GPUs with memory of their own.
 
-    A GPU that does not tell its free memory has none: "cannot tell" is not "fits". One that shares the main memory
-    has no pool: what it takes, main memory has not.
+    `None` is that of a GPU that does not tell its free memory. One that shares the main memory has no pool: what it
+    takes, main memory has not.
     """
-    pools = {MAIN: ram_bytes}
+    pools: dict[str, int | None] = {MAIN: ram_bytes}
     for gpu in machine.gpus if machine is not None else ():
         if not gpu.unified:
-            pools[f"gpu:{gpu.index}"] = max(0, (gpu.memory_free_bytes or 0) - GPU_MARGIN_BYTES)
+            free = gpu.memory_free_bytes
+            pools[f"gpu:{gpu.index}"] = None if free is None else max(0, free - GPU_MARGIN_BYTES)
     return pools
 
 
-def machine_with(machine: Machine | None, pools: Mapping[str, int]) -> Machine | None:
+def machine_with(machine: Machine | None, pools: Mapping[str, int | None]) -> Machine | None:
     """Give the machine with so much left on its GPUs: by what is free there, layers are spread over several."""
     if machine is None:
         return None
@@ -39,9 +40,19 @@ def machine_with(machine: Machine | None, pools: Mapping[str, int]) -> Machine |
     return replace(machine, gpus=tuple(left))
 
 
-def taken_from(pools: Mapping[str, int], found: Estimate) -> dict[str, int]:
+def taken_from(pools: Mapping[str, int | None], found: Estimate) -> dict[str, int]:
     """Give what a model takes of each pool."""
     taken = dict.fromkeys(pools, 0)
     for device in found.devices:
         taken[device.device if device.device in pools else MAIN] += device.total_bytes
     return taken
+
+
+def lacking(taken: Mapping[str, int], pools: Mapping[str, int | None]) -> dict[str, int | None]:
+    """Give what is lacking, by pool; `None` where something is taken of one that does not tell what it has."""
+    lacks: dict[str, int | None] = {}
+    for name, size in taken.items():
+        free = pools[name]
+        if size and (free is None or size > free):
+            lacks[name] = None if free is None else size - free
+    return lacks

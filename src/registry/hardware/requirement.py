@@ -10,7 +10,7 @@ from registry.errors import InvalidOptionError, ModelLoadError
 from registry.hardware._estimate import estimate
 from registry.hardware.budget import size_text
 from registry.hardware.need import Estimate
-from registry.hardware.pools import MAIN, taken_from
+from registry.hardware.pools import MAIN, lacking, taken_from
 from registry.records import ChatModel
 
 if TYPE_CHECKING:
@@ -147,14 +147,14 @@ def longest_context(
 
 
 def most_gpu_layers(
-    model: ModelInfo, machine: Machine | None, pools: Mapping[str, int], context_length: int | None = None
+    model: ModelInfo, machine: Machine | None, pools: Mapping[str, int | None], context_length: int | None = None
 ) -> int | None:
     """Give how many layers fit on the GPUs, the others in main memory. The output layer counts as one more.
 
     Args:
         model: The record.
         machine: The machine.
-        pools: What each pool has free.
+        pools: What each pool has free; `None`: not known.
         context_length: Tokens of context, or of a text. Left out: as `usual_context` has it.
 
     Returns:
@@ -164,15 +164,15 @@ def most_gpu_layers(
         return None
     if not machine.gpus:
         return 0
-    if estimate_with(model, context_length).total_bytes is None:
+    if None in pools.values() or estimate_with(model, context_length).total_bytes is None:
         return None
 
     shared = any(gpu.unified for gpu in machine.gpus)
 
     def fits(layers: int) -> bool:
         found = estimate_with(model, context_length, gpu_layers=layers, machine=machine)
-        taken = taken_from(pools, found)
-        return all(taken[name] <= pools[name] for name in pools if name != MAIN or shared)
+        lacks = lacking(taken_from(pools, found), pools)
+        return not lacks if shared else lacks.keys() <= {MAIN}
 
     return largest(model.layers + 1, fits)
 
