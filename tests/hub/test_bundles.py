@@ -2,7 +2,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,65 @@ def test_bundle_into_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> No
     with pytest.raises(InvalidInputError) as caught:
         bundle([chat()], tmp_path / "bundle")
     assert str(caught.value) == f"`path`: `{tmp_path / 'bundle'}` is there already, and not empty. Give a new folder."
+
+
+def test_bundle_leaves_what_lies_beside_its_folder(tmp_path: Path, hub: Hub) -> None:
+    mine = write(tmp_path / "bundle.unfinished" / "precious.txt", b"precious")
+    bundle([chat()], tmp_path / "bundle")
+    assert mine.read_bytes() == b"precious"
+
+
+def test_bundle_is_written_into_the_empty_folder_itself(tmp_path: Path, hub: Hub) -> None:
+    folder = tmp_path / "mount point"
+    folder.mkdir()
+    inode = folder.stat().st_ino
+    assert bundle([chat()], folder) == folder
+    assert folder.stat().st_ino == inode
+    assert set(contents(folder)) == {"SHA256SUMS", "bundle.json", "models/a-chat.gguf"}
+
+
+def test_bundle_into_the_current_folder_is_written_there(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert bundle([chat()], ".") == tmp_path / "here"
+    assert set(contents(tmp_path / "here")) == {"SHA256SUMS", "bundle.json", "models/a-chat.gguf"}
+
+
+def test_bundle_that_fails_leaves_the_empty_folder_as_it_was(tmp_path: Path, hub: Hub) -> None:
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(ModelNotDownloadedError):
+        bundle([chat(), dense(id="nowhere")], tmp_path / "bundle", download=False)
+    assert list((tmp_path / "bundle").iterdir()) == []
+
+
+def test_bundle_that_fails_takes_the_folders_that_it_made_away(tmp_path: Path, hub: Hub) -> None:
+    ensure(chat())
+    with pytest.raises(ModelNotDownloadedError):
+        bundle([chat(), dense()], tmp_path / "new" / "bundle", download=False)
+    assert not (tmp_path / "new").exists()
+
+
+def test_bundle_into_one_that_was_not_finished_is_refused(tmp_path: Path) -> None:
+    mine = write(tmp_path / "bundle" / "models" / "a-chat.gguf", GGUF[:5])
+    with pytest.raises(InvalidInputError) as caught:
+        bundle([chat()], tmp_path / "bundle")
+    assert str(caught.value) == (
+        f"`path`: `{tmp_path / 'bundle'}` holds a bundle that was not finished: it has no `bundle.json`. "
+        "Delete it, or give a new folder."
+    )
+    assert mine.read_bytes() == GGUF[:5]
+
+
+def test_bundle_that_another_call_writes_at_the_same_time_is_left_alone(tmp_path: Path, hub: Hub) -> None:
+    def records() -> Iterator[ModelInfo]:
+        write(tmp_path / "bundle" / "models" / "theirs.gguf")  # after the folder was seen to be empty
+        yield chat()
+
+    with pytest.raises(InvalidInputError, match="holds a bundle that was not finished"):
+        bundle(records(), tmp_path / "bundle")
+    assert contents(tmp_path / "bundle") == {"models/theirs.gguf": GGUF}
 
 
 def test_bundle_of_nothing_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from registry._places import is_file_name, key_of
 from registry.errors import ChecksumMismatchError, InvalidInputError
 from registry.hub._ensure import obtain, record_of
 from registry.hub.cache import Cache
-from registry.hub.disk import delete, put
+from registry.hub.disk import delete, delete_all, delete_empty, existing, put
 from registry.hub.locks import WORK_FOLDER, in_use, lock_of, locked
 from registry.hub.manifest import CachedFile, CacheEntry, Manifest, checksum_of, now
 from registry.hub.needed import Wanted
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from registry.records import LoraAdapter, ModelInfo
 
 _VERSION = 1
-_NAME, _SUMS = "bundle.json", "SHA256SUMS"
+_NAME, _SUMS, _MODELS = "bundle.json", "SHA256SUMS", "models"
 _PIECE_BYTES = 4 * 1024 * 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DAMAGED = "The bundle is damaged. Copy it again from where it was made."
@@ -48,38 +49,35 @@ def bundle(
     """Write models into a folder that `install_bundle` takes on another machine.
 
     It holds the files, `bundle.json` with what is known of them, and `SHA256SUMS`, which `sha256sum -c` reads. Models
-    that are not on this machine are fetched first. Every file is proven once more while it is copied.
+    that are not on this machine are fetched first. Every file is proven once more while it is copied. `bundle.json`
+    comes last, so what was cut off is no bundle; after an error, what this call has written is deleted.
 
     Args:
         ids: Ids or aliases, records, adapters.
-        path: The folder. It must not exist, or be empty.
+        path: The folder. It must not exist, or be empty, as the mount point of an empty disk is.
         registry: Registry in which ids are looked up; left out: this package's.
         download: False never to use the network.
         progress: Called with a `Progress` now and then.
 
     Returns:
-        The folder.
+        The folder, as an absolute path.
 
     Raises:
         InvalidInputError: The folder is not empty, or no model is named.
         The errors of `ensure`.
     """
-    folder = Path(path).expanduser()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidInputError("path", f"`{folder}` is there already, and not empty. Give a new folder.")
+    folder = Path(path).expanduser().absolute()
+    _check_empty(folder)
     records = list({key_of(record): record for record in (record_of(model, registry) for model in ids)}.values())
     if not records:
         raise InvalidInputError("ids", "expected at least one model, got none.")
-    draft = folder.with_name(f"{folder.name}.unfinished")
-    delete(draft)
-    entries = [_copy_in(record, draft, download, progress) for record in records]
-    models = {entry.id: _stated(entry, record) for entry, record in zip(entries, records, strict=True)}
-    (draft / _NAME).write_text(json.dumps({"version": _VERSION, "models": models}, indent=1), "utf-8")
-    sums = [f"{file.sha256}  {_inside(entry, file)}\n" for entry in entries for file in entry.files]
-    (draft / _SUMS).write_text("".join(sums), "utf-8")
-    if folder.exists():
-        folder.rmdir()
-    return draft.rename(folder)
+    with _begun(folder):
+        entries = [_copy_in(record, folder, download, progress) for record in records]
+        models = {entry.id: _stated(entry, record) for entry, record in zip(entries, records, strict=True)}
+        sums = [f"{file.sha256}  {_inside(entry, file)}\n" for entry in entries for file in entry.files]
+        (folder / _SUMS).write_text("".join(sums), "utf-8")
+        (folder / _NAME).write_text(json.dumps({"version": _VERSION, "models": models}, indent=1), "utf-8")
+    return folder
 
 
 def install_bundle(
@@ -116,18 +114,55 @@ def install_bundle(
     return tuple(_install(entry, records[entry.id], progress) for entry in entries)
 
 
-def _copy_in(model: ModelInfo | LoraAdapter, draft: Path, download: bool, progress: OnProgress | None) -> CacheEntry:
+def _check_empty(folder: Path) -> None:
+    """Refuse to write where something is.
+
+    Raises:
+        InvalidInputError: The path is no folder, or has something in it.
+    """
+    found = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    if _MODELS in found <= {_MODELS, _SUMS}:
+        reason = (
+            f"`{folder}` holds a bundle that was not finished: it has no `{_NAME}`. Delete it, or give a new folder."
+        )
+        raise InvalidInputError("path", reason)
+    if found or (folder.exists() and not folder.is_dir()):
+        raise InvalidInputError("path", f"`{folder}` is there already, and not empty. Give a new folder.")
+
+
+@contextmanager
+def _begun(folder: Path) -> Iterator[None]:
+    """Make the folder of a bundle, where it is not there; after an error delete what was made, and nothing else.
+
+    It is written in place: a mount point cannot be renamed, and beside it is another disk.
+    """
+    top = existing(folder)
+    try:
+        (folder / _MODELS).mkdir(parents=True)  # an error where another call writes here: then nothing here is ours
+    except FileExistsError:
+        _check_empty(folder)
+        raise
+    try:
+        yield
+    except BaseException:
+        delete_all(folder / name for name in (_NAME, _SUMS, _MODELS))
+        delete_empty(folder, top)
+        raise
+
+
+def _copy_in(model: ModelInfo | LoraAdapter, folder: Path, download: bool, progress: OnProgress | None) -> CacheEntry:
     with in_use(models_folder(), key_of(model)):
         kept = obtain(model, download=download, how={"progress": progress}).entry
         remedy = f"It was damaged on this disk. Fetch it again with `registry download --force {model.id}`."
         for file in kept.files:
-            _copy(kept.file_path(file), draft / _inside(kept, file), file, remedy, Meter(kept.id, progress))
+            _copy(kept.file_path(file), folder / _inside(kept, file), file, remedy, Meter(kept.id, progress))
     return kept
 
 
 def _inside(entry: CacheEntry, file: CachedFile) -> str:
     """Give the path of a file in a bundle."""
-    return f"models/{entry.id}.gguf" if entry.path.suffix == ".gguf" else f"models/{entry.id}/{file.name}"
+    inside = f"{_MODELS}/{entry.id}"
+    return f"{inside}.gguf" if entry.path.suffix == ".gguf" else f"{inside}/{file.name}"
 
 
 def _stated(entry: CacheEntry, model: ModelInfo | LoraAdapter) -> dict[str, Any]:
@@ -137,7 +172,7 @@ def _stated(entry: CacheEntry, model: ModelInfo | LoraAdapter) -> dict[str, Any]
     files = [{key: file[key] for key in ("name", "size_bytes", "sha256")} for file in facts["files"]]
     more = {"license": model.license, "huggingface_id": model.huggingface_id}
     suffix = ".gguf" if entry.path.suffix == ".gguf" else ""
-    return {"path": f"models/{entry.id}{suffix}", **chosen, **more, "files": files}
+    return {"path": f"{_MODELS}/{entry.id}{suffix}", **chosen, **more, "files": files}
 
 
 def _copy(source: Path, target: Path, file: CachedFile, remedy: str, meter: Meter) -> int:
@@ -189,7 +224,7 @@ def _entry(folder: Path, key: str, stated: dict[str, Any]) -> CacheEntry:
     for file in files:
         if type(file.size_bytes) is not int or file.size_bytes < 0 or not _SHA256.fullmatch(str(file.sha256)):
             raise ValueError(f"{key}: {file.name}")
-    path = folder / "models" / (f"{key}.gguf" if one_file else key)
+    path = folder / _MODELS / (f"{key}.gguf" if one_file else key)
     size, revision = sum(file.size_bytes for file in files), stated["revision"]
     return CacheEntry(key, path, size, checksum_of(files), revision, now(), now(), 0, False, "bundle", files)
 
