@@ -20,10 +20,16 @@ CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 WANTED = Wanted(NAME, len(CONTENT), SHA256)
 TWICE = "It was fetched twice and deleted."
-CHANGED = (
-    f"{TWICE} Twice the same other bytes came, so they are not damaged: the file was changed after it was pinned. "
+REFUSED = "It was asked for twice and not taken; what had arrived is kept."
+SAME = (
+    "Twice the same other bytes came, so they are not damaged: the file was changed after it was pinned. "
     "Check `revision` and `sha256` of the record."
 )
+CHANGED = f"{TWICE} {SAME}"
+PAGE = "What came is a web page: a proxy or a login page answered in place of the server."
+POINTER = "What came is a pointer of Git LFS, not the file: the source was copied without `git lfs pull`."
+LOGIN_PAGE = b"<html>Please log in</html>"
+HTML = {"Content-Type": "text/html; charset=utf-8"}
 
 
 @pytest.fixture
@@ -44,6 +50,12 @@ def flipped(position: int) -> str:
 
 def message(url: str, expected: object, got: object, remedy: str) -> str:
     return f"`{url}` is not the file that the registry pins: expected {expected}, got {got}. {remedy}"
+
+
+def begun(part: Path) -> None:
+    """Put what an earlier process has left: most of the file."""
+    part.write_bytes(CONTENT[:9000])
+    part.with_name(f"{part.name}.json").write_text(json.dumps({"url": "", "digest": SHA256}))
 
 
 def test_bytes_that_are_wrong_once_are_fetched_again_from_nothing(hub: Hub, part: Path) -> None:
@@ -114,24 +126,100 @@ def test_other_wrong_bytes_each_time_are_damaged_on_the_way(hub: Hub, part: Path
 @pytest.mark.parametrize(
     ("came", "cause"),
     [
-        (
-            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
-            "What came is a pointer of Git LFS, not the file: the source was copied without `git lfs pull`.",
-        ),
-        (
-            b"\n<!DOCTYPE html><title>Log in</title>",
-            "What came is a web page: a proxy or a login page answered in place of the server.",
-        ),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", POINTER),
+        (b"\n<!DOCTYPE html><title>Log in</title>", PAGE),
     ],
     ids=["pointer", "web page"],
 )
-@pytest.mark.parametrize("size", [len(CONTENT), None], ids=["size known", "size unknown"])
+@pytest.mark.parametrize(
+    ("size", "became"), [(len(CONTENT), REFUSED), (None, TWICE)], ids=["size known", "size unknown"]
+)
 def test_wrong_bytes_that_look_like_something_known_say_so(
-    hub: Hub, part: Path, came: bytes, cause: str, size: int | None
+    hub: Hub, part: Path, came: bytes, cause: str, size: int | None, became: str
 ) -> None:
     with pytest.raises(ChecksumMismatchError) as caught:
         fetch("m", Wanted(NAME, size, SHA256), part, [serve(hub, came)])
-    assert caught.value.remedy == f"{TWICE} {cause}"
+    assert caught.value.remedy == f"{became} {cause}"
+
+
+def test_a_pointer_in_a_folder_is_said_to_be_one(tmp_path: Path, part: Path) -> None:
+    source = tmp_path / "pointer"
+    source.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    begun(part)
+
+    with pytest.raises(ChecksumMismatchError) as caught:
+        fetch("m", WANTED, part, [Address(source.as_uri())])
+    assert caught.value.remedy == f"{REFUSED} {POINTER}"
+
+
+@pytest.mark.parametrize("size", [len(CONTENT), None], ids=["size known", "size unknown"])
+@pytest.mark.parametrize("how", [{}, {"chunked": True}, {"bare": True}], ids=["length", "chunked", "no length"])
+def test_a_login_page_leaves_the_part_as_it_is(hub: Hub, part: Path, how: dict, size: int | None) -> None:  # type: ignore[type-arg]
+    begun(part)
+    address = serve(hub)
+    hub.misbehave(NAME, *[Fault(content=LOGIN_PAGE, ignore_range=True, headers=HTML, **how)] * 2)
+
+    with pytest.raises(ChecksumMismatchError) as caught:
+        fetch("m", Wanted(NAME, size, SHA256), part, [address])
+
+    by_size = size is not None and not how
+    differs = (f"{len(CONTENT)} bytes", "26 bytes") if by_size else (SHA256, "a web page")
+    assert str(caught.value) == message(address.url, *differs, f"{REFUSED} {PAGE}")
+    assert part.read_bytes() == CONTENT[:9000]
+    assert fetch("m", WANTED, part, [address]).sha256 == SHA256
+    assert [request.headers.get("range") for request in hub.requests] == ["bytes=9000-"] * 3
+
+
+def test_a_login_page_is_not_taken_where_no_part_is_there(hub: Hub, part: Path) -> None:
+    hub.misbehave(NAME, *[Fault(content=LOGIN_PAGE, headers=HTML, chunked=True)] * 2)
+
+    with pytest.raises(ChecksumMismatchError):
+        fetch("m", WANTED, part, [serve(hub)])
+    assert list(part.parent.glob("model*")) == []
+
+
+def test_a_login_page_at_one_address_is_followed_by_the_next(hub: Hub, part: Path) -> None:
+    begun(part)
+    hub.misbehave(NAME, Fault(content=LOGIN_PAGE, ignore_range=True))
+    mirror = Address(f"{hub.endpoint}/mirror/{NAME}")
+
+    assert fetch("m", WANTED, part, [serve(hub), mirror]).address == mirror
+    assert hub.requests[-1].headers["range"] == "bytes=9000-"
+
+
+def test_a_login_page_and_then_nothing_says_both(hub: Hub, part: Path) -> None:
+    begun(part)
+    hub.misbehave(NAME, Fault(content=LOGIN_PAGE, ignore_range=True), Fault(status=403))
+    address = serve(hub)
+
+    with pytest.raises(ChecksumMismatchError) as caught:
+        fetch("m", WANTED, part, [address])
+    again = f"{address.url}: the server does not allow it (status 403)."
+    remedy = f"It was not taken, and could not be fetched again: {again} {PAGE}"
+    assert str(caught.value) == message(address.url, f"{len(CONTENT)} bytes", "26 bytes", remedy)
+    assert part.read_bytes() == CONTENT[:9000]
+
+
+def test_an_end_of_another_file_leaves_the_part_as_it_is(hub: Hub, part: Path) -> None:
+    begun(part)
+
+    with pytest.raises(ChecksumMismatchError):
+        fetch("m", WANTED, part, [serve(hub, b"short")])
+    assert part.read_bytes() == CONTENT[:9000]
+
+
+@pytest.mark.parametrize("how", [{"chunked": True}, {"bare": True}, {}], ids=["chunked", "no length", "length"])
+def test_weights_that_are_said_to_be_a_web_page_are_taken(hub: Hub, part: Path, how: dict) -> None:  # type: ignore[type-arg]
+    hub.misbehave(NAME, Fault(headers=HTML, **how))
+
+    assert fetch("m", WANTED, part, [serve(hub)]).sha256 == SHA256
+
+
+def test_a_web_page_of_the_right_size_is_taken(hub: Hub, part: Path) -> None:
+    wanted = Wanted(NAME, len(LOGIN_PAGE), hashlib.sha256(LOGIN_PAGE).hexdigest())
+    hub.misbehave(NAME, Fault(headers=HTML))
+
+    assert fetch("m", wanted, part, [serve(hub, LOGIN_PAGE)]).sha256 == wanted.sha256
 
 
 def test_a_wrong_git_sha1_is_wrong_bytes(hub: Hub, part: Path) -> None:
@@ -151,16 +239,15 @@ def test_a_file_of_another_size_than_pinned_is_not_read(hub: Hub, part: Path) ->
         fetch("m", WANTED, part, [address], progress=lambda done, _: read.append(done))
     size = len(CONTENT) + 4 * 2**20
     assert read == []
-    assert str(caught.value) == message(address.url, f"{len(CONTENT)} bytes", f"{size} bytes", CHANGED)
+    assert str(caught.value) == message(address.url, f"{len(CONTENT)} bytes", f"{size} bytes", f"{REFUSED} {SAME}")
 
 
-def test_a_part_of_a_file_that_has_another_size_by_now_is_thrown_away(hub: Hub, part: Path) -> None:
-    part.write_bytes(CONTENT[:1000])
-    part.with_name(f"{part.name}.json").write_text(json.dumps({"url": "", "digest": SHA256}))
+def test_a_part_of_a_file_that_has_another_size_by_now_is_kept(hub: Hub, part: Path) -> None:
+    begun(part)
 
     with pytest.raises(ChecksumMismatchError):
         fetch("m", WANTED, part, [serve(hub, CONTENT + b"more")])
-    assert list(part.parent.glob("model*")) == []
+    assert part.read_bytes() == CONTENT[:9000]
 
 
 @pytest.mark.parametrize("how", [{"chunked": True}, {"bare": True}], ids=["chunked", "no length"])

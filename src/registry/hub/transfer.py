@@ -67,6 +67,9 @@ def fetch(
     SIGKILL, it leaves a part that the next call continues. A kill costs what had come and was not written yet: 2 MiB
     here, and on Linux 4 MiB in the system.
 
+    An answer that cannot be the file, by the size that it states or as it is a web page, is not taken: what had arrived
+    before stays, and the address is asked once more, as after wrong bytes.
+
     Args:
         model_id: The model, for messages.
         wanted: The file. With neither a digest nor a size whatever arrives is taken.
@@ -79,7 +82,7 @@ def fetch(
 
     Raises:
         DownloadError: No address gave the file: the errors of all are in it, or the one of the only address.
-        ChecksumMismatchError: It was fetched twice, and had the wrong bytes, or the wrong size, both times.
+        ChecksumMismatchError: It was asked for twice, and had the wrong bytes, or the wrong size, both times.
         CacheFullError: The disk is full. The part is kept.
         MissingExtraError: `stamina` is not installed.
     """
@@ -97,6 +100,22 @@ def fetch(
         raise _disk_error(job, part, error) from error
 
 
+class _WrongBytesError(Exception):
+    """An address has another file than the wanted one.
+
+    Attributes:
+        url: The address, without credentials.
+        expected: The digest or the size.
+        got: The same of what came.
+        cause: What it looks like; empty where it looks like nothing known.
+        kept: True where it was not taken, and nothing was deleted.
+    """
+
+    def __init__(self, url: str, expected: str, got: str, cause: str, *, kept: bool) -> None:
+        super().__init__(url, expected, got, cause)
+        self.url, self.expected, self.got, self.cause, self.kept = url, expected, got, cause, kept
+
+
 @dataclass(frozen=True)
 class _Job:
     """What stays the same whatever address is tried."""
@@ -111,21 +130,20 @@ class _Job:
 def _from_any(job: _Job, part: Part, addresses: Sequence[Address]) -> Fetched:
     """Try the addresses in order; after wrong bytes, the rest of them and then the same one once more."""
     waiting, failures = list(addresses), list[DownloadError]()
-    mismatch: ChecksumMismatchError | None = None
+    wrong: _WrongBytesError | None = None
     while waiting:
         address = waiting.pop(0)
         try:
             return _from_one(job, part, address)
         except DownloadError as error:
             failures.append(error)
-        except ChecksumMismatchError as error:
-            if mismatch is not None:
-                raise _twice(mismatch, error) from None
-            mismatch = error
+        except _WrongBytesError as error:
+            if wrong is not None:
+                raise _twice(wrong, error) from None
+            wrong = error
             waiting.append(address)
-    if mismatch is not None:
-        remedy = f"It was deleted, and could not be fetched again: {failures[-1].reason} {mismatch.remedy}".rstrip()
-        raise ChecksumMismatchError(mismatch.path, mismatch.expected, mismatch.got, remedy)
+    if wrong is not None:
+        raise _once(wrong, failures[-1]) from None
     raise _none_had_it(job, failures)
 
 
@@ -133,7 +151,7 @@ def _from_one(job: _Job, part: Part, address: Address) -> Fetched:
     """Fetch from one address.
 
     Raises:
-        ChecksumMismatchError: It gave other bytes, which are deleted.
+        _WrongBytesError: It gave other bytes, which are deleted; or would give them, and they are not taken.
         DownloadError: It gave none, or not all.
     """
     if _digest(job.wanted) is None and not _can_tell(part.origin, address):
@@ -143,9 +161,9 @@ def _from_one(job: _Job, part: Part, address: Address) -> Fetched:
     wanted, sha256 = job.wanted, part.sha256
     git_sha1 = part.git_sha1 if wanted.git_sha1 is not None else None
     if wanted.sha256 not in (None, sha256):
-        raise _mismatch(part, address, str(wanted.sha256), sha256, part.start())
+        raise _deleted(part, address, str(wanted.sha256), sha256)
     if wanted.sha256 is None and wanted.git_sha1 != git_sha1:
-        raise _mismatch(part, address, f"git sha1 {wanted.git_sha1}", f"{git_sha1}", part.start())
+        raise _deleted(part, address, f"git sha1 {wanted.git_sha1}", f"{git_sha1}")
     return Fetched(part.size_bytes, sha256, git_sha1, address)
 
 
@@ -170,24 +188,25 @@ class _Download:
 
     def _take(self, answer: Answer) -> bool:
         """Write what an answer brings; false where the file has to be asked for again, from its beginning."""
-        part = self._part
+        part, expected = self._part, self._job.wanted.size_bytes
+        self._check_range(answer)
+        self._check_plausible(answer)  # before anything is thrown away
         if answer.is_past_end:
             if answer.total_bytes == part.size_bytes:
                 return True  # it was complete, and nothing said so before
             part.discard()  # the file is shorter than it was
             return False
         if answer.start != part.size_bytes:
-            self._check_range(answer)
             part.discard()
             if answer.start != 0:
                 return False
-        self._check_size(answer.total_bytes, answer)
         part.set_origin(Origin(bare(self._address.url), _digest(self._job.wanted), answer.etag))
-        total = self._job.wanted.size_bytes if answer.total_bytes is None else answer.total_bytes
+        total = expected if answer.total_bytes is None else answer.total_bytes
         part.append(answer, total, lambda size: self._tell(size, total))
         if total is not None and part.size_bytes < total:
             raise cut(self._job.model_id, self._address.url, total, part.size_bytes)
-        self._check_size(part.size_bytes)
+        if expected is not None and part.size_bytes != expected:
+            raise _deleted(part, self._address, f"{expected} bytes", f"{part.size_bytes} bytes")
         return True
 
     def _check_range(self, answer: Answer) -> None:
@@ -197,11 +216,20 @@ class _Download:
             reason = f"{url}: expected the file from its beginning, got it from another place."
             raise DownloadError(self._job.model_id, reason, "Correct the server, or use another source.", url, 206)
 
-    def _check_size(self, got_bytes: int | None, answer: Answer | None = None) -> None:
-        expected = self._job.wanted.size_bytes
-        if None not in (expected, got_bytes) and expected != got_bytes:
-            start = self._part.start() if answer is None else _first_bytes(answer)
-            raise _mismatch(self._part, self._address, f"{expected} bytes", f"{got_bytes} bytes", start)
+    def _check_plausible(self, answer: Answer) -> None:
+        """Refuse what cannot be the file, and keep the part: a login page must not cost gigabytes.
+
+        A web page is one by its type and by its first byte: servers send weights as `text/html` too.
+        """
+        wanted, total = self._job.wanted, answer.total_bytes
+        if wanted.size_bytes is not None and total is not None:
+            if total != wanted.size_bytes:
+                raise self._refused(f"{wanted.size_bytes} bytes", f"{total} bytes", _cause(answer.beginning()))
+        elif _digest(wanted) is not None and answer.is_page and (cause := _cause(answer.beginning())):
+            raise self._refused(str(_digest(wanted)), "a web page", cause)
+
+    def _refused(self, expected: str, got: str, cause: str) -> _WrongBytesError:
+        return _WrongBytesError(bare(self._address.url), expected, got, cause, kept=True)
 
     def _tell(self, size: int, total: int | None) -> None:
         if self._job.progress is not None:
@@ -217,15 +245,11 @@ def _digest(wanted: Wanted) -> str | None:
     return wanted.sha256 or wanted.git_sha1
 
 
-def _first_bytes(answer: Answer) -> bytes:
-    buffer = bytearray(64)
-    return bytes(buffer[: answer.readinto(memoryview(buffer))])
-
-
-def _mismatch(part: Part, address: Address, expected: str, got: str, start: bytes) -> ChecksumMismatchError:
+def _deleted(part: Part, address: Address, expected: str, got: str) -> _WrongBytesError:
     """Make the error of wrong bytes, and delete them."""
+    cause = _cause(part.start())
     part.discard()
-    return ChecksumMismatchError(bare(address.url), expected, got, _cause(start))
+    return _WrongBytesError(bare(address.url), expected, got, cause, kept=False)
 
 
 def _cause(start: bytes) -> str:
@@ -237,9 +261,16 @@ def _cause(start: bytes) -> str:
     return ""
 
 
-def _twice(first: ChecksumMismatchError, second: ChecksumMismatchError) -> ChecksumMismatchError:
+def _once(wrong: _WrongBytesError, failure: DownloadError) -> ChecksumMismatchError:
+    """Make the error of bytes that were wrong, and could not be had again."""
+    became = "It was not taken" if wrong.kept else "It was deleted"
+    remedy = f"{became}, and could not be fetched again: {failure.reason} {wrong.cause}".rstrip()
+    return ChecksumMismatchError(wrong.url, wrong.expected, wrong.got, remedy)
+
+
+def _twice(first: _WrongBytesError, second: _WrongBytesError) -> ChecksumMismatchError:
     """Make the error of bytes that were wrong twice, with the likeliest cause."""
-    cause = second.remedy or first.remedy
+    cause = second.cause or first.cause
     if not cause and first.got == second.got:
         cause = (
             "Twice the same other bytes came, so they are not damaged: the file was changed after it was pinned. "
@@ -249,7 +280,10 @@ def _twice(first: ChecksumMismatchError, second: ChecksumMismatchError) -> Check
         "Other bytes came each time, so they are damaged on the way: by the line, a proxy, or this machine's memory. "
         "Try another network or source."
     )
-    return ChecksumMismatchError(second.path, second.expected, second.got, f"It was fetched twice and deleted. {cause}")
+    became = "It was fetched twice and deleted."
+    if second.kept:
+        became = "It was asked for twice and not taken" + ("; what had arrived is kept." if first.kept else ".")
+    return ChecksumMismatchError(second.url, second.expected, second.got, f"{became} {cause}")
 
 
 def _none_had_it(job: _Job, failures: list[DownloadError]) -> DownloadError:

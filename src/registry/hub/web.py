@@ -28,6 +28,7 @@ SCHEMES = ("http", "https", "file")
 _MOST_REDIRECTS = 5
 _WINDOW_BYTES = 4 * 1024 * 1024  # 40 MB/s at 100 ms to the server and back
 _AGENT = "typed-model-registry"
+_BEGINNING_BYTES = 64
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -44,6 +45,7 @@ class Answer:
         total_bytes: Size of the whole file, where the server says it.
         etag: Strong entity tag, which stands for exactly these bytes on this server.
         is_past_end: The range that was asked for begins at or after the end of the file; the body is empty.
+        is_page: The server says that it is a web page.
     """
 
     model_id: str
@@ -53,6 +55,7 @@ class Answer:
     total_bytes: int | None = None
     etag: str | None = None
     is_past_end: bool = False
+    is_page: bool = False
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Read the next bytes; 0 at the end of the body, which need not be the end of the file.
@@ -64,6 +67,25 @@ class Answer:
             return self.body.readinto(buffer) or 0
         except (OSError, http.client.HTTPException) as error:
             raise unreachable(self.model_id, self.url, error) from error
+
+    def beginning(self) -> bytes:
+        """Give the first bytes of the file, and take none of the body; empty where the answer begins later.
+
+        Raises:
+            DownloadError: The connection broke, or the file cannot be read.
+        """
+        body = self.body
+        try:
+            if isinstance(body, io.FileIO):
+                body.seek(0)
+                found = body.read(_BEGINNING_BYTES) or b""
+                body.seek(self.start)
+                return found
+            if self.start == 0 and isinstance(body, http.client.HTTPResponse):
+                return body.peek(_BEGINNING_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise unreachable(self.model_id, self.url, error) from error
+        return b""
 
 
 @contextmanager
@@ -115,11 +137,12 @@ def _read_head(model_id: str, url: str, response: http.client.HTTPResponse) -> A
         raise DownloadError(model_id, reason, "Correct the server, or use another source.", bare(url), response.status)
     etag = headers.get("ETag")
     strong = etag if etag and etag.startswith('"') else None
+    is_page = headers.get_content_type() == "text/html"
     if response.status != 206:
-        return Answer(model_id, url, response, 0, response.length, strong)
+        return Answer(model_id, url, response, 0, response.length, strong, is_page=is_page)
     found = re.match(r"bytes\s+(\d+)-", headers.get("Content-Range", ""))
     start = int(found[1]) if found else -1  # a start that nobody asked for: the part cannot be used
-    return Answer(model_id, url, response, start, _total(headers), strong)
+    return Answer(model_id, url, response, start, _total(headers), strong, is_page=is_page)
 
 
 def _total(headers: Message) -> int | None:
