@@ -117,6 +117,18 @@ def test_folder_without_the_weights_says_where_it_looked(tmp_path: Path) -> None
     assert str(caught.value).endswith(". Put the files there, or add another source.")
 
 
+@pytest.mark.parametrize("changed", [b"other weights!" * 70, b"of another size"])
+def test_unpinned_file_that_a_folder_has_in_another_version_by_now_is_refused(tmp_path: Path, changed: bytes) -> None:
+    files = {"config.json": b"{}", "model.safetensors": b"weights so far" * 70}
+    model, mirror = dense(files, revision=None), fill(tmp_path / "mirror", files)
+    kept = ensure(model, sources=[str(mirror)], allow_unpinned=True)
+    write(mirror / "model.safetensors", changed)
+    (kept / "model.safetensors").unlink()
+    with pytest.raises(ChecksumMismatchError) as caught:
+        ensure(model, sources=[str(mirror)], allow_unpinned=True)
+    assert caught.value.path == (mirror / "model.safetensors").as_uri()
+
+
 def test_commit_that_the_hub_lists_is_the_one_that_is_fetched(hub: Hub) -> None:
     ensure(dense(revision=None), allow_unpinned=True)
     assert {each.path.split("/")[4] for each in hub.requests if "/resolve/" in each.path} == {COMMIT}

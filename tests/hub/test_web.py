@@ -148,6 +148,13 @@ def test_file_of_another_host_is_refused() -> None:
     )
 
 
+def test_error_while_a_file_is_read_is_not_one_of_its_path(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(CONTENT)
+
+    with pytest.raises(OSError, match="^full$"), opened("m", (tmp_path / "model.gguf").as_uri(), timeout_s=5):
+        raise OSError("full")
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 that nobody trusts, with its key in the same file."""
