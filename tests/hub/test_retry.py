@@ -48,6 +48,14 @@ def test_persist_raises_the_third_fault() -> None:
     assert (caught.value is error, work.calls) == (True, 3)
 
 
+def test_persist_of_one_attempt_raises_the_first_fault() -> None:
+    work = Work(fault(), 9)
+
+    with pytest.raises(PassingFaultError):
+        persist(work, attempts=1)
+    assert work.calls == 1
+
+
 @pytest.mark.parametrize("error", [DownloadError("m", "gone.", ""), OSError("disk"), KeyboardInterrupt()])
 def test_persist_does_not_try_again_after_what_does_not_pass(error: Exception) -> None:
     work = Work(error, 9)

@@ -13,7 +13,7 @@ from registry._settings import text
 from registry.errors import DownloadError
 from registry.hub.needed import RepositoryFile
 from registry.hub.refusals import refusal, unreachable
-from registry.hub.retry import persist
+from registry.hub.retry import ATTEMPTS, persist
 from registry.hub.sources import hub_endpoint
 
 if TYPE_CHECKING:
@@ -54,15 +54,27 @@ def list_files(
 
 
 def newest_commit(
-    model: ModelInfo | LoraAdapter, *, endpoint: str | None, token: str | None, timeout_s: float = TIMEOUT_S
+    model: ModelInfo | LoraAdapter,
+    *,
+    endpoint: str | None,
+    token: str | None,
+    timeout_s: float = TIMEOUT_S,
+    attempts: int = ATTEMPTS,
 ) -> str:
     """Give the newest commit of a model's repository, 40 hexadecimal digits.
+
+    Args:
+        model: The record.
+        endpoint: As `list_files` has it.
+        token: As `list_files` has it.
+        timeout_s: Longest silence of the hub, each time that it is asked.
+        attempts: How often it is asked at most, where a fault may pass.
 
     Raises:
         The errors of `list_files`.
     """
     repository, endpoint = _repository(model), hub_endpoint(endpoint)
-    info = _ask(repository, model, None, endpoint, token, timeout_s, files=False)
+    info = _ask(repository, model, None, endpoint, token, timeout_s, files=False, attempts=attempts)
     return _commit(info, model, endpoint)
 
 
@@ -97,8 +109,9 @@ def _ask(
     timeout_s: float,
     *,
     files: bool,
+    attempts: int = ATTEMPTS,
 ) -> Any:
-    """Ask the hub for a repository, three times where a fault may pass."""
+    """Ask the hub for a repository, and again where a fault may pass."""
     # The endpoint is given, as huggingface_hub keeps what `HF_ENDPOINT` was when it was imported; False: no token.
     api = require("huggingface_hub", extra="hub", purpose="Fetching models").HfApi(endpoint, token=token or False)
     url = f"{endpoint}/api/models/{repository}"
@@ -107,7 +120,7 @@ def _ask(
         with _errors(model.id, url):
             return api.model_info(repository, revision=revision, timeout=timeout_s, files_metadata=files)
 
-    return persist(once)
+    return persist(once, attempts=attempts)
 
 
 def _commit(info: Any, model: ModelInfo | LoraAdapter, endpoint: str) -> str:

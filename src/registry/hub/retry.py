@@ -44,7 +44,7 @@ class PassingFaultError(DownloadError):
         self.retry_after_s = retry_after_s
 
 
-def persist(work: Callable[[], _T], position: Callable[[], int] = lambda: 0) -> _T:
+def persist(work: Callable[[], _T], position: Callable[[], int] = lambda: 0, *, attempts: int = ATTEMPTS) -> _T:
     """Do a piece of work, and again while it fails with a `PassingFaultError`, three times at most.
 
     Between two attempts there is a wait that doubles, from half a second to 8, with up to a second of chance in it; or
@@ -54,6 +54,7 @@ def persist(work: Callable[[], _T], position: Callable[[], int] = lambda: 0) -> 
         work: Done again from its beginning.
         position: How far the work has come, in bytes. An attempt that gets 1 MiB beyond the farthest point so far
             starts the count again. Where each attempt begins from nothing, that point does not move, and they end.
+        attempts: How often at most, where that is not three times.
 
     Raises:
         MissingExtraError: `stamina` is not installed.
@@ -64,7 +65,7 @@ def persist(work: Callable[[], _T], position: Callable[[], int] = lambda: 0) -> 
     logging.getLogger("stamina").addHandler(_NOWHERE)
     waits = {"wait_initial": _FIRST_WAIT_S, "wait_max": _LONGEST_WAIT_S, "wait_jitter": _JITTER_S}
     # The attempts are counted here, not by stamina, which knows nothing of progress.
-    for attempt in stamina.retry_context(on=_Patience(position), attempts=None, timeout=None, **waits):
+    for attempt in stamina.retry_context(on=_Patience(position, attempts), attempts=None, timeout=None, **waits):
         with attempt:
             return work()
     raise AssertionError("unreachable: stamina lets the last error through")
@@ -73,8 +74,9 @@ def persist(work: Callable[[], _T], position: Callable[[], int] = lambda: 0) -> 
 class _Patience:
     """Says of an error whether to try again: stamina's hook. A number is how long to wait, in seconds."""
 
-    def __init__(self, position: Callable[[], int]) -> None:
+    def __init__(self, position: Callable[[], int], attempts: int = ATTEMPTS) -> None:
         self._position = position
+        self._attempts = attempts
         self._farthest = position()
         self._fruitless = 0
 
@@ -85,7 +87,7 @@ class _Patience:
         if (position := self._position()) >= self._farthest + PROGRESS_BYTES:
             self._farthest, self._fruitless = position, 1
         wait_s = error.retry_after_s
-        if self._fruitless >= ATTEMPTS or (wait_s is not None and wait_s > LONGEST_RETRY_AFTER_S):
+        if self._fruitless >= self._attempts or (wait_s is not None and wait_s > LONGEST_RETRY_AFTER_S):
             return False
         return True if wait_s is None else wait_s
 
