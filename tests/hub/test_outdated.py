@@ -1,5 +1,6 @@
 import json
 import socket
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -122,11 +123,30 @@ def test_offline_looks_at_the_records_only(hub: Hub, monkeypatch: pytest.MonkeyP
     assert [found.kind for found in updates(registry=registry_of(chat(NEWER)))] == ["files"]
 
 
-def test_hub_that_does_not_answer_is_an_error(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_that_does_not_answer_is_an_error(hub: Hub) -> None:
     ensure(chat())
-    hub.misbehave("api:org/chat-gguf", Fault(status=403))
+    hub.misbehave("api:org/chat-gguf", *[Fault(hang_up=True)] * 3)
     with pytest.raises(DownloadError):
         updates(registry=registry_of(chat()))
+
+
+def test_repository_that_is_gone_does_not_hide_what_is_known_of_the_others(hub: Hub) -> None:
+    ensure(chat())
+    ensure(dense())
+    hub.add("org/dense", FOLDER | {"README.md": b"newer"}, OTHER_COMMIT)
+    hub.misbehave("api:org/chat-gguf", Fault(status=404))
+    gone, newer = updates(registry=registry_of(chat(), dense()))
+    assert (gone.id, gone.kind, gone.current, gone.newest) == ("a-chat", "unknown", COMMIT, None)
+    assert gone.error is not None
+    assert (gone.error.model_id, gone.error.status) == ("a-chat", 404)
+    assert gone.to_dict()["error"] == str(gone.error)
+    assert newer == Update("a-dense", "commit", COMMIT, OTHER_COMMIT)
+
+
+def test_updates_takes_records_and_ids(hub: Hub) -> None:
+    ensure(chat())
+    newer = chat(NEWER)
+    assert updates([newer], commits=False) == updates(["a-chat"], commits=False, registry=registry_of(newer))
 
 
 def test_update_can_be_held_by_json() -> None:
@@ -137,6 +157,7 @@ def test_update_can_be_held_by_json() -> None:
         "current": None,
         "newest": "new",
         "changelog": None,
+        "error": None,
     }
 
 
@@ -239,6 +260,44 @@ def test_hub_that_does_not_answer_is_no_error_and_the_records_still_count(hub: H
     assert [found.kind for found in check_weekly(registry=registry_of(chat(NEWER)))] == ["files"]
 
 
+def test_weekly_look_asks_a_hub_that_fails_once(hub: Hub, asked: None) -> None:
+    ensure(chat())
+    hub.misbehave("api:org/chat-gguf", Fault(status=503), Fault(status=503))
+    hub.requests.clear()
+    assert [found.kind for found in check_weekly(registry=registry_of(chat(NEWER)))] == ["files"]
+    assert len(hub.requests) == 1
+
+
+def test_weekly_look_ends_in_time_where_the_hub_never_answers(
+    hub: Hub, asked: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registry.hub.outdated._LOOK_S", 0.2)
+    ensure(chat())
+    ensure(dense())
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are taken, and nobody reads them
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        before = time.monotonic()
+        found = check_weekly(registry=registry_of(chat(NEWER), dense(deprecated=True)))
+    assert [each.kind for each in found] == ["files", "deprecated"]
+    assert time.monotonic() - before < 2
+
+
+def test_weekly_look_keeps_what_was_told_in_time(hub: Hub, asked: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensure(chat())
+    ensure(dense())
+    for name in ("org/chat-gguf", "org/dense"):
+        hub.add(name, {"README.md": b"newer"}, OTHER_COMMIT)
+    times = iter([0.0, 1.0, 4.0])
+    monkeypatch.setattr("registry.hub.outdated.monotonic", lambda: next(times))
+    assert [found.id for found in check_weekly(registry=registry_of(chat(), dense()))] == ["a-chat"]
+
+
+def test_weekly_look_does_not_tell_of_a_repository_that_is_gone(hub: Hub, asked: None) -> None:
+    ensure(chat())
+    hub.misbehave("api:org/chat-gguf", Fault(status=404))
+    assert check_weekly(registry=registry_of(chat())) == ()
+
+
 def test_nothing_changes_by_itself(home: Path, hub: Hub, asked: None) -> None:
     ensure(chat())
     hub.add("org/chat-gguf", {"chat-q4.gguf": NEWER}, OTHER_COMMIT)
@@ -257,6 +316,14 @@ def test_auto_update_fetches_what_records_pin_and_tells_the_rest(
     registry = registry_of(chat(NEWER, revision=OTHER_COMMIT), dense(deprecated=True))
     assert [(found.id, found.kind) for found in check_weekly(registry=registry)] == [("a-dense", "deprecated")]
     assert Cache().get("a-chat").checksum == f"sha256:{sha256(NEWER)}"
+
+
+def test_auto_update_fetches_as_the_caller_says(hub: Hub, asked: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_AUTO_UPDATE", "1")
+    ensure(chat())
+    fetched: list[str] = []
+    assert check_weekly(registry=registry_of(chat(NEWER)), fetch=fetched.append) == ()
+    assert fetched == ["a-chat"]
 
 
 def test_auto_update_that_fails_is_told_and_keeps_the_old_model(
