@@ -291,6 +291,8 @@ def refused(made: Path, models: Path, registry: Any, error: type[Exception]) -> 
         "C:x",
         "a\\b",
         "a\0b",
+        "\ud800",
+        "x.gguf",
     ],
 )
 def test_id_that_leads_elsewhere_is_refused(made: Path, elsewhere: Path, registry: Any, key: str) -> None:
@@ -301,7 +303,9 @@ def test_id_that_leads_elsewhere_is_refused(made: Path, elsewhere: Path, registr
     assert said.endswith("The bundle is damaged. Copy it again from where it was made.")
 
 
-@pytest.mark.parametrize("name", ["../config.json", "/etc/passwd", "a/b/c", "..", "", "a\\b", "C:x", "a\0", 5, None])
+@pytest.mark.parametrize(
+    "name", ["../config.json", "/etc/passwd", "a/b/c", "..", "", "a\\b", "C:x", "a\0", "\ud800", 5, None, ["x"]]
+)
 def test_file_name_that_leads_elsewhere_is_refused(made: Path, elsewhere: Path, registry: Any, name: Any) -> None:
     stated_file(made, "a-dense", "config.json", name=name)
     refused(made, elsewhere, registry, InvalidInputError)
@@ -315,6 +319,7 @@ def test_file_name_that_leads_elsewhere_is_refused(made: Path, elsewhere: Path, 
         {"size_bytes": True},
         {"sha256": None},
         {"sha256": "00"},
+        {"sha256": int("1" * 64)},
         {"sha256": sha256(b"").upper()},
     ],
 )
@@ -325,15 +330,30 @@ def test_file_without_a_size_or_digest_is_refused(
     refused(made, elsewhere, registry, InvalidInputError)
 
 
-@pytest.mark.parametrize("changes", [{"files": []}, {"files": None}, {"path": None}, {"path": "x.gguf"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"files": []},
+        {"files": None},
+        {"path": None},
+        {"path": "x.gguf"},
+        {"revision": 5},
+        {"revision": ["x"]},
+        {"revision": "a\0"},
+        {"license": 5},
+        {"license": "\ud800"},
+    ],
+)
 def test_model_of_no_sense_is_refused(made: Path, elsewhere: Path, registry: Any, changes: dict[str, Any]) -> None:
     change(made, "a-dense", **changes)
     refused(made, elsewhere, registry, InvalidInputError)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', '{"version": 1, "models": []}', "[" * 100_000])
-def test_bundle_that_cannot_be_read_is_refused(made: Path, elsewhere: Path, registry: Any, text: str) -> None:
-    (made / "bundle.json").write_text(text)
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b'{"version": 1}', b'{"version": 1, "models": []}', b"[" * 100_000, b"\xff\xfe\x00", b'"\xff"']
+)
+def test_bundle_that_cannot_be_read_is_refused(made: Path, elsewhere: Path, registry: Any, text: bytes) -> None:
+    (made / "bundle.json").write_bytes(text)
     refused(made, elsewhere, registry, InvalidInputError)
 
 
@@ -343,9 +363,10 @@ def test_bundle_of_another_version_is_refused(made: Path, elsewhere: Path, regis
     assert said == f"`{made}`: expected a bundle of version 1, got 2."
 
 
-@pytest.mark.parametrize("name", ["no such folder", "a file"])
+@pytest.mark.parametrize("name", ["no such folder", "a file", "a folder"])
 def test_what_is_no_bundle_is_refused(tmp_path: Path, name: str) -> None:
     write(tmp_path / "a file")
+    (tmp_path / "a folder" / "bundle.json").mkdir(parents=True)
     with pytest.raises(InvalidInputError) as caught:
         install_bundle(tmp_path / name)
     assert str(caught.value) == (f"`{tmp_path / name}`: expected a folder with `bundle.json`, got none. Give a bundle.")
@@ -433,6 +454,28 @@ def test_tampered_adapter_does_not_get_past_the_pin_of_the_record(made: Path, el
 def test_license_that_is_not_allowed_is_refused(made: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRY_LICENSES", "MIT")
     refused(made, elsewhere, registry_of(chat(license="llama3")), LicenseNotAllowedError)
+
+
+def test_license_that_only_the_bundle_says_is_refused_where_it_is_not_allowed(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = bundle([chat(license="llama3")], tmp_path / "bundle")
+    monkeypatch.setenv("REGISTRY_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("REGISTRY_LICENSES", "MIT")
+    assert refused(folder, tmp_path / "elsewhere" / "models", registry_of(), LicenseNotAllowedError) == (
+        "The licence of `a-chat` is not allowed: expected one of MIT, got `llama3`. "
+        "Choose another model, or add the licence to `REGISTRY_LICENSES`."
+    )
+    monkeypatch.setenv("REGISTRY_LICENSES", "MIT,llama3")
+    assert [entry.id for entry in install_bundle(folder, registry=registry_of())] == ["a-chat"]
+
+
+def test_license_that_nobody_says_is_refused_where_some_are_allowed(
+    made: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGISTRY_LICENSES", "MIT")
+    said = refused(made, elsewhere, registry_of(), LicenseNotAllowedError)
+    assert "expected one of MIT, got one that is not known." in said
 
 
 def test_bundle_that_does_not_fit_into_the_limit_is_refused(

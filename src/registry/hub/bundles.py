@@ -12,16 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from registry import _settings
 from registry._home import models_folder
 from registry._places import is_file_name, key_of
-from registry.errors import ChecksumMismatchError, InvalidInputError
+from registry.errors import ChecksumMismatchError, InvalidInputError, LicenseNotAllowedError
 from registry.hub._ensure import obtain, record_of
 from registry.hub.cache import Cache
 from registry.hub.disk import delete, delete_all, delete_empty, existing, put
 from registry.hub.locks import WORK_FOLDER, in_use, lock_of, locked
 from registry.hub.manifest import CachedFile, CacheEntry, Manifest, checksum_of, now
 from registry.hub.needed import Wanted
-from registry.hub.policy import check_license
+from registry.hub.policy import check_license, is_allowed
 from registry.hub.progress import Meter
 from registry.hub.proof import fits, is_unchanged, lacks, pinned_files
 
@@ -106,12 +107,12 @@ def install_bundle(
         CacheFullError: There is no room.
     """
     folder = Path(path).expanduser()
-    entries = _read(folder)
-    records = {entry.id: _record(entry.id, registry) for entry in entries}
-    for entry in entries:
+    models = [(entry, said, _record(entry.id, registry)) for entry, said in _read(folder)]
+    for entry, said, record in models:
+        _check_license(entry.id, said, record)
         _check_files(entry, folder)
-        _check(entry, records[entry.id])
-    return tuple(_install(entry, records[entry.id], progress) for entry in entries)
+        _check(entry, record)
+    return tuple(_install(entry, record, progress) for entry, _, record in models)
 
 
 def _check_empty(folder: Path) -> None:
@@ -192,8 +193,8 @@ def _copy(source: Path, target: Path, file: CachedFile, remedy: str, meter: Mete
     return target.stat().st_mtime_ns
 
 
-def _read(folder: Path) -> list[CacheEntry]:
-    """Read what a bundle says of its models. It comes from outside, so every name is checked.
+def _read(folder: Path) -> list[tuple[CacheEntry, str | None]]:
+    """Read what a bundle says of its models, and their licences. It comes from outside, so every name is checked.
 
     Raises:
         InvalidInputError: It is no bundle.
@@ -202,8 +203,8 @@ def _read(folder: Path) -> list[CacheEntry]:
         data = json.loads((folder / _NAME).read_bytes())
         if data["version"] != _VERSION:
             raise InvalidInputError(str(folder), f"expected a bundle of version {_VERSION}, got {data['version']!r}.")
-        return [_entry(folder, key, stated) for key, stated in data["models"].items()]
-    except (FileNotFoundError, NotADirectoryError) as error:
+        return [(_entry(folder, key, stated), _text(stated["license"])) for key, stated in data["models"].items()]
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise InvalidInputError(str(folder), f"expected a folder with `{_NAME}`, got none. Give a bundle.") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, InvalidInputError):
@@ -214,19 +215,35 @@ def _read(folder: Path) -> list[CacheEntry]:
 def _entry(folder: Path, key: str, stated: dict[str, Any]) -> CacheEntry:
     """Make an entry of what a bundle says of a model: its path is the one in the bundle."""
     one_file = stated["path"].endswith(".gguf")
-    if not is_file_name(key.removeprefix("adapters/")) or (key.startswith("adapters/") and not one_file):
+    name = str(_text(key)).removeprefix("adapters/")
+    if not is_file_name(name) or (not one_file and (name != key or name.endswith(".gguf"))):
         raise ValueError(key)
     files = tuple(
-        CachedFile(Wanted(file["name"]).name, file["size_bytes"], file["sha256"], None) for file in stated["files"]
+        CachedFile(Wanted(str(_text(file["name"]))).name, file["size_bytes"], file["sha256"], None)
+        for file in stated["files"]
     )
     if not files or (one_file and len(files) != 1) or len({file.name for file in files}) != len(files):
         raise ValueError(f"files of {key}")
     for file in files:
-        if type(file.size_bytes) is not int or file.size_bytes < 0 or not _SHA256.fullmatch(str(file.sha256)):
+        if type(file.size_bytes) is not int or file.size_bytes < 0 or not _SHA256.fullmatch(_text(file.sha256) or ""):
             raise ValueError(f"{key}: {file.name}")
     path = folder / _MODELS / (f"{key}.gguf" if one_file else key)
-    size, revision = sum(file.size_bytes for file in files), stated["revision"]
+    size, revision = sum(file.size_bytes for file in files), _text(stated["revision"])
     return CacheEntry(key, path, size, checksum_of(files), revision, now(), now(), 0, False, "bundle", files)
+
+
+def _text(stated: object) -> str | None:
+    """Give a text as it is, and refuse what a manifest could not hold.
+
+    Raises:
+        ValueError: It is no text, or one that cannot be written.
+    """
+    if stated is None:
+        return None
+    if not isinstance(stated, str) or "\0" in stated:
+        raise ValueError(f"expected a text, got {stated!r}")
+    stated.encode()  # half of a surrogate pair has no bytes
+    return stated
 
 
 def _record(key: str, registry: ModelRegistry[Any] | None) -> ModelInfo | LoraAdapter | None:
@@ -240,6 +257,20 @@ def _record(key: str, registry: ModelRegistry[Any] | None) -> ModelInfo | LoraAd
         return next((adapter for adapter in adapters if key_of(adapter) == key), None)
     found: ModelInfo | None = registry.find_model(key)
     return found
+
+
+def _check_license(key: str, license: str | None, model: ModelInfo | LoraAdapter | None) -> None:
+    """Refuse a licence that is not allowed: the record's, or of a model without one what the bundle says.
+
+    Raises:
+        LicenseNotAllowedError: The setting `licenses` does not allow it.
+    """
+    if model is not None:
+        check_license(model)
+        return
+    allowed = _settings.words("licenses")
+    if allowed is not None and not is_allowed(license, allowed):
+        raise LicenseNotAllowedError(key, license, allowed, _settings.stated_in("licenses"))
 
 
 def _check_files(entry: CacheEntry, folder: Path) -> None:
@@ -263,11 +294,9 @@ def _check(entry: CacheEntry, model: ModelInfo | LoraAdapter | None) -> None:
 
     Raises:
         ChecksumMismatchError: The bundle says other digests, or another commit, than the record.
-        LicenseNotAllowedError: The setting `licenses` does not allow it.
     """
     if model is None:
         return
-    check_license(model)
     pins = pinned_files(model)
     for file in entry.files:
         if (pin := pins.get(file.name)) is not None and pin.sha256 not in (None, file.sha256):
