@@ -130,7 +130,7 @@ def check_weekly(
     with suppress(RegistryError):  # the hub does not answer: what is known by then still counts
         for each in told:
             if each.error is None:
-                found.append(each)  # noqa: PERF401 - an error after it must not lose it
+                found.append(each)
     if _settings.flag("auto_update"):
         fetch = fetch or partial(update, registry=registry)
         found = [each for each in found if not _fetched(each, fetch)]
