@@ -7,7 +7,7 @@ from urllib.error import URLError
 import pytest
 
 from registry.errors import DownloadError
-from registry.hub.refusals import bare, cut, refusal, unreachable
+from registry.hub.refusals import bare, cut, masked, refusal, unreachable
 from registry.hub.retry import PassingFaultError
 
 URL = "https://hub.example/org/model/resolve/main/model.gguf"
@@ -83,6 +83,22 @@ def test_refusal_for_longer_than_is_waited_says_how_long() -> None:
 
 def test_address_is_shown_without_credentials_and_signature() -> None:
     assert bare("https://user:word@hub.example:8443/a/b?signature=x#y") == "https://hub.example:8443/a/b"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://bob:s3cret@m.example/{repo}", "https://***@m.example/{repo}"),
+        ("https://bob:s3/cr@et@m.example/x", "https://***@m.example/x"),
+        ("https://bob:s3#cret@m.example", "https://***@m.example"),
+        ("https://token@m.example:port", "https://***@m.example:port"),
+        ("https://m.example:8443/{name}@{revsion}", "https://m.example:8443/{name}@{revsion}"),
+        ("https://m.example", "https://m.example"),
+        ("bob@models", "bob@models"),
+    ],
+)
+def test_text_that_may_be_an_address_is_shown_without_user_and_password(text: str, shown: str) -> None:
+    assert masked(text) == shown
 
 
 def test_host_that_does_not_exist_is_not_asked_again() -> None:

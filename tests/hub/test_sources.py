@@ -1,5 +1,6 @@
 """Where files may be fetched from, and in what order."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def urls(model: Any, wanted: Wanted = GGUF, **options: Any) -> list[str]:
         ("http://mirror.example:8080/hf", Source("endpoint", "http://mirror.example:8080/hf")),
         ("/a folder", Source("folder", "/a folder")),
         ("file:///a%20folder", Source("folder", "/a folder")),
+        ("file://localhost/models", Source("folder", "/models")),
         ("https://m.example/{repo}/{file}", Source("template", "https://m.example/{repo}/{file}")),
         ("file:///nas/{id}/{file}", Source("template", "file:///nas/{id}/{file}")),
     ],
@@ -67,6 +69,42 @@ def test_source_with_another_scheme_is_refused(text: str) -> None:
         parse_source(text)
     expected = "an address that begins with `http:`, `https:`, `file:`"
     assert str(caught.value) == f"`sources`: expected {expected}, got {text!r}."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://bob:s3cret@m.example/{revsion}",
+        "https://bob:s3/cret@m.example",
+        "ftp://bob:s3cret@m.example",
+        "bob://s3cret@{file}/{x}",
+    ],
+)
+def test_source_that_is_refused_is_shown_without_its_password(text: str) -> None:
+    with pytest.raises(InvalidOptionError) as caught:
+        parse_source(text)
+    assert not {"s3", "cret", "s3cret"} & set(re.findall(r"\w+", f"{caught.value} {caught.value.got}"))
+
+
+def test_source_with_user_and_password_gives_an_address_with_them() -> None:
+    stated = ["https://bob:s3cret@m.example/{repo}/{file}", "https://bob:s3cret@mirror.example"]
+
+    assert urls(chat_record(), sources=stated) == [
+        "https://bob:s3cret@m.example/org/model/chat-q4.gguf",
+        "https://bob:s3cret@mirror.example/org/model/resolve/main/chat-q4.gguf",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["file://mnt/models", "file://models", "file://", "file://localhost", "file://nas/{id}/{file}"]
+)
+def test_source_that_is_a_folder_of_another_host_is_refused(text: str) -> None:
+    with pytest.raises(InvalidOptionError) as caught:
+        parse_source(text)
+    assert str(caught.value) == (
+        f"`sources`: expected `file:///` and a whole path on this machine, got {text!r}. "
+        "Three strokes stand before the path; mount the folder of another machine first."
+    )
 
 
 def test_source_that_is_a_relative_folder_is_refused() -> None:
@@ -111,6 +149,15 @@ def test_endpoint_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch)
         hub_endpoint("mirror.example")
     monkeypatch.setenv("HF_ENDPOINT", "file:///models")
     with pytest.raises(InvalidSettingError, match="`HF_ENDPOINT`: expected an address such as"):
+        hub_endpoint()
+
+
+@pytest.mark.parametrize("wrong", ["https://bob:s3/cret@m.example", "ftp://bob:s3cret@m.example"])
+def test_endpoint_that_is_no_address_is_shown_without_its_password(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidOptionError, match=r"got '\w+://\*\*\*@m.example'"):
+        hub_endpoint(wrong)
+    monkeypatch.setenv("HF_ENDPOINT", wrong)
+    with pytest.raises(InvalidSettingError, match=r"got '\w+://\*\*\*@m.example'"):
         hub_endpoint()
 
 

@@ -1,5 +1,6 @@
 """Opening addresses: who sees the token, which redirects are followed, proxies and certificates."""
 
+import re
 import shutil
 import ssl
 import subprocess
@@ -112,6 +113,80 @@ def test_origin_is_scheme_host_and_port(first: str, second: str, same: bool) -> 
     assert (origin(first) == origin(second)) is same
 
 
+def with_user(url: str, user: str = "bob:s3cret") -> str:
+    return url.replace("://", f"://{user}@")
+
+
+@pytest.mark.parametrize(
+    ("user", "sent"),
+    [
+        ("bob:s3cret", "Basic Ym9iOnMzY3JldA=="),
+        ("b%40b:s%3A%2F%C3%A9", "Basic YkBiOnM6L8Op"),  # b@b, s:/\u00e9 in UTF-8
+        ("token", "Basic dG9rZW46"),
+    ],
+)
+def test_user_of_the_address_is_sent_and_is_not_part_of_it(hub: Hub, user: str, sent: str) -> None:
+    assert read(with_user(serve(hub), user)) == CONTENT
+    assert [(r.headers["authorization"], r.headers["host"]) for r in hub.requests] == [
+        (sent, hub.endpoint.removeprefix("http://"))
+    ]
+
+
+def test_user_of_the_address_is_sent_in_place_of_the_token(hub: Hub) -> None:
+    read(with_user(serve(hub)), token="secret")
+
+    assert tokens(hub) == [("hub", "Basic Ym9iOnMzY3JldA==")]
+
+
+def test_redirect_to_another_port_is_followed_without_the_user(make_hub: Callable[..., Hub]) -> None:
+    hub = make_hub(cdn=True)
+
+    assert read(with_user(serve(hub))) == CONTENT
+    assert tokens(hub) == [("hub", "Basic Ym9iOnMzY3JldA=="), ("cdn", None)]
+
+
+def test_redirect_on_the_same_host_takes_the_user_along(hub: Hub) -> None:
+    hub.misbehave("old.gguf", Fault(location=serve(hub)))
+
+    assert read(with_user(hub.url(REPOSITORY, "old.gguf"))) == CONTENT
+    assert tokens(hub) == [("hub", "Basic Ym9iOnMzY3JldA==")] * 2
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://bob:s3cret@127.0.0.1/x",
+        "gopher://bob:s3cret@127.0.0.1/x",
+        "http://127.0.0.1:s3cret/x",
+        "http://bob:s3/cret@127.0.0.1/x",
+        "http://[bob/x",
+    ],
+)
+def test_redirect_to_an_address_with_a_user_is_refused_and_not_shown(hub: Hub, target: str) -> None:
+    hub.misbehave(NAME, Fault(location=target))
+
+    with pytest.raises(DownloadError, match=r"it was redirected in a way that is not followed") as caught:
+        read(serve(hub))
+    assert type(caught.value) is DownloadError
+    assert "bob" not in str(caught.value)
+
+
+def test_address_that_cannot_be_read_is_refused_without_its_user(hub: Hub) -> None:
+    with pytest.raises(DownloadError) as caught:
+        read(with_user(f"{hub.endpoint}/with\x7f"))
+    assert type(caught.value) is DownloadError
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", [Fault(status=401), Fault(status=503), Fault(hang_up=True)])
+def test_user_of_the_address_is_in_no_error(hub: Hub, fault: Fault) -> None:
+    hub.misbehave(NAME, fault)
+
+    with pytest.raises(DownloadError) as caught:
+        read(with_user(serve(hub)))
+    assert not {"bob", "s3cret"} & set(re.findall(r"\w+", f"{caught.value} {caught.value.url}"))
+
+
 def test_proxy_of_the_environment_is_asked(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     path = serve(hub).removeprefix(hub.endpoint)
     monkeypatch.setenv("HTTP_PROXY", hub.endpoint)
@@ -151,7 +226,7 @@ def test_file_of_another_host_is_refused() -> None:
 def test_error_while_a_file_is_read_is_not_one_of_its_path(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(CONTENT)
 
-    with pytest.raises(OSError, match="^full$"), opened("m", (tmp_path / "model.gguf").as_uri(), timeout_s=5):
+    with pytest.raises(OSError, match=r"^full$"), opened("m", (tmp_path / "model.gguf").as_uri(), timeout_s=5):
         raise OSError("full")
 
 

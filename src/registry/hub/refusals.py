@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -104,6 +105,15 @@ def bare(url: str) -> str:
     """Give an address without what must not be shown: user, password, and the signature in the query."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def masked(text: str) -> str:
+    """Give what may be meant as an address, as it stands, without user and password: for errors of such a text.
+
+    A sign such as `/` in a password ends the host for `urlsplit`, and the rest of the password would be shown. So
+    unless what comes first is a plain host, all is hidden up to the last `@`.
+    """
+    return re.sub(r"(?<=://)(?![^/?#@:]*(?::\d*)?(?:[/?#]|$)).*@", "***@", text, flags=re.DOTALL)
 
 
 def _accept_terms(url: str) -> str:

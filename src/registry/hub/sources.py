@@ -12,6 +12,7 @@ from urllib.request import url2pathname
 
 from registry._settings import stated_in, text, words
 from registry.errors import InvalidOptionError, InvalidSettingError
+from registry.hub.refusals import masked
 from registry.hub.web import SCHEMES, origin
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Address:
     """Where one file may be.
 
     Attributes:
-        url: `https:`, `http:` or `file:`.
+        url: `https:`, `http:` or `file:`. User and password may be in it: it is shown by `refusals.bare` only.
         may_see_token: True where the token of the hub may be sent: to its own scheme, host and port.
     """
 
@@ -63,6 +64,9 @@ def parse_source(text: str) -> Source:
     pattern for a mirror that has no API, `https://mirror.example/{repo}/{revision}/{file}`, whose fields are `repo`
     (`org/name`), `org`, `name`, `revision` (`main` where none is pinned), `file`, `id` and `sha256`.
 
+    Addresses may have a user and a password, `https://user:password@mirror.example`, with signs such as `@` and `/`
+    written `%40` and `%2F`.
+
     Raises:
         InvalidOptionError: It is none of these.
     """
@@ -72,7 +76,7 @@ def parse_source(text: str) -> Source:
         fields = re.findall(r"\{(\w*)\}", text)
         rest = re.sub(r"\{\w*\}", "", text)
         if "{" in rest or "}" in rest or not set(fields) <= set(_FIELDS) or "://" not in text:
-            raise InvalidOptionError("sources", _EXPECTED, text)
+            raise InvalidOptionError("sources", _EXPECTED, masked(text))
         _check_scheme(text)
         return Source("template", text)
     if "://" in text:
@@ -83,7 +87,7 @@ def parse_source(text: str) -> Source:
     folder = Path(text).expanduser()
     if not folder.is_absolute():
         remedy = "A folder is written as a whole path, as programs run in different folders."
-        raise InvalidOptionError("sources", _EXPECTED, text, remedy)
+        raise InvalidOptionError("sources", _EXPECTED, masked(text), remedy)
     return Source("folder", str(folder))
 
 
@@ -111,10 +115,11 @@ def hub_endpoint(stated: str | None = None) -> str:
     """
     found = (stated or text("hf_endpoint") or HUB).rstrip("/")
     expected = "an address such as `https://huggingface.co`"
-    if urlsplit(found).scheme not in ("http", "https") or not urlsplit(found).hostname:
+    scheme, host = _scheme_and_host(found)
+    if scheme not in ("http", "https") or not host:
         if stated:
-            raise InvalidOptionError("endpoint", expected, stated)
-        raise InvalidSettingError("hf_endpoint", stated_in("hf_endpoint"), expected, found)
+            raise InvalidOptionError("endpoint", expected, masked(stated))
+        raise InvalidSettingError("hf_endpoint", stated_in("hf_endpoint"), expected, masked(found))
     return found
 
 
@@ -209,9 +214,19 @@ def _filled(pattern: str, model: ModelInfo | LoraAdapter, wanted: Wanted, revisi
 
 
 def _check_scheme(url: str, option: str = "sources") -> None:
+    scheme, host = _scheme_and_host(url)
+    if scheme not in SCHEMES or (scheme != "file" and not host):
+        begins = ", ".join(f"`{s}:`" for s in SCHEMES)
+        raise InvalidOptionError(option, f"an address that begins with {begins}", masked(url))
+    if scheme == "file" and (host not in (None, "localhost") or not urlsplit(url).path.startswith("/")):
+        remedy = "Three strokes stand before the path; mount the folder of another machine first."
+        raise InvalidOptionError(option, "`file:///` and a whole path on this machine", masked(url), remedy)
+
+
+def _scheme_and_host(url: str) -> tuple[str, str | None]:
+    """Give scheme and host; empty where the address cannot be read."""
     try:
         scheme, host, _ = origin(url)
     except ValueError:
-        scheme, host = "", None
-    if scheme not in SCHEMES or (scheme != "file" and not host):
-        raise InvalidOptionError(option, f"an address that begins with {', '.join(f'`{s}:`' for s in SCHEMES)}", url)
+        return "", None
+    return scheme, host

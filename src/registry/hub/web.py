@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import io
 import os
@@ -15,14 +16,14 @@ from dataclasses import dataclass
 from email.message import Message
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from registry._extras import require
 from registry.errors import DownloadError
-from registry.hub.refusals import bare, refusal, unreachable
+from registry.hub.refusals import bare, masked, refusal, unreachable
 
 SCHEMES = ("http", "https", "file")
 _MOST_REDIRECTS = 5
@@ -96,8 +97,9 @@ def opened(
 
     Args:
         model_id: The model, for messages.
-        url: `http:`, `https:` or `file:`.
-        token: Sent to this scheme, host and port, and to no other that it redirects to.
+        url: `http:`, `https:` or `file:`. User and password in it are sent as such (`Authorization: Basic`).
+        token: Sent where the address has no user. Like these, it goes to this scheme, host and port, and to no other
+            that they redirect to.
         start: First byte that is wanted. The server may ignore it: see `Answer.start`.
         etag: With `start`: send the whole file instead, if it is no longer the one with this tag.
         timeout_s: Longest silence of the server.
@@ -110,12 +112,14 @@ def opened(
         with _opened_file(model_id, url, start) as answer:
             yield answer
         return
+    url, authorization = without_user(url)
     headers = {"Accept-Encoding": "identity", "User-Agent": _AGENT}
-    headers |= {"Authorization": f"Bearer {token}"} if token else {}
+    authorization = authorization or (f"Bearer {token}" if token else None)
+    headers |= {"Authorization": authorization} if authorization else {}
     headers |= {"Range": f"bytes={start}-"} if start else {}
     headers |= {"If-Range": etag} if start and etag else {}
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the opener knows http and https only
     try:
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the opener knows http and https only
         response = _opener().open(request, timeout=timeout_s)
     except HTTPError as error:
         with error:
@@ -123,8 +127,12 @@ def opened(
                 yield Answer(model_id, url, io.BytesIO(), start, _total(error.headers), is_past_end=True)
                 return
             raise _refused(model_id, url, error) from error
+    except http.client.InvalidURL:
+        raise _unreadable(model_id, url) from None
     except (OSError, http.client.HTTPException) as error:
         raise unreachable(model_id, url, error) from error
+    except ValueError:
+        raise _unreadable(model_id, url) from None
     with response:
         yield _read_head(model_id, url, response)
 
@@ -150,9 +158,15 @@ def _total(headers: Message) -> int | None:
     return int(found[1]) if found else None
 
 
+def _unreadable(model_id: str, url: str) -> DownloadError:
+    """Make the error of an address with signs that none has. What Python says of it may hold what must not be shown."""
+    reason = f"{bare(url)}: this address, or one that it redirects to, cannot be read as one."
+    return DownloadError(model_id, reason, "Correct the address of the source.", bare(url))
+
+
 def _refused(model_id: str, url: str, error: HTTPError) -> DownloadError:
     if 300 <= error.code < 400:
-        reason = f"{bare(url)}: it was redirected in a way that is not followed: {error.msg}."
+        reason = f"{bare(url)}: it was redirected in a way that is not followed: {masked(error.msg)}."
         return DownloadError(model_id, reason, "Check the address of the source.", bare(url), error.code)
     return refusal(model_id, url, error.code, _known(error))
 
@@ -168,6 +182,16 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     max_redirections = _MOST_REDIRECTS
 
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage
+    ) -> Any:
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except ValueError:  # urllib leaves the connection open
+            raise HTTPError(req.full_url, code, "to what is no address", headers, fp) from None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
     def redirect_request(
         self,
         req: urllib.request.Request,
@@ -177,12 +201,32 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        if urlsplit(newurl).scheme not in ("http", "https"):
-            raise HTTPError(req.full_url, code, f"to {bare(newurl)}", headers, fp)
+        if not _may_redirect(newurl):
+            raise HTTPError(req.full_url, code, f"to {masked(bare(newurl))}", headers, fp)
         followed = super().redirect_request(req, fp, code, msg, headers, newurl)
         if followed is not None and origin(newurl) != origin(req.full_url):
             followed.remove_header("Authorization")
         return followed
+
+
+def _may_redirect(url: str) -> bool:
+    """True for http and https, and no user: one that a server names is not ours to send."""
+    try:
+        scheme, host, _ = origin(url)
+    except ValueError:
+        return False
+    return scheme in ("http", "https") and bool(host) and "@" not in urlsplit(url).netloc
+
+
+def without_user(url: str) -> tuple[str, str | None]:
+    """Give an address without user and password, and the header that sends them; `None` where it has none."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, None
+    name, _, password = user.partition(":")
+    encoded = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode("ascii")
+    return parts._replace(netloc=host).geturl(), f"Basic {encoded}"
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:
