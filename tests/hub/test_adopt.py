@@ -47,13 +47,7 @@ def test_wrong_file_is_passed_over_where_that_is_allowed(home: Path, tmp_path: P
     found = look(chat(), None, strict=False)
     assert found.entry is not None
     assert (found.entry.source, found.entry.path) == ("cache", home / "models" / "a-chat.gguf")
-    assert found.wrong == (placed,)
-
-
-def test_wrong_file_of_the_hub_cache_is_not_to_be_deleted(tmp_path: Path) -> None:
-    cached(tmp_path / "hub", dense(), FOLDER)
-    (snapshot(tmp_path / "hub", dense()) / "config.json").resolve().write_bytes(b"damaged")
-    assert look(dense(), None, strict=False).wrong == ()
+    assert placed.read_bytes() == WRONG
 
 
 def test_wrong_file_is_an_error_where_nothing_else_is_allowed(home: Path) -> None:
@@ -65,7 +59,31 @@ def test_wrong_file_is_an_error_where_nothing_else_is_allowed(home: Path) -> Non
 def test_folder_with_unsafe_weights_alone_is_an_error(home: Path) -> None:
     fill(home / "models" / "a-dense", {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
     with pytest.raises(UnsafeWeightsError):
-        look(dense(), None, strict=False)
+        look(dense(), None, strict=True)
+
+
+def test_folder_with_unsafe_weights_alone_is_passed_over_where_others_may_be_fetched(home: Path) -> None:
+    folder = fill(home / "models" / "a-dense", {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
+    looked = look(dense(), None, strict=False)
+    assert looked.entry is None
+    assert looked.reasons[0] == f"{folder} (`pytorch_model.bin` is in a format that can run code)"
+
+
+@pytest.mark.parametrize(("listed", "complete"), [(tuple(FOLDER), True), (None, False)])
+def test_snapshot_of_the_hub_cache_is_complete_where_the_repository_says_so(
+    tmp_path: Path, listed: tuple[str, ...] | None, complete: bool
+) -> None:
+    cached(tmp_path / "hub", dense(), FOLDER)
+    found = look(dense(), None, strict=False, listing=lambda: listed).entry
+    assert found is not None
+    assert found.complete is complete
+
+
+def test_snapshot_of_the_hub_cache_that_lacks_files_is_passed_over(tmp_path: Path) -> None:
+    folder = cached(tmp_path / "hub", dense(), FOLDER)
+    looked = look(dense(), None, strict=False, listing=lambda: [*FOLDER, "modules.json", "vocab.txt"])
+    assert looked.entry is None
+    assert looked.reasons[1] == f"{folder} (incomplete: no modules.json, vocab.txt)"
 
 
 def test_folder_that_lacks_a_part_of_its_weights_is_incomplete(home: Path) -> None:

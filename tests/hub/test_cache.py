@@ -493,6 +493,37 @@ def test_full_cache_does_not_refuse_what_needs_no_room(
     assert contents(ensure(dense())) == FOLDER
 
 
+def test_part_that_has_come_counts_for_the_limit(home: Path, hub: Hub, limited: Callable[..., None]) -> None:
+    part(home, "a-chat.gguf.part", age_s=0, size_bytes=len(GGUF) - 1)
+    keep(home, "a", 100)
+    limited(len(GGUF) + 99)
+    with pytest.raises(CacheFullError):
+        ensure(chat())
+
+
+def test_model_of_unknown_size_is_measured_when_it_has_come(
+    home: Path, hub: Hub, limited: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = chat()
+    limited(len(GGUF) - 1)
+    with pytest.raises(CacheFullError):
+        ensure(replace(record, file=replace(record.file, size_bytes=None)))
+    assert not (home / "models" / "a-chat.gguf").exists()
+    monkeypatch.setenv("REGISTRY_MAX_CACHE_SIZE", "1GB")
+    before = len(hub.requests)
+    assert ensure(record).read_bytes() == GGUF
+    assert len(hub.requests) == before  # what had come was kept
+
+
+def test_linked_file_counts_when_the_hub_cache_has_gone(home: Path, tmp_path: Path) -> None:
+    cached(tmp_path / "hub", chat(), {"chat-q4.gguf": GGUF})
+    ensure(chat(), download=False)
+    assert Cache().stats().own_bytes == 0
+    shutil.rmtree(tmp_path / "hub")
+    assert Cache().stats().own_bytes == len(GGUF)
+    assert ids(Cache().prune(0)) == ["a-chat"]
+
+
 @pytest.mark.parametrize(("answer", "left"), [("y\n", {"a-chat.gguf"}), ("n\n", {"a.gguf"}), ("", {"a.gguf"})])
 def test_full_cache_asks_on_a_terminal(
     home: Path,

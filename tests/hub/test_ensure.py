@@ -53,7 +53,9 @@ WRONG = GGUF[::-1]
 
 def ignore_entry(entry: dict[str, Any]) -> dict[str, Any]:
     """Leave out what no test can foresee."""
-    return {name: value for name, value in entry.items() if name not in ("downloaded_at", "last_used", "files")}
+    return {
+        name: value for name, value in entry.items() if name not in ("downloaded_at", "last_used", "files", "complete")
+    }
 
 
 def fetched(hub: Hub) -> list[str]:
@@ -124,12 +126,24 @@ def test_file_placed_by_hand_with_another_size_is_refused_without_reading_it(
     assert (caught.value.path, caught.value.expected, caught.value.got) == (str(placed), "10244 bytes", "10243 bytes")
 
 
-def test_file_placed_by_hand_with_other_bytes_is_fetched_again_and_goes(home: Path, hub: Hub) -> None:
-    placed = write(home / "models" / "chat-q4.gguf", WRONG)
-    found = ensure(chat())
+def test_file_placed_by_hand_with_other_bytes_is_fetched_beside_it(
+    home: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed, model = write(home / "models" / "chat-q4.gguf", WRONG), chat()
+    found = ensure(model)
     assert found == home / "models" / "a-chat.gguf"
     assert found.read_bytes() == GGUF
-    assert not placed.exists()
+    assert placed.read_bytes() == WRONG  # it may be another model's, whose file has the same name
+    with nothing_read_or_sent(monkeypatch):
+        assert ensure(model) == found
+
+
+def test_folder_placed_by_hand_with_wrong_weights_is_kept_beside_the_fetched_one(home: Path, hub: Hub) -> None:
+    folder = fill(home / "models" / "a-dense", FOLDER | {"model.safetensors": WRONG, "notes.txt": b"mine"})
+    assert contents(ensure(dense(pins=("model.safetensors",)))) == FOLDER
+    aside = next((home / "models").glob("a-dense.replaced-*"))
+    assert contents(aside) == FOLDER | {"model.safetensors": WRONG, "notes.txt": b"mine"}
+    assert folder.is_dir()
 
 
 def test_file_of_another_record_with_the_same_name_is_left_alone(home: Path, hub: Hub) -> None:
@@ -429,14 +443,29 @@ def test_second_time_reads_and_sends_nothing(home: Path, hub: Hub, monkeypatch: 
 
 
 def test_second_time_of_adopted_files_reads_and_sends_nothing(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(home / "models" / "chat-q4.gguf")
     cached(tmp_path / "hub", dense(), FOLDER)
     model, folder = chat(), dense()
     first = ensure(model), ensure(folder)
+    assert fetched(hub) == []
     with nothing_read_or_sent(monkeypatch):
         assert (ensure(model), ensure(folder)) == first
+
+
+def test_snapshot_of_the_hub_cache_that_lacks_files_gets_them(home: Path, tmp_path: Path, hub: Hub) -> None:
+    part = {name: FOLDER[name] for name in ("config.json", "model.safetensors")}
+    cached(tmp_path / "hub", dense(), part)
+    assert contents(ensure(dense(), download=False)) == part
+    assert contents(ensure(dense())) == FOLDER
+    assert sorted(fetched(hub)) == sorted(FOLDER.keys() - part.keys())
+
+
+def test_keyword_that_does_not_exist_is_refused(hub: Hub) -> None:
+    with pytest.raises(TypeError, match=r"`ofline` is no keyword\. Did you mean `offline`\?"):
+        ensure(chat(), ofline=True)  # type: ignore[call-arg]
+    assert hub.requests == []
 
 
 def test_file_with_another_time_is_read_again_and_kept(home: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -547,8 +576,12 @@ def test_offline_gives_what_is_there(hub: Hub) -> None:
 
 def test_offline_force_fails_and_leaves_what_is_there(hub: Hub) -> None:
     found = ensure(chat())
-    with pytest.raises(ModelNotDownloadedError):
+    with pytest.raises(DownloadError) as caught:
         ensure(chat(), force=True, offline=True)
+    assert str(caught.value) == (
+        "Cannot fetch `a-chat`: it is to be fetched anew (`force`), and this is offline. "
+        "Leave `force` out to use what is here, or go online."
+    )
     assert found.read_bytes() == GGUF
 
 

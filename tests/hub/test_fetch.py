@@ -100,6 +100,25 @@ def test_source_that_fails_is_followed_by_the_next(hub: Hub, tmp_path: Path) -> 
     assert contents(ensure(dense(), sources=sources)) == FOLDER
 
 
+def test_hub_says_what_there_is_whatever_is_asked_for_the_files_first(hub: Hub, tmp_path: Path) -> None:
+    """A pattern can list nothing, and what a folder has proves nothing, and may be a part."""
+    folder = fill(tmp_path / "mirror" / "org" / "dense", {name: FOLDER[name] for name in ("model.safetensors",)})
+    write(folder / "config.json", b"other")
+    pattern = f"{hub.endpoint}/nowhere/{{repo}}/{{file}}"
+    found = ensure(dense(pins=("model.safetensors",)), sources=[pattern, str(tmp_path / "mirror"), "hub"])
+    assert contents(found) == FOLDER
+    assert "model.safetensors" not in [each.path.rpartition("/")[2] for each in hub.requests if "resolve" in each.path]
+
+
+def test_mirror_without_an_api_cannot_give_a_folder_whose_record_names_the_weights_alone(hub: Hub) -> None:
+    with pytest.raises(DownloadError) as caught:
+        ensure(dense(pins=("model.safetensors",)), sources=[f"{hub.endpoint}/{{repo}}/resolve/{{revision}}/{{file}}"])
+    assert str(caught.value) == (
+        "Cannot fetch `a-dense`: its record names no config.json, and a mirror without the hub's interface lists no "
+        "files. Add a source that lists them, such as `hub`, or name all in the record."
+    )
+
+
 def test_sources_that_all_fail_to_list_are_all_named(tmp_path: Path) -> None:
     sources = [str(tmp_path / "first"), str(tmp_path / "second")]
     with pytest.raises(DownloadError) as caught:

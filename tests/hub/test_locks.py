@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -177,3 +178,17 @@ def test_free_locks_are_held_until_the_stack_unwinds(tmp_path: Path) -> None:
             assert free_locks(other, tmp_path, ["a"]) == set()
     with ExitStack() as stack:
         assert free_locks(stack, tmp_path, ["a"]) == {"a"}
+
+
+def test_threads_that_are_first_together_all_get_their_lock(tmp_path: Path, run_python: Callable[..., str]) -> None:
+    """The package of the locks is imported by the first of them, while the others ask for it."""
+    code = (
+        "import threading, sys; from pathlib import Path; from registry.hub.locks import locked\n"
+        "start, done = threading.Barrier(4), []\n"
+        "def work(n):\n"
+        "    start.wait()\n"
+        "    with locked(Path(sys.argv[1]) / str(n)): done.append(n)\n"
+        "threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]\n"
+        "[thread.start() for thread in threads]; [thread.join() for thread in threads]; print(len(done))"
+    )
+    assert run_python(code.replace("sys.argv[1]", repr(str(tmp_path)))) == "4\n"

@@ -55,6 +55,7 @@ def test_manifest_has_the_form_of_its_documentation(manifest: Manifest) -> None:
                 "pinned": True,
                 "source": "download",
                 "files": [file | {"proof": "record"}],
+                "complete": True,
             }
         },
     }
@@ -150,6 +151,7 @@ def _model(**changes: Any) -> str:
         "pinned": False,
         "source": "download",
         "files": [{"name": "chat-q4.gguf", "size_bytes": 1, "sha256": None, "modified_ns": None, "proof": "seen"}],
+        "complete": True,
     }
     kept = {name: value for name, value in (stated | changes).items() if value is not ...}
     return json.dumps({"version": 1, "models": {"a-chat": kept}})

@@ -124,6 +124,15 @@ def test_what_nothing_proves_is_told_and_not_ok(home: Path) -> None:
     assert (found.ok, found.problems, found.unproven, found.checked_bytes) == (False, (), ("a-chat.gguf",), 0)
 
 
+@pytest.mark.parametrize("content", [GGUF, GGUF[::-1]])
+def test_lost_manifest_is_made_up_for_by_the_record(home: Path, hub: Hub, content: bytes) -> None:
+    write(ensure(chat()), content)
+    (home / "models" / "manifest.json").unlink()
+    (found,) = verify([chat()])
+    assert found.ok is (content == GGUF)
+    assert found.unproven == ()
+
+
 def test_lost_manifest_is_mended_by_the_next_ensure(home: Path, hub: Hub) -> None:
     ensure(chat())
     (home / "models" / "manifest.json").unlink()

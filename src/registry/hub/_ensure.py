@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -155,16 +156,32 @@ def obtain(
     """
     check_license(model)
     manifest, options = Manifest(models_folder()), how or {}
-    if not force and (kept := _kept(model, manifest)):
+    _refuse_unknown(options)
+    online = download and not _is_offline(options)
+    if not force and (kept := _kept(model, manifest, online=online)):
         return kept
-    if (not download or _is_offline(options)) and _kept_nowhere(model):
+    if not online and _kept_nowhere(model):
         reasons = look(model, None, strict=False).reasons
         raise ModelNotDownloadedError(model.id, reasons, _remedy(model, offline=download))
     with ExitStack() as stack:
         _be_alone(stack, model, options)
-        if not force and (kept := _kept(model, manifest)):
+        if not force and (kept := _kept(model, manifest, online=online)):
             return kept
         return _take_in_or_fetch(model, manifest, download=download, force=force, how=options)
+
+
+def _refuse_unknown(how: FetchKeywords) -> None:
+    """Refuse a keyword that does not exist: a misspelt `offline` would go to the network.
+
+    Raises:
+        TypeError: One does not exist.
+    """
+    for name in how.keys() - FetchKeywords.__annotations__.keys():
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, FetchKeywords.__annotations__, n=1)
+        known = ", ".join(FetchKeywords.__annotations__)
+        raise TypeError(f"`{name}` is no keyword. {f'Did you mean `{close[0]}`?' if close else f'There are {known}.'}")
 
 
 def _is_offline(how: FetchKeywords) -> bool:
@@ -193,17 +210,19 @@ def _kept_nowhere(model: ModelInfo | LoraAdapter) -> bool:
     return all(missing(place.path, model) for place in places(model))
 
 
-def _kept(model: ModelInfo | LoraAdapter, manifest: Manifest) -> Kept | None:
+def _kept(model: ModelInfo | LoraAdapter, manifest: Manifest, *, online: bool) -> Kept | None:
     """Give a model that was proven before and has not changed, without reading it, and count the use."""
     entries = manifest.read()
     entry = entries.get(key_of(model))
-    if entry is None:
+    if entry is None or (online and not entry.complete):
         return None
     for place in places(model):
         if place.path == entry.path:
             return _counted(entry, manifest) if fits(entry, model) and is_unchanged(entry) else None
-        if missing(place.path, model) is None and place.path not in files_of_others(model, entries):
-            return None  # somebody has put files where they are looked for first
+        is_pinned_file = entry.path.suffix == place.path.suffix == ".gguf" and entry.is_proven
+        if is_pinned_file or missing(place.path, model) or place.path in files_of_others(model, entries):
+            continue  # what is there has the same bytes, or wrong ones
+        return None  # somebody has put files where they are looked for first
     return None
 
 
@@ -228,21 +247,31 @@ def _take_in_or_fetch(
 
     entries = manifest.read()
     entry, offline = entries.get(key_of(model)), _is_offline(how)
-    if force and download and not offline:
+    if force and download:
+        if offline:
+            reason = "it is to be fetched anew (`force`), and this is offline."
+            raise DownloadError(model.id, reason, "Leave `force` out to use what is here, or go online.")
         return _fetch(model, manifest, entry, how, reuse=False)
     meter = Meter(model.id, how.get("progress"))
     others = files_of_others(model, entries)
-    looked = look(model, entry, others, strict=not download, on_bytes=meter.hashing)
-    if looked.entry is not None and not (force and download):
+    listing = None if offline or not download else partial(_listing, model, how)
+    looked = look(model, entry, others, strict=not download, listing=listing, on_bytes=meter.hashing)
+    if looked.entry is not None:
         meter.done()
         return _write(manifest, looked.entry)
     if not download or offline:
         raise ModelNotDownloadedError(model.id, looked.reasons, _remedy(model, offline=download))
-    kept = _fetch(model, manifest, entry, how)
-    for path in looked.wrong:
-        if path != kept.path and path.is_file():
-            path.unlink()  # it has the name of the right file and other bytes
-    return kept
+    return _fetch(model, manifest, entry, how)
+
+
+def _listing(model: ModelInfo | LoraAdapter, how: FetchKeywords) -> Collection[str] | None:
+    """Give the names of the files that the repository has for a model, or `None` where it cannot be asked."""
+    from registry.hub.fetch import needed_files
+
+    try:
+        return needed_files(model, how)
+    except DownloadError:
+        return None
 
 
 def _fetch(

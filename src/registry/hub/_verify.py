@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from registry._places import key_of
-from registry.hub._ensure import record_of
+from registry.errors import ChecksumMismatchError
+from registry.hub._ensure import obtain, record_of
 from registry.hub.cache import Cache
 from registry.hub.verification import Verification
 
@@ -36,8 +37,38 @@ def verify(
         ModelNotDownloadedError: A model is not kept.
     """
     cache = Cache()
-    if models is None:
-        return cache.verify(progress=progress)
     kept = {entry.id for entry in cache.list()}
-    keys = [model if model in kept else key_of(record_of(model, registry)) for model in models]
-    return tuple(found for key in keys for found in cache.verify(str(key), progress=progress))
+    if models is None:
+        models = sorted(kept)
+    found: list[Verification] = []
+    for model in models:
+        key = model if isinstance(model, str) and model in kept else key_of(record_of(model, registry))
+        found += _verify(cache, key, _record(model, key, registry), progress)
+    return tuple(found)
+
+
+def _verify(
+    cache: Cache, key: str, record: ModelInfo | LoraAdapter | None, progress: OnProgress | None
+) -> tuple[Verification, ...]:
+    """Verify a model. One that was never proven, as the manifest was lost, is proven by its record first."""
+    entry = cache.get(key)
+    if entry.checksum is None and record is not None:
+        try:
+            obtain(record, how={"progress": progress})
+        except ChecksumMismatchError as error:
+            return (Verification(key, entry.path, (str(error),), (), entry.size_bytes),)
+    return cache.verify(key, progress=progress)
+
+
+def _record(
+    model: str | ModelInfo | LoraAdapter, key: str, registry: ModelRegistry[Any] | None
+) -> ModelInfo | LoraAdapter | None:
+    """Give the record of a kept model, or `None` where the registry has none."""
+    if not isinstance(model, str):
+        return model
+    if registry is None:
+        from registry import MODEL_REGISTRY
+
+        registry = MODEL_REGISTRY
+    record: ModelInfo | None = registry.find_model(key)
+    return record

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from registry._home import models_folder
 from registry._places import gguf_file, kept_at, key_of, missing, places
-from registry.errors import ChecksumMismatchError, DownloadError
+from registry.errors import ChecksumMismatchError, DownloadError, UnsafeWeightsError
 from registry.hub.disk import delete, link_file
 from registry.hub.locks import WORK_FOLDER
 from registry.hub.manifest import CacheEntry, are_proven, checksum_of, file_name, files_below, now
@@ -42,12 +42,10 @@ class Looked:
     Attributes:
         entry: The model, where it was found and proven.
         reasons: For each place before that, why it was not taken.
-        wrong: Paths that have the wrong bytes.
     """
 
     entry: CacheEntry | None
     reasons: tuple[str, ...]
-    wrong: tuple[Path, ...] = ()
 
 
 def files_of_others(model: ModelInfo | LoraAdapter, entries: Mapping[str, CacheEntry]) -> frozenset[Path]:
@@ -68,6 +66,7 @@ def look(
     others: Collection[Path] = (),
     *,
     strict: bool,
+    listing: Callable[[], Collection[str] | None] | None = None,
     on_bytes: OnBytes | None = None,
 ) -> Looked:
     """Look for a model in the places where it may lie, and prove the bytes of the first that is complete.
@@ -77,6 +76,8 @@ def look(
         entry: What the manifest has of it.
         others: Files that are other models'.
         strict: True to raise where the bytes are wrong; False to look further.
+        listing: Gives the names of the files that the repository has for the model, or `None` where nobody can be
+            asked. A folder of the Hugging Face cache has what somebody once needed of them.
         on_bytes: Called with file, bytes read and size while files are read.
 
     Raises:
@@ -84,30 +85,63 @@ def look(
         UnsafeWeightsError: A folder has only weights that can run code.
     """
     reasons: list[str] = []
-    wrong: list[Path] = []
     for place in places(model):
         known = entry if entry is not None and entry.path == place.path else None
-        reason = missing(place.path, model) or _gone(known)
-        if reason is None and place.path in others:
-            reason = "this is the file of another model"
-        if reason is None and place.origin == "package" and not _pins_weights(model):
-            reason = "not used: the record pins no sha256 that its weights could be checked by"
-        if reason is None and known is not None and is_of_another_commit(known, model):
-            reason = f"this is commit {known.revision}, and the record pins {model.revision}"
+        reason, listed = _why_not(place, model, known, others), None
+        if reason is None and listing is not None and _may_be_partial(place, known):
+            listed = listing()
+            reason = _lacking(place.path, listed or ())
         if reason is None:
             try:
-                return Looked(_adopt(place, model, known, on_bytes), tuple(reasons), tuple(wrong))
-            except DownloadError as error:  # it lacks what a repository would have
-                reason = f"incomplete: {error.reason.rstrip('.')}"
-            except ChecksumMismatchError as error:
-                if strict:
+                found = _adopt(place, model, known, on_bytes)
+            except (DownloadError, UnsafeWeightsError, ChecksumMismatchError) as error:
+                if strict and not isinstance(error, DownloadError):
                     raise
-                reason = f"expected {error.expected}, got {error.got}"
-                wrong += [place.path] if place.origin == "home" else []
+                reason = _in_short(error)
+            else:
+                complete = listed is not None or not _may_be_partial(place, known)
+                return Looked(replace(found, complete=complete), tuple(reasons))
         reasons.append(f"{place.path} ({reason})")
     if model.revision is None:
         reasons.append("the Hugging Face cache is not used: the record pins no revision")
-    return Looked(None, tuple(reasons), tuple(wrong))
+    return Looked(None, tuple(reasons))
+
+
+def _why_not(
+    place: Place, model: ModelInfo | LoraAdapter, known: CacheEntry | None, others: Collection[Path]
+) -> str | None:
+    """Say what speaks against a place before anything there is read."""
+    if reason := missing(place.path, model) or _gone(known):
+        return reason
+    if place.path in others:
+        return "this is the file of another model"
+    if place.origin == "package" and not _pins_weights(model):
+        return "not used: the record pins no sha256 that its weights could be checked by"
+    if known is not None and is_of_another_commit(known, model):
+        return f"this is commit {known.revision}, and the record pins {model.revision}"
+    return None
+
+
+def _in_short(error: DownloadError | UnsafeWeightsError | ChecksumMismatchError) -> str:
+    """Say why files were not taken in."""
+    if isinstance(error, DownloadError):  # the folder lacks what a repository would have
+        return f"incomplete: {error.reason.rstrip('.')}"
+    if isinstance(error, UnsafeWeightsError):
+        return f"`{error.path}` is in a format that can run code"
+    return f"expected {error.expected}, got {error.got}"
+
+
+def _may_be_partial(place: Place, known: CacheEntry | None) -> bool:
+    """True for a folder that has what somebody else has fetched for a purpose of his own."""
+    if place.path.suffix == ".gguf":
+        return False
+    return place.origin == "cache" if known is None else not known.complete
+
+
+def _lacking(folder: Path, names: Collection[str]) -> str | None:
+    """Say which files a folder lacks; `None` where it has all."""
+    absent = sorted(name for name in names if not (folder / name).is_file())
+    return f"incomplete: no {', '.join(absent)}" if absent else None
 
 
 def _gone(known: CacheEntry | None) -> str | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from registry import _settings
 from registry._home import models_folder
 from registry.errors import CacheFullError, ModelNotDownloadedError, RegistryError
-from registry.hub.disk import delete_all, delete_empty, existing, is_a_models, set_aside
+from registry.hub.disk import delete_all, delete_empty, existing, has_one_name, is_a_models, set_aside
 from registry.hub.locks import WORK_FOLDER, free_locks, lock_of, used_keys
 from registry.hub.manifest import CacheEntry, Manifest, now, used
 from registry.hub.verification import Verification, verify_entries
@@ -91,7 +91,7 @@ class Cache:
         return entry
 
     def remove(self, id: str) -> CacheEntry:
-        """Delete the files of a model, and forget it. Files in packages, and what is linked, lose the link only.
+        """Delete the files of a model, and forget it. What lies outside the model folder is forgotten, and stays.
 
         Raises:
             ModelNotDownloadedError: It is not kept.
@@ -137,8 +137,12 @@ class Cache:
         chosen = self._doomed(limit, older_than_s)
         return chosen if dry_run else self._take(chosen)
 
-    def clean_parts(self, *, older_than_s: float = PART_LIFETIME_S) -> tuple[Path, ...]:
+    def clean_parts(self, *, older_than_s: float = PART_LIFETIME_S, dry_run: bool = False) -> tuple[Path, ...]:
         """Delete parts of downloads that were cut off and have not grown for so many seconds.
+
+        Args:
+            older_than_s: The seconds.
+            dry_run: True to delete nothing, and give what would be deleted.
 
         Returns:
             The parts that were deleted.
@@ -151,9 +155,10 @@ class Cache:
             for part, keys in old.items():
                 with suppress(OSError):
                     if keys <= free:
-                        part.unlink()
+                        if not dry_run:
+                            part.unlink()
+                            delete_empty(part.parent, self.folder / WORK_FOLDER)
                         gone.append(part)
-                        delete_empty(part.parent, self.folder / WORK_FOLDER)
         return tuple(part for part in gone if part.suffix == ".part")
 
     def verify(self, id: str | None = None, *, progress: OnProgress | None = None) -> tuple[Verification, ...]:
@@ -201,7 +206,9 @@ class Cache:
         """
         return self._change(id, used)
 
-    def make_room(self, model_id: str, needed_bytes: int, *, key: str | None = None) -> None:
+    def make_room(
+        self, model_id: str, size_bytes: int, *, key: str | None = None, to_come_bytes: int | None = None
+    ) -> None:
         """See to it that a model can come: under the limit that is set, and on the disk.
 
         Where the limit is reached, the setting `when_full` says whether that is an error, whether older models go, or
@@ -209,17 +216,17 @@ class Cache:
 
         Args:
             model_id: The model, for messages.
-            needed_bytes: Size of what comes.
+            size_bytes: Size of the model, as far as it is known.
             key: What it is kept as; what is there under this name goes when it comes.
+            to_come_bytes: What of it is not on the disk yet; left out: all.
 
         Raises:
             CacheFullError: There is no room, and none could be made.
         """
-        if needed_bytes <= 0:
-            return
         limit = _settings.size_bytes("max_cache_size")
-        if limit is not None and self._taken_bytes(key) + needed_bytes > limit:
-            self._keep_to(limit, model_id, needed_bytes, key)
+        if limit is not None and size_bytes and self._taken_bytes(key) + size_bytes > limit:
+            self._keep_to(limit, model_id, size_bytes, key)
+        needed_bytes = size_bytes if to_come_bytes is None else to_come_bytes
         free = shutil.disk_usage(existing(self.folder)).free
         if free < needed_bytes:
             remedy = "Delete files, `registry cache prune` removes models, or set `REGISTRY_HOME` to another disk."
@@ -309,8 +316,10 @@ class Cache:
 
 
 def own_bytes(entry: CacheEntry) -> int:
-    """Give the room that removing a model would free: none for what is linked, or lies in a package."""
-    return 0 if entry.source in ("cache", "package") else entry.size_bytes
+    """Give the room that removing a model would free: none for what lies in a package, or has another name."""
+    if entry.source == "package":
+        return 0
+    return sum(file.size_bytes for file in entry.files if has_one_name(entry.file_path(file)))
 
 
 def _to_delete(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -12,17 +12,37 @@ from uuid import uuid4
 from registry._home import models_folder
 from registry._places import OWN_NAMES
 from registry.hub.locks import WORK_FOLDER
+from registry.hub.manifest import file_name, files_below, now
 
 
-def put(draft: Path, target: Path) -> None:
-    """Move a finished model to where it is kept, in place of what is there."""
+def put(draft: Path, target: Path, *, known: Collection[str] = ()) -> None:
+    """Move a finished model to where it is kept, in place of what is there.
+
+    Args:
+        draft: The file, or the folder.
+        target: Where it goes.
+        known: Names of the files there that this library has put there. A folder with others in it, which somebody may
+            miss, is kept beside the new one: as `<name>.replaced-` and the time.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    if draft.is_dir() and target.exists():  # a folder cannot take the place of another in one step
-        old = set_aside(target, target.parent)
-        draft.rename(target)
-        delete(old)
-    else:
+    if not draft.is_dir() or not target.exists():
         draft.replace(target)
+        return
+    if any(file_name(target, file) not in known for file in files_below(target)):
+        target.rename(target.with_name(f"{target.name}.replaced-{now():%Y%m%dT%H%M%S%f}"))
+        draft.rename(target)
+        return
+    old = set_aside(target, target.parent)  # a folder cannot take the place of another in one step
+    draft.rename(target)
+    delete(old)
+
+
+def has_one_name(path: Path) -> bool:
+    """True for a file that goes when this name of it goes: it is neither a link nor linked from elsewhere."""
+    try:
+        return path.lstat().st_nlink == 1 and not path.is_symlink()
+    except OSError:
+        return False
 
 
 def set_aside(path: Path, folder: Path) -> Path:

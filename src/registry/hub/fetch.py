@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from registry._places import gguf_file, hub_cache, kept_at, key_of
 from registry.errors import ChecksumMismatchError, DownloadError, UnpinnedModelError
 from registry.hub.cache import Cache
-from registry.hub.disk import delete, link_file, put
+from registry.hub.disk import delete, has_one_name, link_file, put
 from registry.hub.locks import WORK_FOLDER, locked
 from registry.hub.manifest import CachedFile, CacheEntry, checksum_of, file_name, now
 from registry.hub.needed import RepositoryFile, Wanted, needed
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from registry.records import LoraAdapter, ModelInfo
 
 LARGE_BYTES = 256 * 1024 * 1024
+# Who knows digests is asked first.
+_RANK = {"hub": 0, "endpoint": 0, "folder": 1, "template": 2}
 
 
 @dataclass(frozen=True)
@@ -74,21 +76,37 @@ def fetch_model(
     draft = _Draft(model, manifest.folder / WORK_FOLDER / target.relative_to(manifest.folder))
     there = {wanted.name: found for wanted in plan.files if reuse and (found := draft.find(wanted, known))}
     missing = [wanted for wanted in plan.files if wanted.name not in there]
-    new_bytes = sum(max(0, (wanted.size_bytes or 0) - draft.begun_bytes(wanted)) for wanted in missing)
-    cache.make_room(model.id, new_bytes, key=key_of(model))
-    meter = Meter(model.id, how.get("progress"))
+    size = draft.own_bytes(there.values()) + sum(wanted.size_bytes or 0 for wanted in missing)
+    to_come = sum(max(0, (wanted.size_bytes or 0) - draft.begun_bytes(wanted)) for wanted in missing)
+    meter, key = Meter(model.id, how.get("progress")), key_of(model)
     with ExitStack() as stack:
-        if new_bytes >= LARGE_BYTES:  # two at once would take twice as long, and neither would be there sooner
+        if to_come >= LARGE_BYTES:  # two at once would take twice as long, and neither would be there sooner
             stack.enter_context(locked(manifest.folder / WORK_FOLDER / ".large.lock", waiting=meter.waiting))
+        cache.make_room(model.id, size, key=key, to_come_bytes=to_come)
         there |= {wanted.name: draft.fetch(wanted, plan.revision, how, meter) for wanted in missing}
-    draft.clear_all_but(there)
-    put(draft.path, target)
-    meter.done()
     files = tuple(there[wanted.name] for wanted in plan.files)
-    size, time = sum(file.size_bytes for file in files), now()
-    counted = (entry.use_count, entry.pinned) if entry is not None else (0, False)
-    key, checksum = key_of(model), checksum_of(files)
-    return CacheEntry(key, target, size, checksum, plan.revision, time, time, *counted, "download", files)
+    # Sizes may not have been known, and others may have come meanwhile.
+    cache.make_room(model.id, draft.own_bytes(files), key=key, to_come_bytes=0)
+    draft.clear_all_but(there)
+    put(draft.path, target, known=_put_there(entry))
+    meter.done()
+    size = sum(file.size_bytes for file in files)
+    time, counted = now(), (entry.use_count, entry.pinned) if entry is not None else (0, False)
+    return CacheEntry(key, target, size, checksum_of(files), plan.revision, time, time, *counted, "download", files)
+
+
+def _put_there(entry: CacheEntry | None) -> frozenset[str]:
+    """Give the names of the kept files that this library has put where they are: nobody else misses them."""
+    return frozenset(file.name for file in entry.files) if entry and entry.source != "placed" else frozenset()
+
+
+def needed_files(model: ModelInfo | LoraAdapter, how: FetchKeywords) -> Collection[str]:
+    """Give the names of the files that a repository has for a model. Asks the hub.
+
+    Raises:
+        DownloadError: It cannot be asked.
+    """
+    return [wanted.name for wanted in needed(model, _listed(model, how)[1])]
 
 
 class _Draft:
@@ -111,6 +129,10 @@ class _Draft:
                     link_file(found, staged)
                 return proven
         return None
+
+    def own_bytes(self, files: Iterable[CachedFile]) -> int:
+        """Give the room that files which wait here take: linked ones take none."""
+        return sum(file.size_bytes for file in files if has_one_name(self._staged(file)))
 
     def begun_bytes(self, wanted: Wanted) -> int:
         """Give how much of a file has come."""
@@ -139,8 +161,8 @@ class _Draft:
             if file.is_file() and file_name(self.path, file) not in names:
                 file.unlink()
 
-    def _staged(self, wanted: Wanted) -> Path:
-        return self.path if self._is_file else self.path / wanted.name
+    def _staged(self, file: Wanted | CachedFile) -> Path:
+        return self.path if self._is_file else self.path / file.name
 
     def _part(self, wanted: Wanted) -> Path:
         staged = self._staged(wanted)
@@ -170,9 +192,14 @@ def _plan(model: ModelInfo | LoraAdapter, entry: CacheEntry | None, how: FetchKe
 
 
 def _listed(model: ModelInfo | LoraAdapter, how: FetchKeywords) -> tuple[str | None, Sequence[RepositoryFile]]:
-    """List a model's repository at the first source that can; a mirror without an API has what the record names."""
+    """List a model's repository: at a hub, which knows digests; else in a folder; else there is what the record names.
+
+    Raises:
+        DownloadError: No source lists it.
+    """
     failures: list[DownloadError] = []
-    for source in parse_sources(how.get("sources")):
+    sources = parse_sources(how.get("sources"))
+    for source in sorted(sources, key=lambda source: _RANK[source.kind]):
         try:
             return _list(source, model, how)
         except DownloadError as error:
@@ -188,6 +215,7 @@ def _list(
     source: Source, model: ModelInfo | LoraAdapter, how: FetchKeywords
 ) -> tuple[str | None, Sequence[RepositoryFile]]:
     if source.kind == "template":
+        _refuse_without_settings(model)
         return model.revision, ()
     if source.kind == "folder":
         return model.revision, _in_folder(source, model)
@@ -197,13 +225,24 @@ def _list(
     return list_files(model, endpoint=endpoint, token=token)
 
 
+def _refuse_without_settings(model: ModelInfo | LoraAdapter) -> None:
+    """Refuse to fetch a folder of which the record names the weights alone: it could not be loaded.
+
+    Raises:
+        DownloadError: It does.
+    """
+    if gguf_file(model) is None and not any(file.role == "config" for file in getattr(model, "files", ())):
+        reason = "its record names no config.json, and a mirror without the hub's interface lists no files."
+        raise DownloadError(model.id, reason, "Add a source that lists them, such as `hub`, or name all in the record.")
+
+
 def _in_folder(source: Source, model: ModelInfo | LoraAdapter) -> list[RepositoryFile]:
-    """List a folder that has a model's files."""
+    """List a folder that has a model's files. Their sizes prove nothing, and are not given."""
     layouts = folder_layouts(Path(source.where), model, model.revision or "main")
     for folder in layouts:
         found = [file for depth in ("*", "*/*") for file in folder.glob(depth) if file.is_file()]
         if any(file.name.endswith((".safetensors", ".gguf")) for file in found):
-            return [RepositoryFile(file_name(folder, file), file.stat().st_size, None, None) for file in found]
+            return [RepositoryFile(file_name(folder, file), None, None, None) for file in found]
     reason = f"`{source.where}` has no weights of it: looked in {', '.join(f'`{folder}`' for folder in layouts)}."
     raise DownloadError(model.id, reason, "Put the files there, or add another source.")
 

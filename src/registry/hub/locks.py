@@ -6,7 +6,6 @@ The operating system lets go of a lock when its process ends, however it ends.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -107,7 +106,7 @@ def _unflat(name: str) -> str:
 
 
 def _filelock() -> ModuleType:
-    return sys.modules.get("filelock") or require("filelock", extra="hub", purpose="Keeping models")
+    return require("filelock", extra="hub", purpose="Keeping models")
 
 
 def free_locks(stack: ExitStack, folder: Path, keys: Iterable[str]) -> set[str]:

@@ -22,7 +22,7 @@ VERSION = 1
 _NAME = "manifest.json"
 _TEXT, _NUMBER = (str, type(None)), (int, type(None))
 _ENTRY_TYPES: dict[str, tuple[type, ...]] = {"path": (str,), "checksum": _TEXT, "revision": _TEXT, "source": (str,)}
-_ENTRY_TYPES |= {"size_bytes": (int,), "use_count": (int,), "pinned": (bool,)}
+_ENTRY_TYPES |= {"size_bytes": (int,), "use_count": (int,), "pinned": (bool,), "complete": (bool,)}
 _FILE_TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,),
     "size_bytes": (int,),
@@ -74,6 +74,8 @@ class CacheEntry:
         pinned: True when it is never removed to make room.
         source: How it came: `download`, `placed` by hand, from the Hugging Face `cache`, in a `package`, in a `bundle`.
         files: Its files.
+        complete: False for a folder of the Hugging Face cache that was taken in without a network: whether it lacks
+            files of the repository is not known.
     """
 
     id: str
@@ -87,6 +89,7 @@ class CacheEntry:
     pinned: bool
     source: Source
     files: tuple[CachedFile, ...]
+    complete: bool = True
 
     @property
     def is_proven(self) -> bool:
