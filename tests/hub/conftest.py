@@ -1,6 +1,9 @@
 """Fixtures of the hub's tests: a hub on loopback, nothing of the user's, and no waiting."""
 
 import os
+import shutil
+import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,3 +60,25 @@ def make_hub() -> Iterator[Callable[..., Hub]]:
     yield make
     for server in started:
         server.__exit__()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody trusts, with its key in the same file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the command openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    made, key = folder / "certificate.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(made)]
+    subprocess.run(command, check=True, capture_output=True)
+    made.write_text(made.read_text() + key.read_text())
+    return made
+
+
+@pytest.fixture
+def tls_hub(certificate: Path, make_hub: Callable[..., Hub]) -> Hub:
+    """A hub over https, with that certificate."""
+    settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    settings.load_cert_chain(certificate)
+    return make_hub(tls=settings, cdn=True)

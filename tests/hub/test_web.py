@@ -1,17 +1,16 @@
 """Opening addresses: who sees the token, which redirects are followed, proxies and certificates."""
 
 import re
-import shutil
 import ssl
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hub_records import REPOSITORY
 from hub_server import Fault, Hub
 
-from registry.errors import DownloadError
+from registry.errors import DownloadError, InvalidSettingError
+from registry.hub import web
 from registry.hub.web import opened, origin
 
 NAME = "model.gguf"
@@ -230,27 +229,6 @@ def test_error_while_a_file_is_read_is_not_one_of_its_path(tmp_path: Path) -> No
         raise OSError("full")
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that nobody trusts, with its key in the same file."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the command openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    made, key = folder / "certificate.pem", folder / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(made)]
-    subprocess.run(command, check=True, capture_output=True)
-    made.write_text(made.read_text() + key.read_text())
-    return made
-
-
-@pytest.fixture
-def tls_hub(certificate: Path, make_hub: Callable[..., Hub]) -> Hub:
-    settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    settings.load_cert_chain(certificate)
-    return make_hub(tls=settings, cdn=True)
-
-
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_private_certificate_is_trusted_where_a_variable_names_it(
     tls_hub: Hub, certificate: Path, variable: str, monkeypatch: pytest.MonkeyPatch
@@ -259,6 +237,42 @@ def test_private_certificate_is_trusted_where_a_variable_names_it(
     monkeypatch.setenv(variable, str(certificate))
 
     assert read(serve(tls_hub)) == CONTENT
+
+
+@pytest.fixture
+def truststore_without_variables(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What truststore is on macOS and Windows: no variable is read."""
+    pytest.importorskip("truststore")
+    monkeypatch.setattr("truststore.SSLContext", ssl.SSLContext)
+    web._trusted.cache_clear()
+    yield
+    web._trusted.cache_clear()
+
+
+@pytest.mark.usefixtures("truststore_without_variables")
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_private_certificate_is_trusted_on_every_system(
+    tls_hub: Hub, certificate: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (certificate.parent / "README").write_text("no certificate")
+    monkeypatch.setenv(variable, str(certificate if variable == "SSL_CERT_FILE" else certificate.parent))
+
+    assert read(serve(tls_hub)) == CONTENT
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_certificates_that_are_not_there_are_a_setting_that_is_wrong(
+    tls_hub: Hub, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("truststore")
+    monkeypatch.setenv(variable, "/absent.pem")
+
+    with pytest.raises(InvalidSettingError) as caught:
+        read(serve(tls_hub))
+    assert str(caught.value) == (
+        f"Setting `{variable}` in the environment: expected a file with certificates in PEM, got '/absent.pem'. "
+        "Correct it."
+    )
 
 
 def test_redirect_from_https_to_http_is_followed_without_the_token(

@@ -11,7 +11,7 @@ import socket
 import ssl
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.message import Message
 from functools import lru_cache
@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from registry._extras import require
-from registry.errors import DownloadError
+from registry.errors import DownloadError, InvalidSettingError
 from registry.hub.refusals import bare, masked, refusal, unreachable
 
 SCHEMES = ("http", "https", "file")
@@ -107,6 +107,7 @@ def opened(
     Raises:
         DownloadError: The server refuses, cannot be reached, or redirects to what is not to be followed; the file is
             not there. A `PassingFaultError` where asking again may help.
+        InvalidSettingError: A variable names a file of certificates that is none.
     """
     if urlsplit(url).scheme == "file":
         with _opened_file(model_id, url, start) as answer:
@@ -127,6 +128,8 @@ def opened(
                 yield Answer(model_id, url, io.BytesIO(), start, _total(error.headers), is_past_end=True)
                 return
             raise _refused(model_id, url, error) from error
+    except InvalidSettingError:
+        raise
     except http.client.InvalidURL:
         raise _unreadable(model_id, url) from None
     except (OSError, http.client.HTTPException) as error:
@@ -294,24 +297,40 @@ class _Https(urllib.request.HTTPSHandler):
         urllib.request.AbstractHTTPHandler.__init__(self)  # that of `HTTPSHandler` reads them now
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        stated = tuple(os.environ.get(name, "") for name in _CERTIFICATES)
-        return self.do_open(_SecureConnection, req, context=_trusted(stated))
+        stated = {name: value for name in _CERTIFICATES if (value := os.environ.get(name))}
+        try:
+            context = _trusted(**{name.lower(): value for name, value in stated.items()})
+        except OSError as error:
+            name, value = next(iter(stated.items()))  # only what is stated first is read, or can fail
+            expected = "a file with certificates in PEM"
+            raise InvalidSettingError(name, "the environment", expected, value) from error
+        return self.do_open(_SecureConnection, req, context=context)
 
 
 @lru_cache(maxsize=4)
-def _trusted(stated: tuple[str, ...]) -> ssl.SSLContext:
-    """Make the settings of TLS: who is trusted is what the system trusts, unless a variable names certificates.
+def _trusted(
+    ssl_cert_file: str = "", ssl_cert_dir: str = "", requests_ca_bundle: str = "", curl_ca_bundle: str = ""
+) -> ssl.SSLContext:
+    """Make the settings of TLS: who is trusted is what the system trusts, and what variables of these names state.
 
-    Args:
-        stated: Values of the variables. OpenSSL reads the first two itself; the others are those of requests and curl.
+    What OpenSSL's own state is trusted too; what those of requests and curl state, file or folder, is trusted alone.
+
+    Raises:
+        OSError: A file is not there, or has no certificates in it.
     """
-    file, folder, *bundles = stated
-    bundle = next(filter(None, bundles), None)
-    if bundle and not file and not folder:
+    bundle = requests_ca_bundle or curl_ca_bundle
+    if bundle and not ssl_cert_file and not ssl_cert_dir:
         is_folder = Path(bundle).is_dir()
         return ssl.create_default_context(capath=bundle if is_folder else None, cafile=None if is_folder else bundle)
     truststore = require("truststore", extra="hub", purpose="Fetching models")
     made: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # On macOS and Windows truststore reads no variables, but heeds what is loaded: a folder's files are when each is.
+    if ssl_cert_file:
+        made.load_verify_locations(ssl_cert_file)
+    for folder in filter(None, ssl_cert_dir.split(os.pathsep)):
+        for file in Path(folder).glob("*"):
+            with suppress(OSError):  # other files may lie there
+                made.load_verify_locations(file)
     return made
 
 
