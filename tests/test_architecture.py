@@ -71,7 +71,6 @@ ROOM_PACKAGES = {
     "hardware/_probe": {"psutil"},
     "hardware/gpu": {"pynvml"},
     "hub/progress": {"rich"},
-    "hub/repository": {"httpx2", "huggingface_hub"},
     "loaders/dense": {"numpy"},
     "loaders/embeddings": {"numpy", "scipy"},
     "loaders/late_interaction": {"numpy", "sentence_transformers", "torch"},

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,7 +102,7 @@ def test_what_is_not_there_is_asked_for_once(hub: Hub, revision: str | None, kno
 
     with pytest.raises(DownloadError) as caught:
         ask(hub, revision=revision)
-    assert caught.value.reason == f"{url(hub)}: {reason}"
+    assert caught.value.reason == f"{url(hub)}{f'/revision/{revision}' if revision else ''}: {reason}"
     assert len(hub.requests) == 1
 
 
@@ -130,13 +131,91 @@ def test_hub_that_is_not_there_is_said_to_be() -> None:
     )
 
 
-@pytest.mark.parametrize("body", ["<html>", "[]", json.dumps({"id": "x"}), json.dumps({"id": "x", "sha": "main"})])
+@pytest.mark.parametrize("body", ["<html>", "[]", "{", json.dumps({"id": "x"}), json.dumps({"id": "x", "sha": "main"})])
 def test_endpoint_without_the_api_is_said_to_have_none(hub: Hub, body: str) -> None:
     hub.misbehave(f"api:{REPOSITORY}", Fault(status=200, message=body))
 
     with pytest.raises(DownloadError) as caught:
         ask(hub)
     assert caught.value.remedy == NO_API
+
+
+@pytest.mark.parametrize("siblings", [[1], ["x"], [{}], [{"rfilename": 1}], [{"rfilename": "x", "lfs": 1}], 7])
+def test_endpoint_whose_files_cannot_be_read_is_said_to_have_no_api(hub: Hub, siblings: object) -> None:
+    body = json.dumps({"id": REPOSITORY, "sha": "2" * 40, "siblings": siblings})
+    hub.misbehave(f"api:{REPOSITORY}", Fault(status=200, message=body))
+
+    with pytest.raises(DownloadError) as caught:
+        ask(hub)
+    assert caught.value.remedy == NO_API
+
+
+def test_answer_that_is_cut_is_asked_for_again(hub: Hub) -> None:
+    commit = hub.add(REPOSITORY, {"x": b"{" * 9999})
+    hub.misbehave("x", Fault(cut_after=5))
+    hub.misbehave(f"api:{REPOSITORY}", Fault(location=hub.url(REPOSITORY, "x")))
+
+    assert ask(hub)[0] == commit
+
+
+def test_answer_without_an_end_is_not_read_to_it(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.hub.repository._MOST_BYTES", 1000)
+    hub.misbehave(f"api:{REPOSITORY}", Fault(status=200, message="x" * 1001))
+
+    with pytest.raises(DownloadError) as caught:
+        ask(hub)
+    assert str(caught.value) == (
+        f"Cannot fetch `a-chat`: {url(hub)}: expected what the hub says of a repository, got something else "
+        f"(ValueError('more than 1000 bytes')). {NO_API}"
+    )
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_private_certificate_is_trusted_where_a_variable_names_it(
+    tls_hub: Hub, certificate: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = tls_hub.add(REPOSITORY, {})
+    monkeypatch.setenv(variable, str(certificate))
+
+    assert ask(tls_hub) == (commit, ())
+
+
+def test_certificate_that_nobody_trusts_is_refused(tls_hub: Hub) -> None:
+    with pytest.raises(DownloadError, match=r"the server's certificate is not trusted \(self-signed certificate\)"):
+        ask(tls_hub)
+
+
+def test_client_that_huggingface_hub_has_is_not_used(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = hub.add(REPOSITORY, {})
+    monkeypatch.setattr("huggingface_hub.utils._http._GLOBAL_CLIENT_FACTORY", None)
+    monkeypatch.setattr("huggingface_hub.utils._http._GLOBAL_CLIENT", None)
+
+    assert ask(hub) == (commit, ())
+
+
+def test_user_of_the_endpoint_is_sent(hub: Hub) -> None:
+    commit = hub.add(REPOSITORY, {})
+
+    assert ask(hub, endpoint=hub.endpoint.replace("://", "://bob:s3cret@"), token="secret") == (commit, ())
+    assert hub.requests[0].headers["authorization"] == "Basic Ym9iOnMzY3JldA=="
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=401),
+        Fault(status=200, message="["),
+        Fault(status=200, message="{}"),
+        Fault(status=200, message=json.dumps({"sha": "2" * 40})),
+        Fault(status=200, message=json.dumps({"sha": "1" * 40, "siblings": [1]})),
+    ],
+)
+def test_user_of_the_endpoint_is_in_no_error(hub: Hub, fault: Fault) -> None:
+    hub.misbehave(f"api:{REPOSITORY}", fault)
+
+    with pytest.raises(DownloadError) as caught:
+        ask(hub, endpoint=hub.endpoint.replace("://", "://bob:s3cret@"), revision="1" * 40)
+    assert "s3cret" not in f"{caught.value} {caught.value.url}"
 
 
 def test_endpoint_that_gives_another_commit_is_refused(hub: Hub) -> None:
@@ -160,18 +239,6 @@ def test_what_is_no_sha256_is_not_taken_for_one(hub: Hub) -> None:
     assert ask(hub) == ("2" * 40, (RepositoryFile("model.gguf", 7, None, None),))
 
 
-def test_offline_mode_that_huggingface_hub_has_kept_fails_at_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-
-    with pytest.raises(DownloadError) as caught:
-        ask(hub)
-    assert str(caught.value) == (
-        f"Cannot fetch `a-chat`: {url(hub)}: huggingface_hub was imported while `HF_HUB_OFFLINE` was set, and asks "
-        "nobody. Start Python without `HF_HUB_OFFLINE`."
-    )
-    assert hub.requests == []
-
-
 def test_record_without_a_repository_is_refused() -> None:
     with pytest.raises(DownloadError) as caught:
         list_files(adapter_record(), endpoint=None, token=None)
@@ -181,10 +248,15 @@ def test_record_without_a_repository_is_refused() -> None:
     )
 
 
-def test_record_whose_repository_has_no_such_name_is_refused(hub: Hub) -> None:
+@pytest.mark.parametrize("name", ["a/b/c", "a/..", "../b", "a b", "a/b?x", ""])
+def test_record_whose_repository_has_no_such_name_is_refused(hub: Hub, name: str) -> None:
     with pytest.raises(DownloadError) as caught:
-        list_files(chat_record(huggingface_id="a/b/c"), endpoint=hub.endpoint, token=None)
-    assert caught.value.remedy == "Correct `huggingface_id` of the record."
+        list_files(chat_record(huggingface_id=name), endpoint=hub.endpoint, token=None)
+    assert str(caught.value) == (
+        f"Cannot fetch `a-chat`: `{name}` is no name of a repository: expected `organization/name`. "
+        "Correct `huggingface_id` of the record."
+    )
+    assert hub.requests == []
 
 
 def test_token_is_the_callers_then_the_settings_then_the_kept_one(monkeypatch: pytest.MonkeyPatch) -> None:

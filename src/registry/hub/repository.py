@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
-import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from registry._extras import require
 from registry._settings import text
 from registry.errors import DownloadError
 from registry.hub.needed import RepositoryFile
-from registry.hub.refusals import refusal, unreachable
+from registry.hub.refusals import bare, cut
 from registry.hub.retry import ATTEMPTS, persist
 from registry.hub.sources import hub_endpoint
+from registry.hub.web import opened
 
 if TYPE_CHECKING:
     from registry.records import LoraAdapter, ModelInfo
 
 TIMEOUT_S = 20.0
+_MOST_BYTES = 64 * 1024 * 1024  # 200 000 files
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_REPOSITORY = re.compile(r"(?:[\w.-]+/)?[\w.-]+", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -31,7 +33,8 @@ def list_files(
 
     Args:
         model: The record.
-        endpoint: Address of the hub, or of a mirror with its API; `None`: as `hub_endpoint` says.
+        endpoint: Address of the hub, or of a mirror with its API; `None`: as `hub_endpoint` says. User and password in
+            it are sent, in place of the token.
         token: Sent to the endpoint; `None`: none is sent.
         timeout_s: Longest silence of the hub. It is asked three times.
 
@@ -39,17 +42,20 @@ def list_files(
         The commit as 40 hexadecimal digits; the files by name.
 
     Raises:
-        DownloadError: The hub cannot be reached or refuses; it has another commit than the pinned one; huggingface_hub
-            was imported with `HF_HUB_OFFLINE` set; the record names no repository.
-        MissingExtraError: `huggingface_hub` is not installed.
+        DownloadError: The hub cannot be reached or refuses; it has another commit than the pinned one; the record names
+            no repository.
+        MissingExtraError: `stamina` is not installed.
     """
-    repository, endpoint = _repository(model), hub_endpoint(endpoint)
-    info = _ask(repository, model, model.revision, endpoint, token, timeout_s, files=True)
+    endpoint = hub_endpoint(endpoint)
+    info = _ask(model, model.revision, endpoint, token, timeout_s, files=True)
     commit = _commit(info, model, endpoint)
     if model.revision is not None and _COMMIT.fullmatch(model.revision) and commit != model.revision:
-        reason = f"{endpoint}/{repository}: expected commit {model.revision}, got {commit}."
+        reason = f"{bare(endpoint)}/{model.huggingface_id}: expected commit {model.revision}, got {commit}."
         raise DownloadError(model.id, reason, "Use another endpoint: this one does not give what was asked for.")
-    files = (_file(sibling) for sibling in info.siblings or ())
+    try:
+        files = [_file(sibling) for sibling in info.get("siblings") or ()]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _no_api(model.id, endpoint, error) from error
     return commit, tuple(sorted(files, key=lambda file: file.name))
 
 
@@ -73,8 +79,8 @@ def newest_commit(
     Raises:
         The errors of `list_files`.
     """
-    repository, endpoint = _repository(model), hub_endpoint(endpoint)
-    info = _ask(repository, model, None, endpoint, token, timeout_s, files=False, attempts=attempts)
+    endpoint = hub_endpoint(endpoint)
+    info = _ask(model, None, endpoint, token, timeout_s, files=False, attempts=attempts)
     return _commit(info, model, endpoint)
 
 
@@ -97,11 +103,13 @@ def _repository(model: ModelInfo | LoraAdapter) -> str:
     if model.huggingface_id is None:
         reason = "its record names no repository to look into."
         raise DownloadError(model.id, reason, "Add `huggingface_id`, or an address of the file, to the record.")
+    if not _REPOSITORY.fullmatch(model.huggingface_id) or ".." in model.huggingface_id:
+        reason = f"`{model.huggingface_id}` is no name of a repository: expected `organization/name`."
+        raise DownloadError(model.id, reason, "Correct `huggingface_id` of the record.")
     return model.huggingface_id
 
 
 def _ask(
-    repository: str,
     model: ModelInfo | LoraAdapter,
     revision: str | None,
     endpoint: str,
@@ -110,67 +118,69 @@ def _ask(
     *,
     files: bool,
     attempts: int = ATTEMPTS,
-) -> Any:
-    """Ask the hub for a repository, and again where a fault may pass."""
-    # The endpoint is given, as huggingface_hub keeps what `HF_ENDPOINT` was when it was imported; False: no token.
-    api = require("huggingface_hub", extra="hub", purpose="Fetching models").HfApi(endpoint, token=token or False)
-    url = f"{endpoint}/api/models/{repository}"
+) -> dict[str, Any]:
+    """Ask the hub for a repository, and again where a fault may pass.
 
-    def once() -> Any:
-        with _errors(model.id, url):
-            return api.model_info(repository, revision=revision, timeout=timeout_s, files_metadata=files)
+    Not by huggingface_hub: its client trusts other certificates than the one that fetches, and is shared with all of
+    the program that uses it.
+    """
+    url = f"{endpoint}/api/models/{_repository(model)}"
+    url += f"/revision/{quote(revision, safe='')}" if revision is not None else ""
+    asked = f"{url}?blobs=true" if files else url
+    body = persist(lambda: _read(model.id, asked, token, timeout_s), attempts=attempts)
+    try:
+        info = json.loads(body)
+    except ValueError as error:
+        raise _no_api(model.id, url, error) from error
+    if not isinstance(info, dict):
+        raise _no_api(model.id, url, TypeError(type(info).__name__))
+    return info
 
-    return persist(once, attempts=attempts)
+
+def _read(model_id: str, url: str, token: str | None, timeout_s: float) -> bytes:
+    """Read all that an address gives.
+
+    Raises:
+        DownloadError: It refuses, cannot be reached, broke off, or gives more than a list of files can have.
+    """
+    found, buffer = bytearray(), memoryview(bytearray(64 * 1024))
+    with opened(model_id, url, token=token, timeout_s=timeout_s) as answer:
+        while size := answer.readinto(buffer):
+            found += buffer[:size]
+            if len(found) > _MOST_BYTES:
+                raise _no_api(model_id, url, ValueError(f"more than {_MOST_BYTES} bytes"))
+        if answer.total_bytes is not None and len(found) < answer.total_bytes:
+            raise cut(model_id, url, answer.total_bytes, len(found))
+    return bytes(found)
 
 
-def _commit(info: Any, model: ModelInfo | LoraAdapter, endpoint: str) -> str:
-    if isinstance(info.sha, str) and _COMMIT.fullmatch(info.sha):
-        return info.sha
-    reason = f"{endpoint}/{model.huggingface_id}: expected a commit of 40 hexadecimal digits, got {info.sha!r}."
+def _commit(info: dict[str, Any], model: ModelInfo | LoraAdapter, endpoint: str) -> str:
+    sha = info.get("sha")
+    if isinstance(sha, str) and _COMMIT.fullmatch(sha):
+        return sha
+    reason = f"{bare(endpoint)}/{model.huggingface_id}: expected a commit of 40 hexadecimal digits, got {sha!r}."
     raise DownloadError(model.id, reason, "Check that the endpoint has the API of the hub.")
 
 
-def _file(sibling: Any) -> RepositoryFile:
-    """Read what the hub says of a file. The git sha1 of one in LFS is that of its pointer, so it is left out."""
-    if sibling.lfs is None:
-        return RepositoryFile(sibling.rfilename, sibling.size, None, sibling.blob_id)
-    stated = sibling.lfs.sha256
+def _file(sibling: dict[str, Any]) -> RepositoryFile:
+    """Read what the hub says of a file. The git sha1 of one in LFS is that of its pointer, so it is left out.
+
+    Raises:
+        AttributeError: It says something else.
+        KeyError: The same.
+        TypeError: The same.
+    """
+    name, lfs = sibling["rfilename"], sibling.get("lfs")
+    if not isinstance(name, str):
+        raise TypeError(f"rfilename {name!r}")
+    if lfs is None:
+        return RepositoryFile(name, sibling.get("size"), None, sibling.get("blobId"))
+    stated = lfs.get("sha256")
     sha256 = stated if isinstance(stated, str) and _SHA256.fullmatch(stated) else None
-    return RepositoryFile(sibling.rfilename, sibling.lfs.size, sha256, None)
+    return RepositoryFile(name, lfs.get("size"), sha256, None)
 
 
-@contextmanager
-def _errors(model_id: str, url: str) -> Iterator[None]:
-    """Put what huggingface_hub raises into this library's words."""
-    import httpx2
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-
-    try:
-        yield
-    except OfflineModeIsEnabled as error:
-        reason = f"{url}: huggingface_hub was imported while `HF_HUB_OFFLINE` was set, and asks nobody."
-        raise DownloadError(model_id, reason, "Start Python without `HF_HUB_OFFLINE`.", url) from error
-    except HFValidationError as error:
-        remedy = "Correct `huggingface_id` of the record."
-        raise DownloadError(model_id, f"{url}: this is no name of a repository.", remedy) from error
-    except HfHubHTTPError as error:
-        raise refusal(model_id, url, error.response.status_code, error.response.headers) from error
-    except httpx2.HTTPError as error:
-        raise unreachable(model_id, url, _cause(error)) from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = f"{url}: expected what the hub says of a repository, got something else ({error!r})."
-        raise DownloadError(model_id, reason, "Check that the endpoint has the API of the hub.", url) from error
-
-
-def _cause(error: BaseException) -> Exception:
-    """Give the error of the operating system that is behind one of httpx2."""
-    import httpx2
-
-    if isinstance(error, httpx2.TimeoutException):
-        return TimeoutError()
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and not isinstance(seen, httpx2.HTTPError):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    return ssl.SSLError(str(error)) if "SSL" in str(error) else OSError(str(error))
+def _no_api(model_id: str, url: str, error: Exception) -> DownloadError:
+    shown = bare(url)
+    reason = f"{shown}: expected what the hub says of a repository, got something else ({error!r})."
+    return DownloadError(model_id, reason, "Check that the endpoint has the API of the hub.", shown)
