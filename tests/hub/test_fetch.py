@@ -136,6 +136,14 @@ def test_folder_without_the_weights_says_where_it_looked(tmp_path: Path) -> None
     assert str(caught.value).endswith(". Put the files there, or add another source.")
 
 
+def test_mirrors_that_want_a_user_get_it_and_it_is_kept_nowhere(home: Path, hub: Hub) -> None:
+    mirror = hub.endpoint.replace("://", "://bob:s3cret@")
+    ensure(chat(), sources=[f"{mirror}/mirror/{{file}}"])
+    ensure(dense(), sources=[mirror], token="hf_secret")
+    assert {each.headers["authorization"] for each in hub.requests} == {"Basic Ym9iOnMzY3JldA=="}
+    assert not [file for file in home.rglob("*") if file.is_file() and b"s3cret" in file.read_bytes()]
+
+
 @pytest.mark.parametrize("changed", [b"other weights!" * 70, b"of another size"])
 def test_unpinned_file_that_a_folder_has_in_another_version_by_now_is_refused(tmp_path: Path, changed: bytes) -> None:
     files = {"config.json": b"{}", "model.safetensors": b"weights so far" * 70}
