@@ -20,6 +20,7 @@ from registry.errors import (
     UnsafeWeightsError,
 )
 from registry.hardware.cpu import usable_cores
+from registry.loaders.locate import unproven_code
 from registry.loaders.texts import batches
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ class Transformer:
             ModelLoadError: The files cannot be read, or lack weights or the tokenizer.
             InsufficientMemoryError: They do not fit into memory.
             InvalidOptionError: The device is not there.
+            RemoteCodeNotAllowedError: Code may be run, and nobody vouches for what lies there.
         """
+        if options.allow_remote_code:
+            _check_code(record, path)
         library = require("sentence_transformers", extra="embed", purpose="Loading encoders")
         import torch
 
@@ -225,6 +229,21 @@ def check_files(record: EncoderModel, layout: Layout, options: LoadOptions) -> N
         )
 
 
+def _check_code(record: EncoderModel, folder: Path) -> None:
+    """Refuse code that came beside proven weights, by hand or in a bundle, and is nobody's that is known.
+
+    Raises:
+        RemoteCodeNotAllowedError: There is some.
+    """
+    if unproven := unproven_code(record, folder):
+        raise RemoteCodeNotAllowedError(
+            record.id,
+            f"It is refused: neither the record nor the hub vouches for {_some(unproven)} in `{folder}`. Fetch the "
+            f"model anew with `registry download {record.id} --force`, or `registry.hub.ensure(..., force=True)`; "
+            "or, if you trust the code, give a copy of the folder as `path=`.",
+        )
+
+
 def _device(torch: Any, stated: str | None) -> str:
     if stated is None:
         return _best_device(torch)
@@ -332,7 +351,7 @@ def _check_complete(record: EncoderModel, path: Path, model: Any, report: _Repor
         raise ModelLoadError(record.id, str(path), "tokenizer", f"about {wanted} entries", got, remedy)
 
 
-def _some(names: list[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     return ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
 
 
