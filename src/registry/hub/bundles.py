@@ -89,8 +89,9 @@ def install_bundle(
 ) -> tuple[CacheEntry, ...]:
     """Take the models of a bundle into the model folder. Uses no network.
 
-    Every byte is compared with the digests of the bundle, and those with what the records of the registry pin: a
-    bundle that was tampered with does not get past a pinned record. A model that is here already is left as it is.
+    Every byte is compared with the digests of the bundle, and those of files whose digest the record pins with that.
+    What no record pins is as good as the bundle: it is marked as `seen`, and code among it is not run. A model that is
+    here already is left as it is.
 
     Args:
         path: The folder that `bundle` wrote.
@@ -103,7 +104,8 @@ def install_bundle(
     Raises:
         InvalidInputError: The folder is no bundle.
         ChecksumMismatchError: A file has not the bytes that the bundle, or the record, says.
-        LicenseNotAllowedError: The setting `licenses` does not allow the licence of a model.
+        LicenseNotAllowedError: The setting `licenses` does not allow the licence of a model: the one of its record, or,
+            where the registry does not know it, the one that the bundle says.
         CacheFullError: There is no room.
     """
     folder = Path(path).expanduser()
