@@ -207,8 +207,24 @@ def _check_updates() -> None:
         return
     from registry.hub import check_weekly
 
-    if ids := ", ".join(dict.fromkeys(update.id for update in check_weekly())):
-        print(f"note: something newer is known for {ids}; `registry outdated` shows what.", file=sys.stderr)
+    if found := ", ".join(f"{update.id} ({update.kind})" for update in check_weekly(fetch=_fetch)):
+        print(f"note: something newer is known for {found}; `registry outdated` shows what.", file=sys.stderr)
+
+
+def _fetch(model_id: str) -> None:
+    """Fetch what the weekly look has found, and say so."""
+    from registry.cli._errors import told
+    from registry.errors import RegistryError
+    from registry.hub import rich_progress, update
+
+    print(f"note: fetching what the registry pins for {model_id} now, as `auto_update` is set.", file=sys.stderr)
+    try:
+        with rich_progress() as progress:
+            update(model_id, progress=progress)
+    except RegistryError as error:
+        told(model_id, error)
+        raise
+    print(f"note: fetched {model_id}.", file=sys.stderr)
 
 
 def application() -> Command:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 from typer.exceptions import TyperException
 
-from registry.errors import InsufficientMemoryError, InvalidOptionError, RegistryError
+from registry.errors import ContextOverflowError, InsufficientMemoryError, InvalidOptionError, RegistryError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -22,7 +22,12 @@ FAILED, WRONG_USAGE, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 # The messages speak to programs; here are the same remedies for who types commands.
 _REMEDIES: dict[str, Callable[[Any], str]] = {
     "ModelNotDownloadedError": lambda error: (
-        f"Fetch it with `registry download {error.model_id}`." if "registry download" in error.remedy else ""
+        f"Fetch it with `registry download {error.model_id}`."
+        if "registry download" in error.remedy and "HF_HUB_OFFLINE" not in error.remedy  # or that would fail as well
+        else ""
+    ),
+    "InsufficientMemoryError": lambda error: (
+        "A size without a unit is in bytes: write `16GB`." if "10**9" in error.reason else ""
     ),
     "ModelNotFoundError": lambda error: "" if error.close_matches else "`registry list` shows all ids.",
     "UnpinnedModelError": lambda _: (
@@ -33,6 +38,24 @@ _REMEDIES: dict[str, Callable[[Any], str]] = {
         "Regenerate it with `registry generate`." if error.got < error.expected else ""
     ),
 }
+# Keywords of the library, and the options that stand for them here; in the messages of these errors.
+_OF_KEYWORDS = (ContextOverflowError, InsufficientMemoryError, InvalidOptionError)
+_RENAMED = {
+    "available_ram": "ram",
+    "languages": "language",
+    "recommended_only": "all",
+    "reserve_bytes": "reserve",
+    "sources": "source",
+    "tags": "tag",
+}
+_SAME = (
+    "basis context_length device dtype endpoint family gpu_layers license max_parameters min_parameters quantization "
+    "role threads type"
+)
+_OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME.split()} | {
+    name: f"--{option}" for name, option in _RENAMED.items()
+}
+_KEYWORD = re.compile(rf"`({'|'.join(_OPTIONS)})(?:=([^`]*))?`")
 # A sentence: up to a full stop that stands outside of backticks and before a blank.
 _SENTENCE = re.compile(r"\s*(?:[^`.]|`[^`]*`|\.(?!\s|$))+\.?")
 
@@ -84,7 +107,7 @@ def guarded(run: Callable[[], int]) -> int:
     return _closed(code)
 
 
-def explained(error: RegistryError) -> tuple[str, str]:
+def explained(error: RegistryError | OSError) -> tuple[str, str]:
     """Split a message into what is wrong, on one line, and what to do."""
     text = str(error)
     remedy = getattr(error, "remedy", "")
@@ -95,7 +118,30 @@ def explained(error: RegistryError) -> tuple[str, str]:
         place = -1 if isinstance(error, InsufficientMemoryError) else 1  # which says a good deal before its remedy
         problem, remedy = ("".join(sentences[:place]), "".join(sentences[place:])) if sentences[1:] else (text, "")
     stated = _REMEDIES.get(type(error).__name__)
-    return _line(problem), _line((stated(error) if stated else "") or remedy)
+    said = _line(problem), _line((stated(error) if stated else "") or remedy)
+    return (in_options(said[0]), in_options(said[1])) if isinstance(error, _OF_KEYWORDS) else said
+
+
+def in_options(text: str) -> str:
+    """Name the options of this program where a message names keywords of the library: `role='a'` is `--role a`."""
+    return _KEYWORD.sub(_as_option, text)
+
+
+def _as_option(keyword: re.Match[str]) -> str:
+    option, value = _OPTIONS[keyword[1]], keyword[2]
+    if value is None or value in ("True", "False"):
+        return f"`{option}`"
+    words = re.findall(r"'([^']*)'", value) or [value]
+    return f"`{' '.join(f'{option} {word}' for word in words)}`"
+
+
+def told(model_id: str, error: RegistryError | OSError) -> dict[str, str]:
+    """Report what went wrong with one of several models, and give it as JSON documents have it."""
+    problem, remedy = explained(error)
+    say("error", problem)
+    if remedy:
+        say("hint", remedy)
+    return {"id": model_id, "error": problem, "hint": remedy}
 
 
 def say(label: str, text: str) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from registry.cli._errors import CommandError
+from registry.cli._errors import FAILED, CommandError
+from registry.errors import ModelNotFoundError
 
 if TYPE_CHECKING:
     from registry.queries import ModelRegistry
@@ -68,8 +69,9 @@ def registry_of(module: str | None) -> ModelRegistry[Any]:
         found = import_module(module)
     except ModuleNotFoundError as error:
         raise typer.BadParameter(f"there is no module `{error.name}`", param_hint="--registry") from None
-    except (ImportError, TypeError, ValueError) as error:
-        raise typer.BadParameter(f"cannot import `{module}`: {error}", param_hint="--registry") from None
+    except (Exception, SystemExit) as error:  # it is somebody's code, and may raise anything
+        said = f"{type(error).__name__}: {error}"
+        raise typer.BadParameter(f"cannot import `{module}`: {said}", param_hint="--registry") from None
     registry: ModelRegistry[Any] | None = getattr(found, "MODEL_REGISTRY", None)
     if registry is None:
         raise typer.BadParameter(f"`{module}` has no MODEL_REGISTRY", param_hint="--registry")
@@ -87,10 +89,44 @@ def models_of(ids: Iterable[str], module: str | None) -> list[ModelInfo]:
 
 
 def kept_ids(names: Iterable[str], module: str | None) -> list[str]:
-    """Give the ids that are meant by names of kept models, each once: aliases of a registry, and ids that none has."""
-    registry = registry_of(module)
-    found = ((name, registry.find_model(name)) for name in names)
-    return list(dict.fromkeys(name if record is None else record.id for name, record in found))
+    """Give the ids that are meant by names of kept models, each once: their own, and aliases of a registry.
+
+    Raises:
+        ModelNotFoundError: Nothing is kept under such a name, and the registry does not know it.
+        CommandError: Its files are on this machine, and this library has not taken them in.
+    """
+    from registry.hub import Cache
+
+    kept, registry = {entry.id for entry in Cache().list()}, registry_of(module)
+    return list(dict.fromkeys(name if name in kept else _kept_id(name, kept, registry) for name in names))
+
+
+def _kept_id(name: str, kept: set[str], registry: ModelRegistry[Any]) -> str:
+    from registry._places import find_files
+
+    try:
+        record: ModelInfo = registry.lookup_model(name)
+    except ModelNotFoundError as error:
+        from difflib import get_close_matches
+
+        close = dict.fromkeys((*get_close_matches(name, kept), *error.close_matches))
+        raise ModelNotFoundError(name, tuple(close)[:3], error.registry) from None
+    if record.id not in kept and (path := find_files(record)):
+        remedy = f"`registry cache list` shows what is kept; `registry download {record.id}` takes it in."
+        raise CommandError(f"`{record.id}` is not kept here: found at `{path}`.", remedy, FAILED)
+    return record.id
+
+
+def values_of(record: ModelInfo, *fields: str) -> tuple[str, ...]:
+    """Give what a record has in some fields, which hold one value, several or none."""
+    found = (getattr(record, field, None) for field in fields)
+    several = (value if isinstance(value, tuple) else () if value is None else (value,) for value in found)
+    return tuple(str(each) for values in several for each in values)
+
+
+def spelled(value: str | None, records: Iterable[ModelInfo], option: str, *fields: str) -> str | None:
+    """Give the value that was meant as the records spell it; refuse one that none of them has in these fields."""
+    return one_of(value, sorted({each for record in records for each in values_of(record, *fields)}), option)
 
 
 def one_of(value: str | None, known: Iterable[str], option: str, unknown: str = "no model has") -> str | None:

@@ -114,12 +114,16 @@ def clean(older_than: OlderThan = None, dry_run: Preview = False, yes: Yes = Fal
         registry cache clean --older-than 30d --yes
     """
     cache, age = _cache(), seconds_of(older_than, "--older-than")
+    left, parts = cache.stats().parts, cache.clean_parts(dry_run=True)
     entries = _prune(sys.maxsize, age, dry_run=dry_run, yes=yes, json=json) if age is not None else ()
-    left = cache.stats().parts
-    parts = () if dry_run else cache.clean_parts()
+    if not dry_run:
+        cache.clean_parts()
+        parts = tuple(part for part in parts if not part.exists())
     if json:
         show_json({"dry_run": dry_run, "removed": [entry.to_dict() for entry in entries], "parts": parts})
-    elif left and not dry_run:
+    elif left and dry_run:
+        say("", f"{len(parts)} of {left} unfinished downloads would go{''.join(f', {part}' for part in parts)}.")
+    elif left:
         say("", f"Removed {len(parts)} of {left} unfinished downloads.")
 
 

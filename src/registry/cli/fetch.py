@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from registry.cli._errors import INTERRUPTED, explained, say
+from registry.cli._errors import INTERRUPTED, say, told
 from registry.cli._options import (
     AllowUnpinned,
     Json,
@@ -19,7 +19,6 @@ from registry.cli._options import (
     confirm,
     kept_ids,
     models_of,
-    registry_of,
 )
 from registry.cli._output import Column, show_json, show_table, size
 from registry.errors import RegistryError
@@ -56,6 +55,11 @@ def download(
         registry download bge-small-en-v1.5 --source https://mirror.example
         registry download bge-small-en-v1.5 --source /mnt/models --source hub
     """
+    from registry.hub.sources import hub_endpoint, parse_source
+
+    for each in source or ():
+        parse_source(each)  # what cannot be is wrong usage, whatever is here already
+    hub_endpoint(endpoint)
     how = {"sources": source, "endpoint": endpoint, "allow_unpinned": allow_unpinned, "force": force}
     done, failed = _fetch_all(models_of(models, registry), how)
     if json:
@@ -80,20 +84,10 @@ def _fetch_all(records: list[ModelInfo], how: dict[str, Any]) -> tuple[list[tupl
                 say("hint", f"The same command goes on where this stopped: what has come of `{record.id}` is kept.")
                 raise typer.Exit(INTERRUPTED) from None
             except RegistryError as error:
-                if len(records) == 1:
-                    raise
-                failed.append(_told(record.id, error))
+                failed.append(told(record.id, error))
             else:
                 done.append((record.id, path))
     return done, failed
-
-
-def _told(model_id: str, error: RegistryError) -> dict[str, str]:
-    problem, remedy = explained(error)
-    say("error", problem)
-    if remedy:
-        say("hint", remedy)
-    return {"id": model_id, "error": problem, "hint": remedy}
 
 
 def verify(models: MaybeKeptIds = None, registry: Registry = None, json: Json = False) -> None:
@@ -110,7 +104,7 @@ def verify(models: MaybeKeptIds = None, registry: Registry = None, json: Json = 
     from registry.hub import verify as prove
 
     with rich_progress() as progress:
-        results = prove(models or None, registry=registry_of(registry), progress=progress)
+        results = prove(kept_ids(models, registry) if models else None, progress=progress)
     if json:
         show_json({"models": [result.to_dict() for result in results]})
     else:
@@ -144,7 +138,8 @@ def _why(result: Any) -> str | None:
 def remove(models: KeptIds, yes: Yes = False, registry: Registry = None, json: Json = False) -> None:
     """Delete a kept model.
 
-    Asks first, unless `--yes` is given. A file in the Hugging Face cache, or in a package, loses its link only.
+    Asks first, unless `--yes` is given. One that is in use stays. A file in the Hugging Face cache, or in a package,
+    loses its link only.
 
     Examples:
         registry remove colbert-v2
@@ -156,9 +151,16 @@ def remove(models: KeptIds, yes: Yes = False, registry: Registry = None, json: J
     entries = [cache.get(model) for model in kept_ids(models, registry)]
     names = ", ".join(f"{entry.id} ({size(entry.size_bytes)})" for entry in entries)
     confirm(f"Delete {names}?", yes=yes)
-    gone = [cache.remove(entry.id) for entry in entries]
+    gone, failed = [], []
+    for entry in entries:
+        try:
+            gone.append(cache.remove(entry.id))
+        except (RegistryError, OSError) as error:
+            failed.append(told(entry.id, error))
     if json:
-        show_json({"removed": [entry.to_dict() for entry in gone]})
+        show_json({"removed": [entry.to_dict() for entry in gone], "failed": failed})
     else:
         for entry in gone:
             print(f"Removed {entry.id}, {size(entry.size_bytes)}.", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from registry.cli._options import Json, ModelIds, Registry, models_of, registry_of
+from registry.cli._errors import in_options
+from registry.cli._options import Json, ModelIds, Registry, registry_of, spelled
 from registry.cli._output import Column, heading, number, show_facts, show_json, show_table, size
 
 if TYPE_CHECKING:
     from registry.hardware import FitReport, Machine, Selection
+    from registry.records import ModelInfo
 
 Ram = Annotated[
     str | None, typer.Option("--ram", metavar="SIZE", help="Memory there is, such as 16GB. Left out: what is free now.")
@@ -86,6 +89,7 @@ def _of(free: int | None, total: int | None) -> str:
 
 def select(
     ram: Ram = None,
+    show_all: Annotated[bool, typer.Option("--all", help="Also models that are not marked as recommended.")] = False,
     role: Annotated[
         str | None, typer.Option(metavar="ROLE", help="general, coding, reasoning, embedding or reranking.")
     ] = None,
@@ -106,8 +110,9 @@ def select(
 ) -> None:
     """Choose the largest model that fits this machine.
 
-    Recommended models go first, and 2 GB are left to the system. Where it is not a terminal only the id is printed;
-    with `--why` a line for each model that was turned down: id, kind of reason, reason. Exit code 1 where nothing fits.
+    Where recommended models match, it is one of them unless `--all` is given; 2 GB are left to the system. Where it is
+    not a terminal only the id is printed; with `--why` a line for each model that was turned down: id, kind of reason,
+    reason. Exit code 1 where nothing fits.
 
     Examples:
         registry select --role coding
@@ -116,21 +121,24 @@ def select(
     """
     from registry.hardware import select as choose
 
+    records = registry_of(registry)
+    known = tuple(records.values())
     found: Selection = choose(
         ram,
         role=role,
-        type=type,
-        family=family,
-        tags=tag or (),
-        languages=language or (),
-        license=license,
+        type=spelled(type, known, "--type", "model_type"),
+        family=spelled(family, known, "--family", "family"),
+        tags=_all_spelled(tag, known, "--tag", "tags"),
+        languages=_all_spelled(language, known, "--language", "languages"),
+        license=_all_spelled(license, known, "--license", "license") or None,
         context_length=context_length,
         min_parameters=min_parameters,
         max_parameters=max_parameters,
-        quantization=quantization,
+        quantization=_all_spelled(quantization, known, "--quantization", "quantization", "quantizations") or None,
+        recommended_only=False if show_all else None,
         basis=basis,  # type: ignore[arg-type] # a word that is none is refused there
         reserve_bytes=reserve,
-        registry=registry_of(registry),
+        registry=records,
     )
     if json:
         show_json(found.to_dict())
@@ -139,11 +147,15 @@ def select(
             _show_choice(found)
             heading("Turned down")
         columns = (Column("Model"), Column("For", rank=1), Column("Reason", wraps=True))
-        show_table(columns, [(each.model_id, each.kind, each.reason) for each in found.rejected])
+        show_table(columns, [(each.model_id, each.kind, in_options(each.reason)) for each in found.rejected])
     elif sys.stdout.isatty():
         _show_choice(found)
     else:
         print(found.model.id)
+
+
+def _all_spelled(values: Iterable[str] | None, records: Iterable[ModelInfo], option: str, *fields: str) -> list[str]:
+    return [str(spelled(value, records, option, *fields)) for value in values or ()]
 
 
 def _show_choice(found: Selection) -> None:
@@ -174,8 +186,8 @@ def fit(
 ) -> None:
     """Say which of several models may be loaded together.
 
-    The earlier has the right of way. Exit code 1 where not all of them fit. Columns: id, fits or not, bytes that it
-    needs, layers on the GPU, reason.
+    The earlier has the right of way; one that is named twice counts twice. Exit code 1 where not all of them fit.
+    Columns: id, fits or not, bytes that it needs, layers on the GPU, reason.
 
     Examples:
         registry fit qwen2.5-coder-7b-q5_k_m colbert-v2
@@ -184,12 +196,13 @@ def fit(
     from registry.hardware import fit as plan
 
     report = plan(
-        models_of(models, registry),
+        models,
         available_ram=ram,
         context_length=context_length,
         gpu_layers=gpu_layers,
         basis=basis,  # type: ignore[arg-type] # as above
         reserve_bytes=reserve,
+        registry=registry_of(registry),
     )
     if json:
         show_json(report.to_dict())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from registry.cli._options import Json, Registry, one_of, registry_of, size_of
+from registry.cli._options import Json, Registry, one_of, registry_of, size_of, spelled, values_of
 from registry.cli._output import Column, number, show_json, show_table, size
 
 if TYPE_CHECKING:
@@ -202,26 +202,16 @@ def bytes_of(record: Any) -> int | None:
 def _having(records: Sequence[ModelInfo], option: str, value: str | None) -> Sequence[ModelInfo]:
     if value is None:
         return records
-    values = [(record, _values(getattr(record, _FIELDS[option]))) for record in records]
-    exact = one_of(value, sorted({each for _, several in values for each in several}), f"--{option}")
-    return [record for record, several in values if exact in several]
-
-
-def _values(value: object) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, tuple) else () if value is None else (str(value),)
+    exact = spelled(value, records, f"--{option}", _FIELDS[option])
+    return [record for record in records if exact in values_of(record, _FIELDS[option])]
 
 
 def _needing_at_most(records: Iterable[ModelInfo], most: int) -> list[ModelInfo]:
     """Keep what is known to need at most so many bytes: by the record, or by the estimate where it states nothing."""
-    from registry.hardware import estimate
+    from registry.hardware.requirement import need_of
 
-    kept = []
-    for record in records:
-        stated = getattr(record, "ram_required_mb", None)
-        need = stated * 10**6 if stated is not None else estimate(record).total_bytes
-        if need is not None and need <= most:
-            kept.append(record)
-    return kept
+    needs = ((record, need_of(record).total_bytes) for record in records)
+    return [record for record, need in needs if need is not None and need <= most]
 
 
 def _sorted(records: Sequence[ModelInfo], by: str | None) -> Sequence[ModelInfo]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from registry.cli._errors import told
 from registry.cli._options import AllowUnpinned, Json, ModelId, Registry, registry_of
 from registry.cli._output import Column, show_json, show_table
+
+if TYPE_CHECKING:
+    from registry.hub import Update
 
 
 def outdated(
@@ -18,18 +23,29 @@ def outdated(
     """List kept models that have something newer.
 
     Newer files than the kept ones, newer commits on the hub, deprecated records and those that another one stands in
-    for. Asks the hub; changes nothing. Columns: id, kind, what is kept, what is newest, changelog.
+    for. Asks the hub; changes nothing. A repository that the hub does not tell of is an error on standard error, and
+    the others are listed; exit code 1 where it tells of none. Columns: id, kind, what is kept, what is newest,
+    changelog.
 
     Examples:
         registry outdated
         registry outdated --json | jq -r ".updates[].id"
     """
-    from registry.hub import updates
+    from registry.hub import Cache, updates
 
-    found = updates(commits=not offline, registry=registry_of(registry))
+    records = registry_of(registry)
+    looked = updates(commits=not offline, registry=records)
+    found = [update for update in looked if update.error is None]
+    failed = [told(update.id, update.error) for update in looked if update.error is not None]
     if json:
-        show_json({"updates": [update.to_dict() for update in found]})
-        return
+        show_json({"updates": [update.to_dict() for update in found], "failed": failed})
+    else:
+        _show(found, empty="" if failed else "Everything that is kept is the newest that the registry knows.")
+    if failed and not found and len(failed) == sum(entry.id in records for entry in Cache().list()):
+        raise typer.Exit(1)
+
+
+def _show(found: Iterable[Update], *, empty: str) -> None:
     columns = (
         Column("Model"),
         Column("Kind"),
@@ -38,7 +54,7 @@ def outdated(
         Column("Changelog", wraps=True),
     )
     lines = [(update.id, update.kind, update.current, update.newest, update.changelog) for update in found]
-    show_table(columns, lines, empty="Everything that is kept is the newest that the registry knows.")
+    show_table(columns, lines, empty=empty)
 
 
 def update(
