@@ -10,8 +10,9 @@ from hub_records import REPOSITORY
 from hub_server import Fault, Hub
 
 from registry.errors import DownloadError, InvalidSettingError
-from registry.hub import web
-from registry.hub.web import opened, origin
+from registry.hub import connections
+from registry.hub.connections import origin
+from registry.hub.web import opened
 
 NAME = "model.gguf"
 CONTENT = b"these are weights"
@@ -244,9 +245,9 @@ def truststore_without_variables(monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     """What truststore is on macOS and Windows: no variable is read."""
     pytest.importorskip("truststore")
     monkeypatch.setattr("truststore.SSLContext", ssl.SSLContext)
-    web._trusted.cache_clear()
+    connections._trusted.cache_clear()
     yield
-    web._trusted.cache_clear()
+    connections._trusted.cache_clear()
 
 
 @pytest.mark.usefixtures("truststore_without_variables")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from registry._places import gguf_file, hub_cache, kept_at, key_of
 from registry.errors import ChecksumMismatchError, DownloadError, UnpinnedModelError
 from registry.hub.cache import Cache
+from registry.hub.connections import origin
 from registry.hub.disk import delete, has_one_name, link_file, put
 from registry.hub.locks import WORK_FOLDER, locked
 from registry.hub.manifest import CachedFile, CacheEntry, checksum_of, file_name, now
@@ -21,7 +22,6 @@ from registry.hub.proof import Expected, prove
 from registry.hub.repository import hub_token, list_files
 from registry.hub.sources import Source, addresses, folder_layouts, hub_endpoint, parse_sources
 from registry.hub.transfer import fetch
-from registry.hub.web import origin
 
 if TYPE_CHECKING:
     from registry.hub._ensure import FetchKeywords

@@ -12,8 +12,9 @@ from urllib.request import url2pathname
 
 from registry._settings import stated_in, text, words
 from registry.errors import InvalidOptionError, InvalidSettingError
+from registry.hub.connections import origin
 from registry.hub.refusals import masked
-from registry.hub.web import SCHEMES, origin
+from registry.hub.web import SCHEMES
 
 if TYPE_CHECKING:
     from registry.hub.needed import Wanted
