@@ -93,6 +93,28 @@ def test_cache_clean_takes_old_parts(run: Run, models: Path) -> None:
     os.utime(part, (0, 0))
 
     assert run("cache", "clean") == (0, "", "Removed 1 of 1 unfinished downloads.\n")
+    assert not part.exists()
+
+
+def test_cache_clean_dry_run_shows_old_parts(run: Run, models: Path) -> None:
+    part = models / ".downloading" / "talk.gguf.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"12")
+    os.utime(part, (0, 0))
+
+    assert run("cache", "clean", "--dry-run") == (0, "", f"1 of 1 unfinished downloads would go, {part}.\n")
+    assert run("cache", "clean", "--dry-run", "--json").json["parts"] == [str(part)]
+    assert part.exists()
+
+
+def test_cache_clean_of_old_models_counts_the_parts_too(run: Run, fetched: str, models: Path) -> None:
+    part = models / ".downloading" / "old.gguf.part"
+    part.write_bytes(b"12")
+    os.utime(part, (0, 0))
+
+    document = run("cache", "clean", "--older-than", "0s", "--yes", "--json").json
+
+    assert ([entry["id"] for entry in document["removed"]], document["parts"]) == (["talk", "see"], [str(part)])
 
 
 @pytest.mark.parametrize("age", ["30", "d", "x3d", "1.5d", ""])

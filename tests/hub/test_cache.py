@@ -368,6 +368,13 @@ def test_old_parts_are_deleted_with_what_is_beside_them(home: Path) -> None:
     assert young.exists()
 
 
+def test_old_parts_are_only_given_where_nothing_shall_be_deleted(home: Path) -> None:
+    old = part(home, "a.gguf.part", age_s=DAY_S + 60)
+    part(home, "c.gguf.part", age_s=DAY_S - 60)
+    assert Cache().clean_parts(dry_run=True) == (old,)
+    assert old.exists()
+
+
 def test_prune_deletes_old_parts(home: Path) -> None:
     old = part(home, "a.gguf.part", age_s=DAY_S + 60)
     Cache().prune()
