@@ -89,3 +89,19 @@ def test_info_of_a_damaged_file_still_says_what_the_record_says(
 
     assert (result.code, result.out.splitlines()[0]) == (0, "id\there")
     assert result.err.startswith("warning: Cannot load `here` from")
+
+
+@pytest.mark.parametrize(("free", "fits"), [(64 * 10**9, True), (0, False), (None, None)])
+def test_info_on_a_gpu_says_whether_a_model_fits_now(
+    free: int | None, fits: bool | None, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import registry.hardware
+    from registry.hardware import Gpu, probe
+
+    machine = probe(ram_available_bytes=64 * 10**9, gpus=(Gpu(0, "a GPU", 80 * 10**9, free),))
+    monkeypatch.setattr(registry.hardware, "probe", lambda: machine)
+
+    first = run("info", "colbert-v2", "--json").json["memory"]["estimates"][0]
+
+    assert first["devices"][-1]["device"] == "gpu:0"
+    assert first["fits_now"] is fits

@@ -84,6 +84,22 @@ def test_list_max_ram_takes_the_estimate_where_the_record_is_silent(run: Run) ->
     assert all((need_of(MODEL_REGISTRY[each]).total_bytes or 0) <= 600 * 10**6 for each in found)
 
 
+def test_list_max_ram_passes_over_a_damaged_file(run: Run, home: Path) -> None:
+    options = ("--type", "dense", "--max-ram", "2GB")
+    before = ids(run("list", *options))
+    folder = home / "models" / "bge-small-en-v1.5"
+    folder.mkdir(parents=True)
+    for file in MODEL_REGISTRY["bge-small-en-v1.5"].files:
+        (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file.name).write_bytes(b"8 bytes!")
+    (folder / "config.json").write_bytes(b"{}")
+
+    result = run("list", *options)
+
+    assert (result.code, result.err) == (0, "")
+    assert set(before) - set(ids(result)) == {"bge-small-en-v1.5"}
+
+
 def test_list_cached_has_what_is_on_this_machine(run: Run, small: Callable[..., str], home: Path) -> None:
     models = home / "models"
     models.mkdir(parents=True)
@@ -152,6 +168,29 @@ def test_list_with_a_wrong_value_names_close_ones(
         "",
         f"error: Invalid value for {problem}\nhint: {expected}\n",
     )
+
+
+BROKEN = {
+    "def": "SyntaxError: invalid syntax (broken_registry.py, line 1)",
+    "1 / 0": "ZeroDivisionError: division by zero",
+    "raise SystemExit(0)": "SystemExit: 0",
+    "raise ImportError('no such name')": "ImportError: no such name",
+}
+
+
+@pytest.mark.parametrize("code", BROKEN)
+def test_registry_whose_import_fails_is_wrong_usage(
+    code: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_registry.py").write_text(f"{code}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    problem = f"error: Invalid value for --registry: cannot import `broken_registry`: {BROKEN[code]}"
+    hint = "hint: `registry list --help` shows how it is used."
+    result = run("list", "--registry", "broken_registry")
+
+    assert (result.code, result.out) == (2, "")
+    assert result.err.splitlines() == [problem if problem.endswith(")") else f"{problem}.", hint]
 
 
 def test_list_takes_a_registry_from_the_working_folder(
