@@ -48,6 +48,15 @@ EXPLAINED = [
         "Fetch it with `registry download a-model`.",
     ),
     (
+        ModelNotDownloadedError(
+            "a-model",
+            ("/home/a (no such file)",),
+            "Fetch them with `registry download a-model` or `registry.hub.ensure(...)` without `HF_HUB_OFFLINE`.",
+        ),
+        "The files of `a-model` are not on this machine. Looked in: /home/a (no such file)",
+        "Fetch them with `registry download a-model` or `registry.hub.ensure(...)` without `HF_HUB_OFFLINE`.",
+    ),
+    (
         ModelNotDownloadedError("a-model", ("/home/manifest.json",), "`registry cache list` shows what is kept."),
         "The files of `a-model` are not on this machine. Looked in: /home/manifest.json",
         "`registry cache list` shows what is kept.",
@@ -90,7 +99,34 @@ EXPLAINED = [
     (
         ContextOverflowError("a-model", 900, 512, 4096),
         "The prompt does not fit into the context of `a-model`: expected fewer than 512 tokens, got 900.",
-        "Shorten it or load the model with a larger `context_length` (at most 4096).",
+        "Shorten it or load the model with a larger `--context-length` (at most 4096).",
+    ),
+    (
+        InsufficientMemoryError("a-model", "It needs 4 GB. `b` fits: `recommended_only=False` lets it in."),
+        "Not enough memory for `a-model`. It needs 4 GB.",
+        "`b` fits: `--all` lets it in.",
+    ),
+    (
+        InsufficientMemoryError(
+            "a-model", "It needs 4 GB. Sizes are in bytes: write 16 GB as `16 * 10**9` or `'16GB'`."
+        ),
+        "Not enough memory for `a-model`. It needs 4 GB.",
+        "A size without a unit is in bytes: write `16GB`.",
+    ),
+    (
+        InvalidOptionError("tags", "what one of the 2 models that match `license=('MIT', 'ISC')` has: c", "b"),
+        "`--tag`: expected what one of the 2 models that match `--license MIT --license ISC` has: c, got 'b'.",
+        "",
+    ),
+    (
+        InvalidOptionError("sources", "an address", "ftp:", "Leave `available_ram` and `role='coding'` out."),
+        "`--source`: expected an address, got 'ftp:'.",
+        "Leave `--ram` and `--role coding` out.",
+    ),
+    (
+        InvalidSettingError("sources", "`sources` of `/a/config.toml`", "a list", 5),
+        "Setting `sources` in `sources` of `/a/config.toml`: expected a list, got 5.",
+        "Correct it.",
     ),
     (
         GeneratedFormatError("acme._registry", 2, 1),
@@ -116,7 +152,7 @@ def raising(error: BaseException) -> Callable[[], int]:
 
 CODES = [
     (RegistryError("Wrong. Do that."), 1, "error: Wrong.\nhint: Do that.\n"),
-    (InvalidOptionError("role", "one of a", "b"), 2, "error: `role`: expected one of a, got 'b'.\n"),
+    (InvalidOptionError("role", "one of a", "b"), 2, "error: `--role`: expected one of a, got 'b'.\n"),
     (KeyboardInterrupt(), 130, "error: Stopped by Ctrl-C.\n"),
     (typer.Exit(3), 3, ""),
     (typer.Abort(), 1, "error: Stopped: the input ended.\n"),
