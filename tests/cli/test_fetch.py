@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("typer")
 pytest.importorskip("huggingface_hub")
 pytest.importorskip("stamina")
+import tiny
 from hub_server import Fault, Hub
 
 from .keeping import CHAT_BYTES, pinned
@@ -58,6 +59,32 @@ def test_download_of_several_goes_on_after_one_that_fails(run: Run, module: str,
     assert [found["id"] for found in result.json["models"]] == ["see"]
     assert [found["id"] for found in result.json["failed"]] == ["talk"]
     assert result.err.startswith("error: Cannot fetch `talk`: ")
+
+
+def test_download_of_one_that_fails_has_the_same_document(run: Run, module: str, hub: Hub) -> None:
+    hub.gated.add("tiny/talk")
+
+    result = run("download", "talk", "--registry", module, "--json")
+
+    (failed,) = result.json["failed"]
+    assert (result.code, result.json["models"], set(failed)) == (1, [], {"id", "error", "hint"})
+    assert result.err == f"error: {failed['error']}\nhint: {failed['hint']}\n"
+
+
+@pytest.mark.parametrize("names", [["talk"], ["talk", "see"]], ids=len)
+def test_download_from_what_is_no_source_is_wrong_usage(names: list[str], run: Run, module: str, hub: Hub) -> None:
+    result = run("download", *names, "--registry", module, "--source", "ftp://mirror.example")
+
+    assert (result.code, result.out, hub.requests) == (2, "", [])
+    assert result.err.startswith("error: `--source`: expected ")
+
+
+def test_download_without_a_network_says_so(run: Run, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    hint = run("download", "talk", "--registry", module).err.splitlines()[1]
+
+    assert hint.startswith("hint: Fetch them with `registry download talk` or `registry.hub.ensure(...)` without ")
 
 
 def test_download_that_is_stopped_says_that_it_can_go_on(
@@ -132,6 +159,39 @@ def test_remove_of_what_is_not_kept_is_an_error(run: Run) -> None:
 
     assert (result.code, result.out) == (1, "")
     assert result.err.splitlines()[1] == "hint: `registry cache list` shows what is kept."
+
+
+def test_remove_of_several_tells_what_was_done_where_one_is_in_use(run: Run, fetched: str) -> None:
+    from registry.hub import use
+
+    with use("talk", registry=sys.modules[fetched].MODEL_REGISTRY):
+        result = run("remove", "see", "talk", "--yes", "--json")
+
+    (failed,) = result.json["failed"]
+    assert (result.code, [entry["id"] for entry in result.json["removed"]], failed["id"]) == (1, ["see"], "talk")
+    assert result.err == f"error: {failed['error']}\nhint: {failed['hint']}\n"
+
+
+@pytest.mark.parametrize("command", [["remove", "--yes"], ["verify"], ["cache", "pin"]], ids=" ".join)
+def test_wrong_id_of_a_kept_model_names_close_ones(command: list[str], run: Run, fetched: str) -> None:
+    expected = "error: Model `tolk` is not in the registry.\nhint: Did you mean `talk`?\n"
+
+    assert run(*command, "tolk", "--registry", fetched) == (1, "", expected)
+
+
+@pytest.mark.parametrize("command", [["remove", "--yes"], ["verify"], ["cache", "pin"]], ids=" ".join)
+def test_model_that_lies_elsewhere_is_not_kept_here(
+    command: list[str], run: Run, small: Callable[..., str], home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "talk.gguf").write_bytes(CHAT_BYTES)
+    record = tiny.chat_record(tmp_path / "talk.gguf", id="talk", huggingface_id="tiny/talk", revision="1" * 40)
+    file = tmp_path / "hub" / "models--tiny--talk" / "snapshots" / ("1" * 40) / "talk.gguf"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(CHAT_BYTES)
+
+    problem = f"error: `talk` is not kept here: found at `{file}`."
+    hint = "hint: `registry cache list` shows what is kept; `registry download talk` takes it in."
+    assert run(*command, "talk", "--registry", small(record)) == (1, "", f"{problem}\n{hint}\n")
 
 
 def test_remove_takes_an_alias_of_ones_own_registry(
