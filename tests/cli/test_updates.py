@@ -10,7 +10,9 @@ pytest.importorskip("typer")
 pytest.importorskip("huggingface_hub")
 pytest.importorskip("stamina")
 import tiny
-from hub_server import Hub
+from hub_server import Fault, Hub
+
+from .conftest import Registry
 
 Run = Callable[..., Any]
 
@@ -30,8 +32,37 @@ def test_outdated_json_is_what_updates_gives(run: Run, fetched: str, hub: Hub) -
 
     (found,) = run("outdated", "--registry", fetched, "--json").json["updates"]
 
-    assert set(found) == {"id", "kind", "current", "newest", "changelog"}
+    assert set(found) == {"id", "kind", "current", "newest", "changelog", "error"}
     assert found["newest"] == commit
+
+
+def test_outdated_lists_the_others_where_a_repository_is_gone(run: Run, fetched: str, hub: Hub) -> None:
+    commit = hub.add("tiny/talk", {"talk.gguf": b"GGUF and more"})
+    hub.misbehave("api:tiny/see", *[Fault(status=404)] * 2)
+
+    result = run("outdated", "--registry", fetched)
+
+    assert (result.code, [row[0] for row in result.rows]) == (0, ["talk"])
+    assert result.err.startswith("error: Cannot fetch `see`: ")
+    document = run("outdated", "--registry", fetched, "--json").json
+    assert [found["newest"] for found in document["updates"]] == [commit]
+    assert [found["id"] for found in document["failed"]] == ["see"]
+
+
+def test_outdated_where_one_model_is_the_newest_and_the_other_gone_is_code_0(run: Run, fetched: str, hub: Hub) -> None:
+    hub.misbehave("api:tiny/see", Fault(status=404))
+
+    result = run("outdated", "--registry", fetched)
+
+    assert (result.code, result.out) == (0, "")
+    assert "is the newest" not in result.err
+
+
+def test_outdated_where_nothing_can_be_told_is_code_1(run: Run, fetched: str, hub: Hub) -> None:
+    for name in ("see", "talk"):
+        hub.misbehave(f"api:tiny/{name}", Fault(status=404))
+
+    assert run("outdated", "--registry", fetched).code == 1
 
 
 def test_update_fetches_what_the_record_pins_now(
@@ -55,12 +86,48 @@ def test_command_looks_for_updates_only_where_that_is_set(
     from registry.hub import Update
 
     newer = (Update("colbert-v2", "commit", "1" * 40, "2" * 40),)
-    monkeypatch.setattr(registry.hub, "check_weekly", lambda: newer)
+    monkeypatch.setattr(registry.hub, "check_weekly", lambda **_: newer)
     assert run("families").err == ""
 
     home.mkdir()
     (home / "config.toml").write_text("check_updates = true\n")
 
-    note = "note: something newer is known for colbert-v2; `registry outdated` shows what.\n"
+    note = "note: something newer is known for colbert-v2 (commit); `registry outdated` shows what.\n"
     assert run("families").err == note
     assert run("completion", "bash").err == ""
+
+
+@pytest.fixture
+def renewed(fetched: str, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A shipped registry that pins another file of `talk` than is kept; updates are fetched by themselves."""
+    import registry
+
+    content = b"GGUF and more"
+    (tmp_path / "talk.gguf").write_bytes(content)
+    commit = hub.add("tiny/talk", {"talk.gguf": content})
+    record = tiny.chat_record(tmp_path / "talk.gguf", id="talk", huggingface_id="tiny/talk", revision=commit)
+    records = Registry([record])
+    monkeypatch.setattr(registry, "MODEL_REGISTRY", records)
+    monkeypatch.setattr(registry, "lookup_model", records.lookup_model)
+    monkeypatch.setenv("REGISTRY_CHECK_UPDATES", "1")
+    monkeypatch.setenv("REGISTRY_AUTO_UPDATE", "1")
+    return tmp_path / "home" / "models" / "talk.gguf"
+
+
+FETCHING = "note: fetching what the registry pins for talk now, as `auto_update` is set.\n"
+
+
+def test_auto_update_says_what_it_fetches(run: Run, renewed: Path) -> None:
+    assert run("completion", "bash").err == ""
+    assert run("families").err == f"{FETCHING}note: fetched talk.\nNo model names a family.\n"
+    assert renewed.read_bytes() == b"GGUF and more"
+
+
+def test_auto_update_that_fails_says_why_and_the_command_runs(run: Run, renewed: Path, hub: Hub) -> None:
+    hub.gated.add("tiny/talk")
+
+    result = run("families")
+
+    assert result.code == 0
+    assert result.err.startswith(f"{FETCHING}error: Cannot fetch `talk`: ")
+    assert "note: something newer is known for talk (files); `registry outdated` shows what.\n" in result.err
