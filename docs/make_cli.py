@@ -50,7 +50,7 @@ names.
 
 ```sh
 registry list --type dense | cut -f1,5          # id and dimension
-registry list --cached | cut -f1 | xargs registry verify
+registry cache list | cut -f1 | xargs registry verify
 ```
 
 **With `--json`** standard output is one JSON document and nothing else. Progress, hints and questions are on standard
@@ -106,8 +106,9 @@ registry completion bash >> ~/.bashrc
 ## Updates
 
 With the setting `check_updates` a command that starts looks for something newer once a week, and says so in one line on
-standard error. Nothing changes by itself unless `auto_update` is set too. Both are off by default; see
-[configuration.md](configuration.md).
+standard error. The hub is asked once, and has three seconds to answer. Nothing changes by itself unless `auto_update`
+is set too: then the files that the registry pins now are fetched before the command does its work, which standard error
+tells. Both are off by default; see [configuration.md](configuration.md).
 """
 
 _ENTRY = (
@@ -115,6 +116,7 @@ _ENTRY = (
     "`source`, `files`"
 )
 _ENTRIES = f"A list of `CacheEntry`s: {_ENTRY}."
+_FAILED = "A list of `id`, `error` and `hint`."
 _MODELS = {
     "models": "A list. Each model has the attributes `id`, `model_type`, `name`, `huggingface_id`, `revision`, "
     "`organization`, `family`, `parameters`, `parameter_count`, `context_length`, `embedding_dim`, `quantization`, "
@@ -140,7 +142,7 @@ JSON: Mapping[str, Mapping[str, str]] = {
     "fit": {"": "the attributes of `FitReport`; `fits` says whether all do."},
     "download": {
         "models": "A list of `id` and `path`.",
-        "failed": "A list of `id`, `error` and `hint`; of one model alone the error is all there is.",
+        "failed": _FAILED,
     },
     "verify": {
         "models": "A list of `Verification`s: `id`, `path`, `ok`, `problems`, `unproven`, `checked_bytes`.",
@@ -158,13 +160,14 @@ JSON: Mapping[str, Mapping[str, str]] = {
     },
     "cache list": {"entries": _ENTRIES},
     "cache prune": _REMOVED,
-    "cache clean": {**_REMOVED, "parts": "Unfinished downloads that were deleted."},
+    "cache clean": {**_REMOVED, "parts": "Unfinished downloads that were, or would be, deleted."},
     "cache pin": {"": f"a `CacheEntry`: {_ENTRY}."},
     "cache unpin": {"": f"a `CacheEntry`: {_ENTRY}."},
-    "remove": {"removed": _ENTRIES},
+    "remove": {"removed": _ENTRIES, "failed": f"What stays. {_FAILED}"},
     "outdated": {
         "updates": "A list of `Update`s: `id`, `kind` (`files`, `commit`, `superseded`, `deprecated`), `current`, "
-        "`newest`, `changelog`.",
+        "`newest`, `changelog`, `error`; the last is `null` here.",
+        "failed": f"Models of which the hub does not tell. {_FAILED}",
     },
     "update": {"id": "The model.", "path": "Where its files lie."},
     "bundle": {"path": "The folder.", "models": "Ids of the models in it."},
