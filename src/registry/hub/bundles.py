@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from registry import _settings
 from registry._home import models_folder
-from registry._places import is_file_name, key_of
+from registry._places import key_of
 from registry.errors import ChecksumMismatchError, InvalidInputError, LicenseNotAllowedError
 from registry.hub._ensure import obtain, record_of
+from registry.hub.bundle_file import DAMAGED, MODELS, NAME, check_files, inside, read, stated
 from registry.hub.cache import Cache
 from registry.hub.disk import delete, delete_all, delete_empty, existing, put
 from registry.hub.locks import WORK_FOLDER, in_use, lock_of, locked
-from registry.hub.manifest import CachedFile, CacheEntry, Manifest, checksum_of, now
-from registry.hub.needed import Wanted
+from registry.hub.manifest import CachedFile, CacheEntry, Manifest, now
 from registry.hub.policy import check_license, is_allowed
 from registry.hub.progress import Meter
 from registry.hub.proof import fits, is_unchanged, lacks, pinned_files
@@ -32,11 +30,8 @@ if TYPE_CHECKING:
     from registry.queries import ModelRegistry
     from registry.records import LoraAdapter, ModelInfo
 
-_VERSION = 1
-_NAME, _SUMS, _MODELS = "bundle.json", "SHA256SUMS", "models"
+_SUMS = "SHA256SUMS"
 _PIECE_BYTES = 4 * 1024 * 1024
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_DAMAGED = "The bundle is damaged. Copy it again from where it was made."
 
 
 def bundle(
@@ -74,10 +69,9 @@ def bundle(
         raise InvalidInputError("ids", "expected at least one model, got none.")
     with _begun(folder):
         entries = [_copy_in(record, folder, download, progress) for record in records]
-        models = {entry.id: _stated(entry, record) for entry, record in zip(entries, records, strict=True)}
-        sums = [f"{file.sha256}  {_inside(entry, file)}\n" for entry in entries for file in entry.files]
+        sums = [f"{file.sha256}  {inside(entry, file)}\n" for entry in entries for file in entry.files]
         (folder / _SUMS).write_text("".join(sums), "utf-8")
-        (folder / _NAME).write_text(json.dumps({"version": _VERSION, "models": models}, indent=1), "utf-8")
+        (folder / NAME).write_text(stated(zip(entries, records, strict=True)), "utf-8")
     return folder
 
 
@@ -109,10 +103,10 @@ def install_bundle(
         CacheFullError: There is no room.
     """
     folder = Path(path).expanduser()
-    models = [(entry, said, _record(entry.id, registry)) for entry, said in _read(folder)]
+    models = [(entry, said, _record(entry.id, registry)) for entry, said in read(folder)]
     for entry, said, record in models:
         _check_license(entry.id, said, record)
-        _check_files(entry, folder)
+        check_files(entry, folder)
         _check(entry, record)
     return tuple(_install(entry, record, progress) for entry, _, record in models)
 
@@ -124,9 +118,9 @@ def _check_empty(folder: Path) -> None:
         InvalidInputError: The path is no folder, or has something in it.
     """
     found = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-    if _MODELS in found <= {_MODELS, _SUMS}:
+    if MODELS in found <= {MODELS, _SUMS}:
         reason = (
-            f"`{folder}` holds a bundle that was not finished: it has no `{_NAME}`. Delete it, or give a new folder."
+            f"`{folder}` holds a bundle that was not finished: it has no `{NAME}`. Delete it, or give a new folder."
         )
         raise InvalidInputError("path", reason)
     if found or (folder.exists() and not folder.is_dir()):
@@ -141,14 +135,14 @@ def _begun(folder: Path) -> Iterator[None]:
     """
     top = existing(folder)
     try:
-        (folder / _MODELS).mkdir(parents=True)  # an error where another call writes here: then nothing here is ours
+        (folder / MODELS).mkdir(parents=True)  # an error where another call writes here: then nothing here is ours
     except FileExistsError:
         _check_empty(folder)
         raise
     try:
         yield
     except BaseException:
-        delete_all(folder / name for name in (_NAME, _SUMS, _MODELS))
+        delete_all(folder / name for name in (NAME, _SUMS, MODELS))
         delete_empty(folder, top)
         raise
 
@@ -158,24 +152,8 @@ def _copy_in(model: ModelInfo | LoraAdapter, folder: Path, download: bool, progr
         kept = obtain(model, download=download, how={"progress": progress}).entry
         remedy = f"It was damaged on this disk. Fetch it again with `registry download --force {model.id}`."
         for file in kept.files:
-            _copy(kept.file_path(file), folder / _inside(kept, file), file, remedy, Meter(kept.id, progress))
+            _copy(kept.file_path(file), folder / inside(kept, file), file, remedy, Meter(kept.id, progress))
     return kept
-
-
-def _inside(entry: CacheEntry, file: CachedFile) -> str:
-    """Give the path of a file in a bundle."""
-    inside = f"{_MODELS}/{entry.id}"
-    return f"{inside}.gguf" if entry.path.suffix == ".gguf" else f"{inside}/{file.name}"
-
-
-def _stated(entry: CacheEntry, model: ModelInfo | LoraAdapter) -> dict[str, Any]:
-    """Give what a bundle says of a model."""
-    facts = entry.to_dict()
-    chosen = {name: facts[name] for name in ("size_bytes", "checksum", "revision")}
-    files = [{key: file[key] for key in ("name", "size_bytes", "sha256")} for file in facts["files"]]
-    more = {"license": model.license, "huggingface_id": model.huggingface_id}
-    suffix = ".gguf" if entry.path.suffix == ".gguf" else ""
-    return {"path": f"{_MODELS}/{entry.id}{suffix}", **chosen, **more, "files": files}
 
 
 def _copy(source: Path, target: Path, file: CachedFile, remedy: str, meter: Meter) -> int:
@@ -193,59 +171,6 @@ def _copy(source: Path, target: Path, file: CachedFile, remedy: str, meter: Mete
     if digest.hexdigest() != file.sha256:
         raise ChecksumMismatchError(str(source), str(file.sha256), digest.hexdigest(), remedy)
     return target.stat().st_mtime_ns
-
-
-def _read(folder: Path) -> list[tuple[CacheEntry, str | None]]:
-    """Read what a bundle says of its models, and their licences. It comes from outside, so every name is checked.
-
-    Raises:
-        InvalidInputError: It is no bundle.
-    """
-    try:
-        data = json.loads((folder / _NAME).read_bytes())
-        if data["version"] != _VERSION:
-            raise InvalidInputError(str(folder), f"expected a bundle of version {_VERSION}, got {data['version']!r}.")
-        return [(_entry(folder, key, stated), _text(stated["license"])) for key, stated in data["models"].items()]
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise InvalidInputError(str(folder), f"expected a folder with `{_NAME}`, got none. Give a bundle.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, InvalidInputError):
-            raise
-        raise InvalidInputError(str(folder / _NAME), f"it cannot be read: {error!r}. {_DAMAGED}") from error
-
-
-def _entry(folder: Path, key: str, stated: dict[str, Any]) -> CacheEntry:
-    """Make an entry of what a bundle says of a model: its path is the one in the bundle."""
-    one_file = stated["path"].endswith(".gguf")
-    name = str(_text(key)).removeprefix("adapters/")
-    if not is_file_name(name) or (not one_file and (name != key or name.endswith(".gguf"))):
-        raise ValueError(key)
-    files = tuple(
-        CachedFile(Wanted(str(_text(file["name"]))).name, file["size_bytes"], file["sha256"], None)
-        for file in stated["files"]
-    )
-    if not files or (one_file and len(files) != 1) or len({file.name for file in files}) != len(files):
-        raise ValueError(f"files of {key}")
-    for file in files:
-        if type(file.size_bytes) is not int or file.size_bytes < 0 or not _SHA256.fullmatch(_text(file.sha256) or ""):
-            raise ValueError(f"{key}: {file.name}")
-    path = folder / _MODELS / (f"{key}.gguf" if one_file else key)
-    size, revision = sum(file.size_bytes for file in files), _text(stated["revision"])
-    return CacheEntry(key, path, size, checksum_of(files), revision, now(), now(), 0, False, "bundle", files)
-
-
-def _text(stated: object) -> str | None:
-    """Give a text as it is, and refuse what a manifest could not hold.
-
-    Raises:
-        ValueError: It is no text, or one that cannot be written.
-    """
-    if stated is None:
-        return None
-    if not isinstance(stated, str) or "\0" in stated:
-        raise ValueError(f"expected a text, got {stated!r}")
-    stated.encode()  # half of a surrogate pair has no bytes
-    return stated
 
 
 def _record(key: str, registry: ModelRegistry[Any] | None) -> ModelInfo | LoraAdapter | None:
@@ -273,22 +198,6 @@ def _check_license(key: str, license: str | None, model: ModelInfo | LoraAdapter
     allowed = _settings.words("licenses")
     if allowed is not None and not is_allowed(license, allowed):
         raise LicenseNotAllowedError(key, license, allowed, _settings.stated_in("licenses"))
-
-
-def _check_files(entry: CacheEntry, folder: Path) -> None:
-    """Refuse a model whose files are not there, or are links or devices, which could be without end.
-
-    Raises:
-        InvalidInputError: One is none.
-        ChecksumMismatchError: One has another size.
-    """
-    for file in entry.files:
-        path = entry.file_path(file)
-        inside = path.parent.resolve() == (folder.resolve() / path.parent.relative_to(folder))
-        if not inside or path.is_symlink() or not path.is_file():
-            raise InvalidInputError(str(path), f"expected a file, got none, or a link. {_DAMAGED}")
-        if (size_bytes := path.stat().st_size) != file.size_bytes:
-            raise ChecksumMismatchError(str(path), f"{file.size_bytes} bytes", f"{size_bytes} bytes", _DAMAGED)
 
 
 def _check(entry: CacheEntry, model: ModelInfo | LoraAdapter | None) -> None:
@@ -326,7 +235,7 @@ def _install(entry: CacheEntry, model: ModelInfo | LoraAdapter | None, progress:
         meter = Meter(entry.id, progress)
         files = tuple(_take_over(entry, copied, file, _proof(file, model), meter) for file in entry.files)
         target = cache.folder / f"{entry.id}{suffix}"
-        put(draft, target)
+        put(draft, target, known=there.own_names if there is not None else ())
         kept = replace(entry, path=target, files=files, downloaded_at=now(), last_used=now())
         if there is not None:
             kept = replace(kept, use_count=there.use_count, pinned=there.pinned)
@@ -336,7 +245,7 @@ def _install(entry: CacheEntry, model: ModelInfo | LoraAdapter | None, progress:
 
 
 def _take_over(entry: CacheEntry, copied: CacheEntry, file: CachedFile, proof: Proof, meter: Meter) -> CachedFile:
-    modified_ns = _copy(entry.file_path(file), copied.file_path(file), file, _DAMAGED, meter)
+    modified_ns = _copy(entry.file_path(file), copied.file_path(file), file, DAMAGED, meter)
     return replace(file, modified_ns=modified_ns, proof=proof)
 
 

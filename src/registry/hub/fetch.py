@@ -88,16 +88,11 @@ def fetch_model(
     # Sizes may not have been known, and others may have come meanwhile.
     cache.make_room(model.id, draft.own_bytes(files), key=key, to_come_bytes=0)
     draft.clear_all_but(there)
-    put(draft.path, target, known=_put_there(entry))
+    put(draft.path, target, known=entry.own_names if entry is not None else ())
     meter.done()
     size = sum(file.size_bytes for file in files)
     time, counted = now(), (entry.use_count, entry.pinned) if entry is not None else (0, False)
     return CacheEntry(key, target, size, checksum_of(files), plan.revision, time, time, *counted, "download", files)
-
-
-def _put_there(entry: CacheEntry | None) -> frozenset[str]:
-    """Give the names of the kept files that this library has put where they are: nobody else misses them."""
-    return frozenset(file.name for file in entry.files) if entry and entry.source != "placed" else frozenset()
 
 
 def needed_files(model: ModelInfo | LoraAdapter, how: FetchKeywords) -> Collection[str]:

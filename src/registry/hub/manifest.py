@@ -96,6 +96,11 @@ class CacheEntry:
         """True when its weights were checked against the record, or against what the hub has at the commit."""
         return are_proven(self.files)
 
+    @property
+    def own_names(self) -> frozenset[str]:
+        """Names of the files that this library has put where they are, so that nobody else misses them."""
+        return frozenset(file.name for file in self.files) if self.source != "placed" else frozenset()
+
     def file_path(self, file: CachedFile) -> Path:
         """Give the path of one of its files."""
         return self.path if self.path.suffix == ".gguf" else self.path / file.name
