@@ -81,11 +81,11 @@ def test_wheel_requires_nothing_at_run_time(dist: Path) -> None:
     assert [line for line in required if "extra ==" not in line] == []
 
 
-def test_wheel_names_the_hook_to_hatchling(dist: Path) -> None:
+def test_wheel_names_the_command_and_the_hook_to_hatchling(dist: Path) -> None:
     wheel = zipfile.ZipFile(next(dist.glob("*.whl")))
 
     assert wheel.read("typed_model_registry-0.1.0.dist-info/entry_points.txt").decode() == (
-        "[hatch]\nmodel-registry = registry_build.plugin\n"
+        "[console_scripts]\nregistry = registry.cli:main\n\n[hatch]\nmodel-registry = registry_build.plugin\n"
     )
 
 
