@@ -1,5 +1,6 @@
 """`load`: what it takes, what it imports, and that it never uses the network."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,7 @@ import pytest
 
 from registry import (
     ALL_MINILM_L6_V2,
+    MissingExtraError,
     ModelConfig,
     ModelNotDownloadedError,
     ModelNotFoundError,
@@ -43,9 +45,23 @@ def test_model_is_found_by_id_alias_record_and_configuration(model: Any) -> None
 
 
 def test_no_model_is_the_default_chat_model() -> None:
+    pytest.importorskip("filelock")
     assert record_of(None, LoadOptions())[0].default
     with pytest.raises(ModelNotDownloadedError, match=record_of(None, LoadOptions())[0].id):
         load()
+
+
+@pytest.mark.parametrize(("model", "extra"), [("qwen3-0.6b-q8_0", "chat"), ("colbert-v2", "embed")])
+def test_core_alone_is_told_the_extra_that_loads_the_model(
+    monkeypatch: pytest.MonkeyPatch, model: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    with pytest.raises(MissingExtraError) as caught:
+        load(model)
+    assert str(caught.value) == (
+        "Loading models needs `filelock`, which is not installed. "
+        f'Install it with `pip install "typed-model-registry[{extra}]"`.'
+    )
 
 
 def test_configuration_with_a_smaller_size_cuts_to_it() -> None:

@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, overload
 
+from registry._extras import require
 from registry._home import models_folder
 from registry._places import key_of
 from registry.errors import ModelNotFoundError, UnsupportedDimensionError, UnsupportedModelError
@@ -147,6 +148,9 @@ def load(
     record, wanted = record_of(model, wanted)
     started = time.perf_counter()
     open_with = _opener(record)
+    # Every extra that loads models brings it; to name that of the model is to be asked for one extra only.
+    extra = "chat" if open_with is _open_chat else "embed"
+    require("filelock", extra=extra, purpose="Loading models")
     with ExitStack() as kept:
         if path is None:  # from here on, nothing that makes room takes the files away
             kept.enter_context(in_use(models_folder(), key_of(record)))
@@ -227,8 +231,6 @@ def _open_chat(record: ChatModel, located: Located, options: LoadOptions) -> Cha
 
 
 def _open_dense(record: DenseModel, located: Located, options: LoadOptions) -> DenseEncoder:
-    from registry._extras import require
-
     check_truncation(record, options.truncate_dim)
     layout = inspect(located.path, record.id)
     require("numpy", extra="chat" if layout.kind == "gguf" else "embed", purpose="Loading encoders")
@@ -244,8 +246,6 @@ def _open_dense(record: DenseModel, located: Located, options: LoadOptions) -> D
 
 
 def _open_late_interaction(record: MultiVectorModel, located: Located, options: LoadOptions) -> LateInteractionEncoder:
-    from registry._extras import require
-
     require("numpy", extra="embed", purpose="Loading encoders")
     from registry.loaders.late_interaction import LateInteractionEncoder
 
@@ -257,8 +257,6 @@ def _open_late_interaction(record: MultiVectorModel, located: Located, options: 
 
 
 def _open_sparse(record: SparseModel, located: Located, options: LoadOptions) -> SparseEncoder:
-    from registry._extras import require
-
     require("numpy", extra="embed", purpose="Loading encoders")
     from registry.loaders.sparse import SparseEncoder
 
@@ -267,8 +265,6 @@ def _open_sparse(record: SparseModel, located: Located, options: LoadOptions) ->
 
 
 def _open_reranker(record: RerankerModel, located: Located, options: LoadOptions) -> Reranker:
-    from registry._extras import require
-
     require("numpy", extra="embed", purpose="Loading encoders")
     from registry.loaders.reranker import Reranker
 
