@@ -148,11 +148,11 @@ def load(
     record, wanted = record_of(model, wanted)
     started = time.perf_counter()
     open_with = _opener(record)
-    # Every extra that loads models brings it; to name that of the model is to be asked for one extra only.
-    extra = "chat" if open_with is _open_chat else "embed"
-    require("filelock", extra=extra, purpose="Loading models")
     with ExitStack() as kept:
-        if path is None:  # from here on, nothing that makes room takes the files away
+        if path is None:
+            # Every extra that loads models brings it; to name that of the model is to be asked for one extra only.
+            require("filelock", extra="chat" if open_with is _open_chat else "embed", purpose="Loading models")
+            # From here on, nothing that makes room takes the files away.
             kept.enter_context(in_use(models_folder(), key_of(record)))
         handle: LoadedModel = open_with(record, locate(record, path, download=wanted.download), wanted)
         handle.keep_until_closed(kept.pop_all())
