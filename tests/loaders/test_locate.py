@@ -25,7 +25,8 @@ from registry.hub import Cache, CacheEntry
 from registry.hub.locks import used_keys
 from registry.hub.manifest import Manifest
 from registry.loaders import load
-from registry.loaders.locate import Located, locate, unproven_code
+from registry.loaders.locate import Located, locate
+from registry.loaders.remote_code import unproven_code
 from registry.records import DenseModel, ModelFile
 
 WEIGHTS = b"these are weights"

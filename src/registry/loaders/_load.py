@@ -11,7 +11,6 @@ from registry._extras import require
 from registry._home import models_folder
 from registry._places import key_of
 from registry.errors import ModelNotFoundError, UnsupportedDimensionError, UnsupportedModelError
-from registry.hub.locks import in_use
 from registry.loaders.layout import inspect
 from registry.loaders.locate import locate
 from registry.loaders.options import (
@@ -150,6 +149,8 @@ def load(
     open_with = _opener(record)
     with ExitStack() as kept:
         if path is None:
+            from registry.hub.locks import in_use
+
             # Every extra that loads models brings it; to name that of the model is to be asked for one extra only.
             require("filelock", extra="chat" if open_with is _open_chat else "embed", purpose="Loading models")
             # From here on, nothing that makes room takes the files away.

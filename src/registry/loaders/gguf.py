@@ -16,7 +16,6 @@ from registry.errors import (
     InvalidOptionError,
     ModelLoadError,
 )
-from registry.hub._ensure import obtain
 from registry.loaders.grammar import CheckedSampler
 
 if TYPE_CHECKING:
@@ -207,6 +206,8 @@ def find_adapter(record: ChatModel, options: LoadOptions) -> Path | None:
         return None
     for adapter in record.adapters:
         if adapter.id == options.adapter:
+            from registry.hub._ensure import obtain
+
             return obtain(adapter, download=options.download).path
     path = Path(options.adapter).expanduser()
     if not path.is_file():

@@ -20,7 +20,7 @@ from registry.errors import (
     UnsafeWeightsError,
 )
 from registry.hardware.cpu import usable_cores
-from registry.loaders.locate import unproven_code
+from registry.loaders.remote_code import unproven_code
 from registry.loaders.texts import batches
 
 if TYPE_CHECKING:
