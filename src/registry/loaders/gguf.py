@@ -90,21 +90,31 @@ def _why(
 @contextmanager
 def _reasons(library: Any) -> Iterator[list[str]]:
     """Collect what llama.cpp says about errors, and keep the rest, which it prints even when told to be silent."""
-    lines: list[str] = []
-
-    def keep(level: int, text: bytes, data: Any) -> None:  # noqa: ARG001 - llama.cpp gives three
-        if level == _GGML_ERROR:
-            lines.append(text.decode("utf-8", "replace").strip())
-
-    callback = library.llama_log_callback(keep)  # kept by its name: llama.cpp holds no reference to it
+    callback, lines = _collector(library)
     before, data = library.llama_log_callback(), ctypes.c_void_p()
     with _OPENING:
+        lines.clear()
         library.llama_log_get(ctypes.byref(before), ctypes.byref(data))
         library.llama_log_set(callback, ctypes.c_void_p(0))
         try:
             yield lines
         finally:
             library.llama_log_set(before, data)
+
+
+@lru_cache(maxsize=1)
+def _collector(library: Any) -> tuple[Any, list[str]]:
+    """Give a callback that collects errors, and what it has collected.
+
+    It is never freed: a thread that closes a model meanwhile may be about to call it, which would end the process.
+    """
+    lines: list[str] = []
+
+    def keep(level: int, text: bytes, data: Any) -> None:  # noqa: ARG001 - llama.cpp gives three
+        if level == _GGML_ERROR:
+            lines.append(text.decode("utf-8", "replace").strip())
+
+    return library.llama_log_callback(keep), lines
 
 
 def weights_bytes(library: Any, llama: Any) -> int:
