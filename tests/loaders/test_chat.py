@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from contextvars import Context, copy_context
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import tiny
+from waiting import WAIT_S, until, within
 
 from registry.chat import JinjaTemplate, Template, Turn, compose, get_template, render
 from registry.errors import (
@@ -35,7 +36,6 @@ pytest.importorskip("gguf")
 from registry.loaders.llama import LlamaModel  # noqa: E402 - after it is known that it can be imported
 
 HELLO = [{"role": "user", "content": "hello"}]
-WAIT_S = 30
 
 
 class Maker:
@@ -73,20 +73,6 @@ class Maker:
 def chat(made: Callable[..., Path]) -> Iterator[Maker]:
     with ExitStack() as stack:
         yield Maker(made, stack)
-
-
-def within(call: Callable[[], Any], seconds: float = WAIT_S) -> Any:
-    """Call in a thread, and fail where it does not return: a test of deadlocks must not be one."""
-    done: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(call())
-        except BaseException as error:
-            done.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return done.result(seconds)
 
 
 @pytest.fixture
@@ -1092,7 +1078,7 @@ def test_calls_come_in_the_order_in_which_they_were_made(chat: Maker) -> None:
         thread = threading.Thread(target=lambda number=number: (opened.count_tokens("a"), order.append(number)))
         thread.start()
         threads.append(thread)
-        within(lambda number=number: next(iter(lambda: len(queue) > number, True), None))
+        until(lambda number=number: len(queue) > number)
     stream.close()
     for thread in threads:
         thread.join(WAIT_S)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import tiny
+from waiting import WAIT_S, until, within
 
 from registry.errors import (
     InsufficientMemoryError,
@@ -23,8 +24,6 @@ from registry.errors import (
 )
 from registry.loaders import LoadOptions, ModelManager, ModelStatus
 from registry.records import ChatModel, ModelFile
-
-WAIT_S = 30
 
 
 class FakeModel:
@@ -114,20 +113,6 @@ def manager(loader: Loader) -> Iterator[Callable[..., ModelManager]]:
     assert loader.open_ids == []
 
 
-def within(call: Callable[[], Any], seconds: float = WAIT_S) -> Any:
-    """Call in a thread, and fail where it does not return: a test of deadlocks must not be one."""
-    done: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(call())
-        except BaseException as error:
-            done.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return done.result(seconds)
-
-
 class User:
     """A thread that takes and gives back what it is told to."""
 
@@ -172,7 +157,7 @@ def user() -> Iterator[Callable[[ModelManager], User]]:
 
 def waits(manager: ModelManager, number: int = 1) -> None:
     """Wait until so many threads wait."""
-    within(lambda: next(iter(lambda: len(manager._waiting) >= number, True), None))
+    until(lambda: len(manager._waiting) >= number)
 
 
 # One thread
@@ -565,7 +550,7 @@ def test_one_who_waits_for_a_model_that_will_be_given_back_is_not_told_of_a_circ
     also = other.take(record("d"))
     waits(managed, 2)
     third.leave()
-    within(lambda: next(iter(lambda: asked.done() or also.done(), True), None))
+    until(lambda: asked.done() or also.done())
     (one if asked.done() else other).leave()
     assert (asked.result(WAIT_S), also.result(WAIT_S)) == ("c", "d")
 
