@@ -5,19 +5,26 @@ import pytest
 
 from registry import (
     CacheFullError,
+    CatalogBusyError,
+    CatalogFileError,
+    CatalogModelNotFoundError,
     ChecksumMismatchError,
     ContextOverflowError,
     DownloadError,
     EmbeddingSpaceError,
     GeneratedFormatError,
+    ImportRowsError,
     InsufficientMemoryError,
+    InvalidFieldError,
     InvalidInputError,
     InvalidMessageError,
     InvalidOptionError,
     InvalidSettingError,
     LicenseNotAllowedError,
     MissingExtraError,
+    ModelBusyError,
     ModelClosedError,
+    ModelExistsError,
     ModelLoadError,
     ModelNotDownloadedError,
     ModelNotFoundError,
@@ -198,6 +205,48 @@ MESSAGES = [
             "Embeddings of two spaces cannot be compared: expected `a:384`, got `b:384`. "
             "Encode both sides with one model, one dimension and one precision."
         ),
+    ),
+    (
+        CatalogFileError("/home/me/catalog.db", "is no SQLite database", "Move it away."),
+        "`/home/me/catalog.db` is no SQLite database. It was left as it is. Move it away.",
+    ),
+    (
+        CatalogBusyError("/home/me/catalog.db", 2.5),
+        (
+            "Another process is writing to `/home/me/catalog.db`, and was not done after 2.5 s. Nothing was changed. "
+            "Try again, or wait for longer."
+        ),
+    ),
+    (
+        CatalogModelNotFoundError("colbert-v3", ("colbert-v2", "colbert-v1"), "catalog.db"),
+        "Model `colbert-v3` is not in the catalogue `catalog.db`. Did you mean `colbert-v2` or `colbert-v1`?",
+    ),
+    (
+        CatalogModelNotFoundError("17", (), "catalog.db"),
+        "Model `17` is not in the catalogue `catalog.db`. Look for it with `search`, or add it.",
+    ),
+    (
+        ModelExistsError("mine", "catalog.db"),
+        "The catalogue `catalog.db` has a model `mine` already. Update it, or choose another name.",
+    ),
+    (
+        InvalidFieldError("parameters", "a number of billions", "1,5"),
+        "`parameters`: expected a number of billions, got '1,5'.",
+    ),
+    (
+        InvalidFieldError("notes", "at most 3 letters", "a" * 90),
+        f"`notes`: expected at most 3 letters, got '{'a' * 76}....",
+    ),
+    (
+        ImportRowsError("models.csv", ("line 3: `mine`: no", "line 9: `yours`: no")),
+        (
+            "Nothing of `models.csv` was imported, as it has bad rows:\n  line 3: `mine`: no\n  line 9: `yours`: no\n"
+            "Mend them, or import what is good."
+        ),
+    ),
+    (
+        ModelBusyError("qwen3-4b", "32 requests are waiting for it.", 4),
+        "`qwen3-4b` is busy: 32 requests are waiting for it. Try again in 4 s.",
     ),
 ]
 

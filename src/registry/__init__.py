@@ -15,19 +15,26 @@ if TYPE_CHECKING:
     from registry._registry import *  # noqa: F403 - the stub names them; at run time __getattr__ does
     from registry.config import ModelConfig as ModelConfig
     from registry.errors import CacheFullError as CacheFullError
+    from registry.errors import CatalogBusyError as CatalogBusyError
+    from registry.errors import CatalogFileError as CatalogFileError
+    from registry.errors import CatalogModelNotFoundError as CatalogModelNotFoundError
     from registry.errors import ChecksumMismatchError as ChecksumMismatchError
     from registry.errors import ContextOverflowError as ContextOverflowError
     from registry.errors import DownloadError as DownloadError
     from registry.errors import EmbeddingSpaceError as EmbeddingSpaceError
     from registry.errors import GeneratedFormatError as GeneratedFormatError
+    from registry.errors import ImportRowsError as ImportRowsError
     from registry.errors import InsufficientMemoryError as InsufficientMemoryError
+    from registry.errors import InvalidFieldError as InvalidFieldError
     from registry.errors import InvalidInputError as InvalidInputError
     from registry.errors import InvalidMessageError as InvalidMessageError
     from registry.errors import InvalidOptionError as InvalidOptionError
     from registry.errors import InvalidSettingError as InvalidSettingError
     from registry.errors import LicenseNotAllowedError as LicenseNotAllowedError
     from registry.errors import MissingExtraError as MissingExtraError
+    from registry.errors import ModelBusyError as ModelBusyError
     from registry.errors import ModelClosedError as ModelClosedError
+    from registry.errors import ModelExistsError as ModelExistsError
     from registry.errors import ModelLoadError as ModelLoadError
     from registry.errors import ModelNotDownloadedError as ModelNotDownloadedError
     from registry.errors import ModelNotFoundError as ModelNotFoundError
@@ -62,19 +69,26 @@ _HOMES = {
     "registry.config": ("ModelConfig",),
     "registry.errors": (
         "CacheFullError",
+        "CatalogBusyError",
+        "CatalogFileError",
+        "CatalogModelNotFoundError",
         "ChecksumMismatchError",
         "ContextOverflowError",
         "DownloadError",
         "EmbeddingSpaceError",
         "GeneratedFormatError",
+        "ImportRowsError",
         "InsufficientMemoryError",
+        "InvalidFieldError",
         "InvalidInputError",
         "InvalidMessageError",
         "InvalidOptionError",
         "InvalidSettingError",
         "LicenseNotAllowedError",
         "MissingExtraError",
+        "ModelBusyError",
         "ModelClosedError",
+        "ModelExistsError",
         "ModelLoadError",
         "ModelNotDownloadedError",
         "ModelNotFoundError",

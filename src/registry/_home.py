@@ -23,3 +23,8 @@ def home() -> Path:
 def models_folder() -> Path:
     """Give the folder that model files are kept in: `models` in the home folder. Creates nothing."""
     return home() / "models"
+
+
+def catalog_file() -> Path:
+    """Give the path of the catalogue store: `catalog.db` in the home folder. Creates nothing."""
+    return home() / "catalog.db"

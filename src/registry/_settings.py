@@ -73,6 +73,12 @@ SETTINGS = {
             "True: look for newer models once a week, when a command starts.",
         ),
         Setting("auto_update", "REGISTRY_AUTO_UPDATE", _FLAG, "True: fetch what these checks find."),
+        Setting(
+            "api_key",
+            "REGISTRY_API_KEY",
+            "a key of at least 16 letters and digits",
+            "Key that requests to the server must bring to write. Not set: the server is read-only.",
+        ),
         Setting("no_color", "NO_COLOR", "anything", "Set, and not empty: no colour."),
     )
 }

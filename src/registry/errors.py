@@ -22,11 +22,15 @@ class ModelNotFoundError(RegistryError, LookupError):
 
     def __str__(self) -> str:
         home = "registry" if self.registry == "registry._registry" else self.registry
-        remedy = f"`{home}.MODEL_REGISTRY` lists all ids."
-        if self.close_matches:
-            *first, last = (f"`{match}`" for match in self.close_matches)
-            remedy = f"Did you mean {', '.join(first) + ' or ' if first else ''}{last}?"
+        remedy = _did_you_mean(self.close_matches) or f"`{home}.MODEL_REGISTRY` lists all ids."
         return f"Model `{self.model_id}` is not in the registry. {remedy}"
+
+
+def _did_you_mean(names: tuple[str, ...]) -> str:
+    if not names:
+        return ""
+    *first, last = (f"`{name}`" for name in names)
+    return f"Did you mean {', '.join(first) + ' or ' if first else ''}{last}?"
 
 
 class NoDefaultModelError(RegistryError, LookupError):
@@ -547,3 +551,131 @@ class EmbeddingSpaceError(RegistryError, ValueError):
             f"Embeddings of two spaces cannot be compared: expected `{self.expected}`, got `{self.got}`. "
             "Encode both sides with one model, one dimension and one precision."
         )
+
+
+class CatalogFileError(RegistryError, OSError):
+    """A file is not a catalogue store that can be used. It is left as it is.
+
+    Attributes:
+        path: The file.
+        problem: What is wrong with it, a clause.
+        remedy: What to do.
+    """
+
+    def __init__(self, path: str, problem: str, remedy: str) -> None:
+        super().__init__()
+        self.args = (path, problem, remedy)  # not an error number and a file name
+        self.path = path
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"`{self.path}` {self.problem}. It was left as it is. {self.remedy}"
+
+
+class CatalogBusyError(RegistryError, TimeoutError):
+    """Another process has been writing to the catalogue store for longer than the caller wanted to wait.
+
+    Attributes:
+        path: The store.
+        waited_s: Time that was waited, in seconds.
+    """
+
+    def __init__(self, path: str, waited_s: float) -> None:
+        super().__init__()
+        self.args = (path, waited_s)
+        self.path = path
+        self.waited_s = waited_s
+
+    def __str__(self) -> str:
+        return (
+            f"Another process is writing to `{self.path}`, and was not done after {self.waited_s:g} s. "
+            "Nothing was changed. Try again, or wait for longer."
+        )
+
+
+class CatalogModelNotFoundError(ModelNotFoundError):
+    """The catalogue store has no model with this number or name.
+
+    Attributes:
+        registry: Path of the store.
+    """
+
+    def __str__(self) -> str:
+        remedy = _did_you_mean(self.close_matches) or "Look for it with `search`, or add it."
+        return f"Model `{self.model_id}` is not in the catalogue `{self.registry}`. {remedy}"
+
+
+class ModelExistsError(RegistryError, ValueError):
+    """The catalogue store has a model of this name already.
+
+    Attributes:
+        name: The name.
+        path: The store.
+    """
+
+    def __init__(self, name: str, path: str) -> None:
+        super().__init__(name, path)
+        self.name = name
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"The catalogue `{self.path}` has a model `{self.name}` already. Update it, or choose another name."
+
+
+class InvalidFieldError(RegistryError, ValueError):
+    """A value cannot stand in this field of the catalogue store.
+
+    Attributes:
+        field: Name of the field.
+        expected: What it may be.
+        got: What was found.
+    """
+
+    def __init__(self, field: str, expected: str, got: object) -> None:
+        super().__init__(field, expected, got)
+        self.field = field
+        self.expected = expected
+        self.got = got
+
+    def __str__(self) -> str:
+        shown = repr(self.got)
+        return f"`{self.field}`: expected {self.expected}, got {shown if len(shown) <= 80 else shown[:77] + '...'}."
+
+
+class ImportRowsError(RegistryError, ValueError):
+    """A file has rows that cannot be imported, and nothing of it was.
+
+    Attributes:
+        path: The file.
+        problems: One sentence for each bad row that was found, with its line.
+    """
+
+    def __init__(self, path: str, problems: tuple[str, ...]) -> None:
+        super().__init__(path, problems)
+        self.path = path
+        self.problems = problems
+
+    def __str__(self) -> str:
+        shown = "".join(f"\n  {problem}" for problem in self.problems)
+        return f"Nothing of `{self.path}` was imported, as it has bad rows:{shown}\nMend them, or import what is good."
+
+
+class ModelBusyError(RegistryError, TimeoutError):
+    """A served model has no room for another request, or was not free in time.
+
+    Attributes:
+        model_id: The model.
+        reason: What was in the way, a sentence.
+        retry_after_s: When to try again, in seconds.
+    """
+
+    def __init__(self, model_id: str, reason: str, retry_after_s: int) -> None:
+        super().__init__()
+        self.args = (model_id, reason, retry_after_s)
+        self.model_id = model_id
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return f"`{self.model_id}` is busy: {self.reason} Try again in {self.retry_after_s} s."
