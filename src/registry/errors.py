@@ -4,6 +4,21 @@
 class RegistryError(Exception):
     """Base of all errors of this library: `except RegistryError` catches them and nothing else."""
 
+    def explained(self) -> tuple[str, str]:
+        """Split the message into what is wrong and what to do, which may be empty: for screens that show them apart."""
+        text, remedy = str(self), getattr(self, "remedy", "")
+        if remedy and text.endswith(remedy):
+            return text[: -len(remedy)].rstrip(), remedy
+        import re  # here: most programs never show an error in parts
+
+        # A sentence goes up to a full stop that stands outside of backticks and before a blank.
+        sentences = re.findall(r"\s*(?:[^`.]|`[^`]*`|\.(?!\s|$))+\.?", text)
+        if not sentences[1:]:
+            return text, ""
+        return "".join(sentences[: self._remedy_from]), "".join(sentences[self._remedy_from :]).strip()
+
+    _remedy_from = 1  # the sentence of the message that the remedy begins with
+
 
 class ModelNotFoundError(RegistryError, LookupError):
     """No record has this id or alias.
@@ -397,6 +412,8 @@ class InsufficientMemoryError(RegistryError, MemoryError):
         needed_bytes: What the model needs, where it is known.
         available_bytes: What there is for it, where it is known.
     """
+
+    _remedy_from = -1  # it says a good deal before
 
     def __init__(
         self, model_id: str, reason: str, needed_bytes: int | None = None, available_bytes: int | None = None

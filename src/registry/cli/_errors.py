@@ -56,8 +56,6 @@ _OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME.split()} | {
     name: f"--{option}" for name, option in _RENAMED.items()
 }
 _KEYWORD = re.compile(rf"`({'|'.join(_OPTIONS)})(?:=([^`]*))?`")
-# A sentence: up to a full stop that stands outside of backticks and before a blank.
-_SENTENCE = re.compile(r"\s*(?:[^`.]|`[^`]*`|\.(?!\s|$))+\.?")
 
 
 class CommandError(RegistryError):
@@ -109,14 +107,7 @@ def guarded(run: Callable[[], int]) -> int:
 
 def explained(error: RegistryError | OSError) -> tuple[str, str]:
     """Split a message into what is wrong, on one line, and what to do."""
-    text = str(error)
-    remedy = getattr(error, "remedy", "")
-    if remedy and text.endswith(remedy):
-        problem = text[: -len(remedy)]
-    else:
-        sentences = _SENTENCE.findall(text)
-        place = -1 if isinstance(error, InsufficientMemoryError) else 1  # which says a good deal before its remedy
-        problem, remedy = ("".join(sentences[:place]), "".join(sentences[place:])) if sentences[1:] else (text, "")
+    problem, remedy = error.explained() if isinstance(error, RegistryError) else (str(error), "")
     stated = _REMEDIES.get(type(error).__name__)
     said = _line(problem), _line((stated(error) if stated else "") or remedy)
     return (in_options(said[0]), in_options(said[1])) if isinstance(error, _OF_KEYWORDS) else said
