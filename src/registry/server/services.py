@@ -1,0 +1,38 @@
+"""What the routes share: made once for an application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from registry.catalog import Catalog
+    from registry.loaders import ModelManager
+    from registry.queries import ModelRegistry
+    from registry.server.desks import Desks
+    from registry.server.names import ModelNames
+    from registry.server.options import ServerOptions
+    from registry.server.telemetry import Telemetry
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the routes of one application share.
+
+    Attributes:
+        options: How to serve.
+        registry: The typed records.
+        catalog: The catalogue store, which holds them too.
+        manager: The loaded models.
+        names: What a request may call a model, and which record that is.
+        desks: Where requests wait for a model.
+        telemetry: What is counted.
+    """
+
+    options: ServerOptions
+    registry: ModelRegistry[Any]
+    catalog: Catalog
+    manager: ModelManager
+    names: ModelNames
+    desks: Desks
+    telemetry: Telemetry
