@@ -28,17 +28,19 @@ check: .venv/dev  ## format, lint, types, import arrows, and that nothing genera
 	$(PY) docs/make_reference.py --check
 	$(PY) docs/make_hardware.py --check
 	$(PY) docs/make_cli.py --check
+	$(PY) docs/make_openapi.py --check
 	$(PY) -m pytest -q tests/test_architecture.py
 
 generate: .venv/dev  ## src/registry/_registry.py and docs/MODELS.md from models.json
 	$(PY) -m registry_build generate models.json -o src/registry/_registry.py
 	$(PY) -m registry_build pages models.json -o docs/MODELS.md
 
-docs: .venv/dev  ## what is generated of the pages: models, reference, tiers, commands
+docs: .venv/dev  ## what is generated of the pages: models, reference, tiers, commands, the HTTP interface
 	$(PY) -m registry_build pages models.json -o docs/MODELS.md
 	$(PY) docs/make_reference.py
 	$(PY) docs/make_hardware.py
 	$(PY) docs/make_cli.py
+	$(PY) docs/make_openapi.py
 
 golden: .venv/dev  ## rewrite the expected files of tests/build/cases; read the diff before you commit it
 	$(PY) tests/build/golden.py
