@@ -69,13 +69,14 @@ _STATUSES: Sequence[tuple[type[BaseException], int, str]] = (
     (errors.UnpinnedModelError, 403, "unpinned_model"),
     (errors.RemoteCodeNotAllowedError, 403, "remote_code_not_allowed"),
     (errors.UnsafeWeightsError, 403, "unsafe_weights"),
+    (errors.CatalogFileError, 500, "catalog_unusable"),
     (errors.RegistryError, 500, "failed"),
     (asyncio.TimeoutError, 504, "timeout"),
 )
 _PARAMS: Sequence[tuple[type[BaseException], str]] = (
     (errors.InvalidFieldError, "field"),
     (errors.InvalidOptionError, "option"),
-    (errors.InvalidInputError, "argument"),
+    (errors.InvalidInputError, "place"),
 )
 
 

@@ -65,7 +65,8 @@ class ServerOptions:
             if not 0 < getattr(self, name) <= 86400:
                 raise InvalidOptionError(name, "seconds, above 0 and at most 86400", getattr(self, name))
         if self.api_key is not None and (len(self.api_key) < _LEAST_KEY or not _is_header_value(self.api_key)):
-            raise InvalidOptionError("api_key", f"at least {_LEAST_KEY} ASCII characters without blanks", "another")
+            shown = f"{len(self.api_key)} characters"  # not the key: messages end up in logs
+            raise InvalidOptionError("api_key", f"at least {_LEAST_KEY} printable ASCII ones, no blanks", shown)
         if self.api_key is None and not self.is_local:
             needed = "an address of this machine alone, such as 127.0.0.1, or an `api_key` as well"
             raise InvalidOptionError("host", needed, self.host)

@@ -1,0 +1,60 @@
+"""What may be said about serving, and what is refused."""
+
+from typing import Any
+
+import pytest
+
+from registry.errors import InvalidOptionError
+from registry.server import ServerOptions
+
+KEY = "k" * 16
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.3.2.1", "::1", "localhost", "LocalHost"])
+def test_address_of_this_machine_alone_needs_no_key(host: str) -> None:
+    assert ServerOptions(host=host).is_local
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "server.example", "localhost.example", ""])
+def test_other_address_without_a_key_is_refused(host: str) -> None:
+    with pytest.raises(InvalidOptionError) as caught:
+        ServerOptions(host=host)
+
+    assert caught.value.option == "host"
+    assert caught.value.got == host
+
+
+def test_other_address_with_a_key_is_taken() -> None:
+    assert not ServerOptions(host="0.0.0.0", api_key=KEY).is_local
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", -1),
+        ("port", 65536),
+        ("port", True),
+        ("queue_length", -1),
+        ("max_models", 0),
+        ("max_body_bytes", 0),
+        ("queue_timeout_s", 0),
+        ("request_timeout_s", float("nan")),
+        ("shutdown_timeout_s", 86401),
+        ("api_key", "k" * 15),
+        ("api_key", "k" * 16 + "\n"),
+        ("api_key", "k" * 16 + "ü"),
+        ("api_key", "k k" * 16),
+    ],
+)
+def test_value_that_cannot_be_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(InvalidOptionError) as caught:
+        ServerOptions(**{name: value})
+
+    assert caught.value.option == name
+
+
+def test_key_is_never_shown() -> None:
+    assert KEY not in repr(ServerOptions(api_key=KEY))
+    with pytest.raises(InvalidOptionError) as caught:
+        ServerOptions(api_key="short-secret")
+    assert "short-secret" not in str(caught.value)
