@@ -30,6 +30,7 @@ from registry import (
     ModelNotFoundError,
     NameCollisionError,
     NoDefaultModelError,
+    ProfileNotFoundError,
     RegistryError,
     RemoteCodeNotAllowedError,
     TemplateError,
@@ -59,6 +60,18 @@ MESSAGES = [
             "`acme._registry` has no chat model and so no default one. "
             'Add a chat record with `"default": true` to its models.json.'
         ),
+    ),
+    (
+        ProfileNotFoundError("latpop", ("laptop",), ("default", "laptop")),
+        "Profile `latpop` is not in the registry. Did you mean `laptop`?",
+    ),
+    (
+        ProfileNotFoundError("x", (), ("default", "laptop")),
+        "Profile `x` is not in the registry. Choose one of its own: `default`, `laptop`.",
+    ),
+    (
+        ProfileNotFoundError("x", (), (), "acme._registry"),
+        "Profile `x` is not in the registry. `acme._registry` has no profiles: add `profiles` to its models.json.",
     ),
     (
         UnsupportedDimensionError("jina-colbert-v2", 100, (128, 96, 64)),
@@ -271,6 +284,7 @@ def test_error_copied_or_pickled_keeps_its_data(error: RegistryError, clone: obj
     [
         (ModelNotFoundError, LookupError),
         (NoDefaultModelError, LookupError),
+        (ProfileNotFoundError, LookupError),
         (UnsupportedDimensionError, ValueError),
         (NameCollisionError, ValueError),
         (GeneratedFormatError, ImportError),

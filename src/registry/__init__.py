@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from registry.errors import ModelNotFoundError as ModelNotFoundError
     from registry.errors import NameCollisionError as NameCollisionError
     from registry.errors import NoDefaultModelError as NoDefaultModelError
+    from registry.errors import ProfileNotFoundError as ProfileNotFoundError
     from registry.errors import RegistryError as RegistryError
     from registry.errors import RemoteCodeNotAllowedError as RemoteCodeNotAllowedError
     from registry.errors import TemplateError as TemplateError
@@ -58,7 +59,9 @@ if TYPE_CHECKING:
     from registry.records import ModelInfo as ModelInfo
     from registry.records import ModelVariant as ModelVariant
     from registry.records import MultiVectorModel as MultiVectorModel
+    from registry.records import Profile as Profile
     from registry.records import RerankerModel as RerankerModel
+    from registry.records import RoleModel as RoleModel
     from registry.records import RuntimeDefaults as RuntimeDefaults
     from registry.records import SamplingDefaults as SamplingDefaults
     from registry.records import SparseModel as SparseModel
@@ -94,6 +97,7 @@ _HOMES = {
         "ModelNotFoundError",
         "NameCollisionError",
         "NoDefaultModelError",
+        "ProfileNotFoundError",
         "RegistryError",
         "RemoteCodeNotAllowedError",
         "TemplateError",
@@ -113,7 +117,9 @@ _HOMES = {
         "ModelInfo",
         "ModelVariant",
         "MultiVectorModel",
+        "Profile",
         "RerankerModel",
+        "RoleModel",
         "RuntimeDefaults",
         "SamplingDefaults",
         "SparseModel",

@@ -13,14 +13,23 @@ from _thread import RLock
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Protocol, TypeVar
+    from typing import Any, NoReturn, Protocol, TypeVar
 
     T = TypeVar("T")
+    K = TypeVar("K")
+    V = TypeVar("V")
+
+    class _Dict(dict[K, V]):
+        """What `FrozenDict` is made of."""
 
     class Row(Protocol):
         """Where a record that nobody has looked into yet finds the values of its fields."""
 
         def value(self, field: str, default: Any) -> Any: ...
+else:
+    # At run time `_Dict[K, V]` is just `dict`: type variables would import `typing`.
+    K = V = object
+    _Dict = dict
 
 
 _MISSING = object()  # no default
@@ -55,6 +64,29 @@ def from_row(cls: type[T], row: Row, **known: Any) -> T:
     record = object.__new__(cls)
     vars(record).update(known, _row=row)
     return record
+
+
+class FrozenDict(_Dict[K, V]):
+    """A dict that cannot be changed: records hold it, so it hashes where its values do.
+
+    A `dict` and not just a mapping, so that `json`, `dataclasses.asdict` and `**` take it as they take any other.
+    `copy()` and `|` give dicts that can be changed.
+    """
+
+    __slots__ = ()
+
+    # A dict can be changed and so does not hash: type checkers know that.
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[type, tuple[dict[K, V]]]:
+        return type(self), (dict(self),)  # pickle would set one item after the other
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError(f"{type(self).__name__!r} object cannot be changed: change a copy, `dict(...)`")
+
+    if not TYPE_CHECKING:  # which have it from the annotations of records, where it is a Mapping
+        __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
 
 
 class _FirstTouch:

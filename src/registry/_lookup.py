@@ -11,7 +11,7 @@ from _collections_abc import Mapping  # what `collections.abc` gives, without im
 from bisect import bisect_right
 from itertools import chain, repeat
 
-from registry._frozen import from_row
+from registry._frozen import FrozenDict, from_row
 from registry.errors import GeneratedFormatError, NoDefaultModelError
 from registry.queries import ModelRegistry
 
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     Record: TypeAlias = Any
     Parts: TypeAlias = Mapping[str, tuple[Callable[..., object], tuple[str, ...]]]
 
-FORMAT: Final = 1
+FORMAT: Final = 2  # 2: the table PROFILES
+OLDEST_FORMAT: Final = 1
+
+# Names of a generated module that are neither functions nor enums nor constants of records.
+OWN_NAMES: Final = ("DEFAULT_PROFILE", "ModelId", "ProfileName")
 
 
 class Inline:
@@ -104,12 +108,13 @@ class CompiledRegistry(ModelRegistry["Record"]):
             aliases: Alias -> row number.
             default: Row number of the default chat record.
             kind_of: Number of the kind of every row, one digit each: a record is made without a look at its row.
-            storage: Where rows and the tables `NAMES`, `ENUMS` and `INDEX` are.
+            storage: Where rows and the tables `NAMES`, `ENUMS`, `INDEX` and `PROFILES` are.
         """
-        if format != FORMAT:
+        if not OLDEST_FORMAT <= format <= FORMAT:
             raise GeneratedFormatError(module, FORMAT, format)
         self.storage = storage
         self._name = module
+        self._format = format
         self._kinds = tuple((cls, {name: column for column, name in enumerate(columns)}) for cls, columns in kinds)
         self._parts = parts
         self._vocabularies = vocabularies
@@ -121,6 +126,7 @@ class CompiledRegistry(ModelRegistry["Record"]):
         self._made: dict[str, Record] = {}
         self._enums: dict[str, type[StrEnum]] = {}
         self._dims: tuple[int, ...] = ()
+        self._profiles: FrozenDict[str, Any]
         self._found: dict[tuple[str, object], tuple[Record, ...]] = {}
 
     def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
@@ -184,6 +190,16 @@ class CompiledRegistry(ModelRegistry["Record"]):
             self._found[key] = self._records(self._rows_with_dims(limit))
         return self._found[key]
 
+    @property
+    def profiles(self) -> Mapping[str, Any]:
+        """The profiles by name, in the order of their names; read-only."""
+        if "_profiles" not in vars(self):
+            table = self.storage.table("PROFILES") if self._format > 1 else {}
+            made = FrozenDict({name: self._profile(name, *row) for name, row in table.items()})
+            # setdefault: two threads that touch the profiles at the same time get the same ones.
+            vars(self).setdefault("_profiles", made)
+        return self._profiles
+
     # What the generated module resolves on first touch
 
     def attribute(self, name: str) -> Any:
@@ -198,23 +214,28 @@ class CompiledRegistry(ModelRegistry["Record"]):
             raise AttributeError(f"module {self._name!r} has no attribute {name!r}")
         if name in self.storage.table("ENUMS"):
             return self._enum(name)
-        value: Any
-        if name == "ModelId":
-            from typing import Literal
-
-            value = Literal[(*self._ids, *self._aliases)]
-        else:
-            try:
-                value = self._record(self.storage.table("NAMES").index(name))
-            except ValueError:
-                raise AttributeError(f"module {self._name!r} has no attribute {name!r}") from None
+        value = self._own(name) if name in OWN_NAMES else self._constant(name)
         vars(sys.modules[self._name])[name] = value
         return value
 
     def names(self) -> list[str]:
         """Give every public name of the generated module, those not yet touched included."""
         present = [name for name in vars(sys.modules[self._name]) if not name.startswith("_")]
-        return sorted({*present, "ModelId", *self.storage.table("ENUMS"), *self.storage.table("NAMES")})
+        return sorted({*present, *OWN_NAMES, *self.storage.table("ENUMS"), *self.storage.table("NAMES")})
+
+    def _own(self, name: str) -> Any:
+        if name == "DEFAULT_PROFILE":
+            return self.default_profile
+        from typing import Literal, Never
+
+        names = (*self._ids, *self._aliases) if name == "ModelId" else tuple(self.profiles)
+        return Literal[names] if names else Never
+
+    def _constant(self, name: str) -> Record:
+        try:
+            return self._record(self.storage.table("NAMES").index(name))
+        except ValueError:
+            raise AttributeError(f"module {self._name!r} has no attribute {name!r}") from None
 
     def decode(self, field: str, raw: Any) -> Any:
         """Turn the raw value of a row into what the record's `field` holds."""
@@ -225,12 +246,17 @@ class CompiledRegistry(ModelRegistry["Record"]):
         if field in self._vocabularies:
             members = self._enum(self._vocabularies[field])
             return tuple(map(members, raw)) if isinstance(raw, tuple) else members(raw)
-        return raw
+        return FrozenDict(raw) if isinstance(raw, dict) else raw
 
-    def _part(self, field: str, raw: tuple[Any, ...]) -> object:
+    def _part(self, field: str, raw: tuple[Any, ...], **known: object) -> Any:
         cls, names = self._parts[field]
         stated = ((name, value) for name, value in zip(names, raw, strict=True) if value is not None)
-        return cls(**{name: self.decode(name, value) for name, value in stated})
+        return cls(**known, **{name: self.decode(name, value) for name, value in stated})
+
+    def _profile(self, name: str, description: str | None, rows: Mapping[str, tuple[Any, ...]]) -> Any:
+        roles = {role: self._enum("Role")(role) for role in rows}
+        models = {roles[role]: self._part("role_model", row, role=roles[role]) for role, row in rows.items()}
+        return self._part("profile", (description,), name=name, models=FrozenDict(models))
 
     def _number(self, model_id: str) -> int | None:
         if not isinstance(model_id, str):

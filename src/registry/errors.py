@@ -66,6 +66,38 @@ class NoDefaultModelError(RegistryError, LookupError):
         )
 
 
+class ProfileNotFoundError(RegistryError, LookupError):
+    """The registry has no profile of this name.
+
+    Attributes:
+        profile: The name that was asked for.
+        close_matches: Names of profiles that look like it, the closest first.
+        profiles: Names of all profiles.
+        registry: Module whose registry was asked.
+    """
+
+    def __init__(
+        self,
+        profile: str,
+        close_matches: tuple[str, ...] = (),
+        profiles: tuple[str, ...] = (),
+        registry: str = "registry",
+    ) -> None:
+        super().__init__(profile, close_matches, profiles, registry)
+        self.profile = profile
+        self.close_matches = close_matches
+        self.profiles = profiles
+        self.registry = registry
+
+    def __str__(self) -> str:
+        listed = ", ".join(f"`{name}`" for name in self.profiles)
+        if listed:
+            remedy = _did_you_mean(self.close_matches) or f"Choose one of its own: {listed}."
+        else:
+            remedy = f"`{self.registry}` has no profiles: add `profiles` to its models.json."
+        return f"Profile `{self.profile}` is not in the registry. {remedy}"
+
+
 class UnsupportedDimensionError(RegistryError, ValueError):
     """A model cannot give embeddings of this size.
 

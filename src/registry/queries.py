@@ -5,16 +5,19 @@ from __future__ import annotations
 from _collections_abc import Mapping  # what `collections.abc` gives, without importing `collections`
 from itertools import chain
 
-from registry.errors import ModelNotFoundError, NameCollisionError, NoDefaultModelError
+from registry._frozen import FrozenDict
+from registry.errors import ModelNotFoundError, NameCollisionError, NoDefaultModelError, ProfileNotFoundError
 
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any, Generic, TypeVar, overload
 
+    from registry.records import Profile
+
     T = TypeVar("T")
 
-    # Records are not named here: their module and this one do not know each other.
+    # What a registry holds is its own business: the records of models are not named here.
     R_co = TypeVar("R_co", covariant=True)
 
     class _Records(Mapping[str, R_co], Generic[R_co]):
@@ -148,6 +151,38 @@ class ModelRegistry(_Records[R_co]):
         }
         return self._find({name: value for name, value in fields.items() if value is not None}, max_embedding_dim)
 
+    # Profiles
+
+    @property
+    def profiles(self) -> Mapping[str, Profile]:
+        """The profiles by name, in the order of their names; read-only."""
+        raise NotImplementedError
+
+    @property
+    def default_profile(self) -> Profile | None:
+        """The profile named `default`; `None` where there is none."""
+        return self.profiles.get("default")
+
+    def get_profile(self, name: str) -> Profile:
+        """Give the profile of this name; the same object every time.
+
+        Raises:
+            ProfileNotFoundError: There is none; the error names close matches.
+        """
+        if not isinstance(name, str):
+            raise TypeError(f"expected the name of a profile as a string, got {name!r}")
+        found = self.profiles.get(name)
+        if found is None:
+            from difflib import get_close_matches
+
+            close = get_close_matches(name.lower().replace(" ", "-"), self.profiles, n=3)
+            raise ProfileNotFoundError(name, tuple(close), tuple(self.profiles), self._name)
+        return found
+
+    def list_profiles(self) -> tuple[Profile, ...]:
+        """Give all profiles, in the order of their names."""
+        return tuple(self.profiles.values())
+
     # Mapping
 
     def __getitem__(self, model_id: str) -> R_co:
@@ -245,6 +280,12 @@ class CombinedRegistry(ModelRegistry[R_co]):
         home = next((registry for registry in self._registries if model_id in registry), self._registries[0])
         return home.get_sources(model_id)
 
+    @property
+    def profiles(self) -> Mapping[str, Profile]:
+        """The profiles of all registries by name, in the order of their names; read-only."""
+        found = {name: profile for registry in self._registries for name, profile in registry.profiles.items()}
+        return FrozenDict({name: found[name] for name in sorted(found)})
+
     def models_by_max_embedding_dim(self, max_embedding_dim: int) -> tuple[R_co, ...]:
         """Give the embedding models whose vectors have at most this many components, registry by registry."""
         return self._join(registry.models_by_max_embedding_dim(max_embedding_dim) for registry in self._registries)
@@ -263,6 +304,15 @@ class CombinedRegistry(ModelRegistry[R_co]):
         return tuple(chain.from_iterable(found))
 
 
+def _refuse_equal_profiles(registries: tuple[ModelRegistry[R_co], ...]) -> None:
+    homes: dict[str, str] = {}
+    for registry in registries:
+        for name in registry.profiles:
+            if name in homes:
+                raise NameCollisionError(f"profiles.{name}", homes[name], registry._name)
+        homes |= dict.fromkeys(registry.profiles, registry._name)
+
+
 def combine(first: ModelRegistry[R_co], *more: ModelRegistry[R_co]) -> ModelRegistry[R_co]:
     """Join registries into one that answers for all, in the order given.
 
@@ -271,7 +321,8 @@ def combine(first: ModelRegistry[R_co], *more: ModelRegistry[R_co]) -> ModelRegi
         more: Others.
 
     Raises:
-        NameCollisionError: Two of them have the same id or alias.
+        NameCollisionError: Two of them have the same id or alias, or profiles of one name, which is given as
+            `profiles.NAME`.
 
     Example:
         >>> from registry import MODEL_REGISTRY, combine
@@ -285,4 +336,5 @@ def combine(first: ModelRegistry[R_co], *more: ModelRegistry[R_co]) -> ModelRegi
             if name in homes:
                 raise NameCollisionError(name, homes[name], registry._name)
         homes |= dict.fromkeys((name for name, _ in registry._names()), registry._name)
+    _refuse_equal_profiles(registries)
     return CombinedRegistry(registries)

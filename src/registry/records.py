@@ -7,6 +7,10 @@ registry the record is from, and equal their strings. Where a value was read: `r
 
 from __future__ import annotations
 
+from _collections_abc import Mapping  # what `collections.abc` gives, without importing `collections`
+
+from registry._frozen import FrozenDict
+
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this module
 if TYPE_CHECKING:
     from dataclasses import dataclass
@@ -320,3 +324,42 @@ class ChatModel(ModelInfo):
     defaults: SamplingDefaults = SamplingDefaults()
     runtime: RuntimeDefaults = RuntimeDefaults()
     adapters: tuple[LoraAdapter, ...] = ()
+
+
+@dataclass(frozen=True)
+class RoleModel:
+    """The model that a profile has for one role.
+
+    Attributes:
+        role: What the model is for, a `Role`.
+        name: Id or alias of a record, else a name that the provider knows.
+        provider: Who serves it: `ollama`, `local`, `openai`, `transformers`. `None`: not stated; a name that is no
+            record's is Ollama's.
+        auto_download: True when it may be fetched before the first call. `None`: not stated.
+        parameters: Generation parameters by the provider's names: read-only, and empty where nothing is stated.
+        description: What the role is for.
+        fallback: Names of the models to try next, in order.
+    """
+
+    role: str
+    name: str
+    provider: str | None = None
+    auto_download: bool | None = None
+    parameters: Mapping[str, bool | float | str | tuple[str, ...]] = FrozenDict()
+    description: str | None = None
+    fallback: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A choice of models: one for each role that it knows.
+
+    Attributes:
+        name: Name in the registry.
+        description: What the profile is for.
+        models: The model of each role, by `Role` or its string: read-only, in the order of the roles.
+    """
+
+    name: str
+    description: str | None = None
+    models: Mapping[str, RoleModel] = FrozenDict()

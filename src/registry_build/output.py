@@ -75,7 +75,9 @@ def _left_over(files: Mapping[str, str], folder: Path) -> list[Path]:
     stems = [name.removesuffix(".pyi") for name in files if name.endswith(".pyi")]
     found = [path for stem in stems for path in sorted((folder / f"{stem}_rows").glob("rows_[0-9]*.py"))]
     found += [
-        folder / f"{stem}_rows" / f"{name}.py" for stem in stems for name in ("__init__", "names", "enums", "index")
+        folder / f"{stem}_rows" / f"{name}.py"
+        for stem in stems
+        for name in ("__init__", "names", "enums", "index", "profiles")
     ]
     gone = (path for path in found if path.relative_to(folder).as_posix() not in files)
     return sorted(path for path in gone if path.is_file() and _is_generated(path))

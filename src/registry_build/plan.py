@@ -11,9 +11,9 @@ from pathlib import PurePath
 from typing import Any
 
 from registry_build.naming import constant_name, member_name
-from registry_build.rows import ATTRIBUTES, EMBEDDING, Cells, Record, Row, cells_of, class_of
+from registry_build.rows import ATTRIBUTES, EMBEDDING, Cells, Record, Row, cells_of, class_of, role_row
 from registry_build.source import Source
-from registry_build.vocabulary import VOCABULARIES, values_at
+from registry_build.vocabulary import ROLE, VOCABULARIES, Vocabulary, values_at
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,15 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Profile:
+    """A profile: role -> row of its model, in the order of the roles' names."""
+
+    name: str
+    description: str | None
+    models: dict[str, Row]
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that the emitted files hold.
 
@@ -64,11 +73,12 @@ class Plan:
         version: Version of the data.
         kinds: Record classes in use, in the order of their numbers.
         types: Record class -> members of `ModelType`, each with its value, whose records all have it.
-        enums: Enums with at least one member.
+        enums: The enums of the vocabularies and of the roles, those without members included.
         models: The records, in the order of the file.
         aliases: Alias -> number of the record.
         default: Number of the default chat record.
         index: Field -> value -> numbers of the records that have it.
+        profiles: The profiles, in the order of their names.
     """
 
     source: str
@@ -81,6 +91,7 @@ class Plan:
     aliases: dict[str, int]
     default: int | None
     index: dict[str, dict[Any, tuple[int, ...]]]
+    profiles: tuple[Profile, ...]
 
 
 def plan(source: Source) -> Plan:
@@ -95,17 +106,19 @@ def plan(source: Source) -> Plan:
     classes = [class_of(record) for record in linked]
     cells = [cells_of(record, name) for record, name in zip(linked, classes, strict=True)]
     kinds = tuple(_kinds(linked, classes, cells))
+    profiles = tuple(_profiles(data.get("profiles", {})))
     return Plan(
         source=PurePath(source.file).name,
         digest=_digest(data),
         version=data["version"],
         kinds=kinds,
         types=_types(linked, classes),
-        enums=tuple(_enums([*records, *adapters])),
+        enums=(*_enums([*records, *adapters]), _enum(ROLE, {role for profile in profiles for role in profile.models})),
         models=tuple(_models(linked, classes, cells, kinds)),
         aliases=aliases,
         default=default,
         index=_index(cells, classes),
+        profiles=profiles,
     )
 
 
@@ -197,8 +210,19 @@ def _enums(records: list[Record]) -> Iterable[Enum]:
     for vocabulary in VOCABULARIES:
         values = {value for record in records for path in vocabulary.paths for _, value in values_at(record, path)}
         values.discard(None)
-        members = tuple((member_name(vocabulary.enum, value), value) for value in sorted(values))
-        yield Enum(vocabulary.enum, vocabulary.doc, members)
+        yield _enum(vocabulary, values)
+
+
+def _enum(vocabulary: Vocabulary, values: set[str]) -> Enum:
+    members = tuple((member_name(vocabulary.enum, value), value) for value in sorted(values))
+    return Enum(vocabulary.enum, vocabulary.doc, members)
+
+
+def _profiles(profiles: dict[str, Record]) -> Iterable[Profile]:
+    # By name, as the order of keys is no part of the data.
+    for name, profile in sorted(profiles.items()):
+        models = {role: role_row(model) for role, model in sorted(profile["models"].items())}
+        yield Profile(name, profile.get("description"), models)
 
 
 # Field of a query -> attributes that hold the values it is asked for.

@@ -110,9 +110,22 @@ PARTS = {
         "LoraAdapter",
         ("id", "file", "base_model", "version", "description", "huggingface_id", "revision", "license"),
     ),
+    "profile": ("Profile", ("description",)),
+    "role_model": (
+        "RoleModel",
+        ("name", "provider", "auto_download", "parameters", "description", "fallback"),
+    ),
     "defaults": ("SamplingDefaults", ("temperature", "max_tokens", "top_p", "top_k", "repeat_penalty")),
     "runtime": ("RuntimeDefaults", ("context_length", "gpu_layers", "threads", "batch_size")),
 }
+
+
+def role_row(model: str | Record) -> Row:
+    """Give what a profile states of the model for one role; a plain string is its name."""
+    stated: Record = {"name": model} if isinstance(model, str) else model
+    parameters = {name: _frozen(value) for name, value in sorted(stated.get("parameters", {}).items())}
+    cells = stated | {"parameters": parameters or None, "fallback": _frozen(stated.get("fallback"))}
+    return tuple(cells.get(name) for name in PARTS["role_model"][1])
 
 
 def class_of(record: Record) -> str:

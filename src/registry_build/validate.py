@@ -17,7 +17,7 @@ from registry_build.problems import Path, Problem, locate, one_of, shown
 from registry_build.rows import is_sparse
 from registry_build.schema import check
 from registry_build.source import Source
-from registry_build.vocabulary import RESERVED, VOCABULARIES, values_at
+from registry_build.vocabulary import RESERVED, ROLE, VOCABULARIES, values_at
 
 Finding: TypeAlias = tuple[Path, str]
 Record: TypeAlias = dict[str, Any]
@@ -114,6 +114,10 @@ class _Names:
                     yield (*place, *path), message
                 taken.setdefault(alias, f"an alias of `{record.get('id')}`")
 
+    def id_of(self, name: object) -> object:
+        """Give the id of the record that has this id or alias, or `None`."""
+        return self._ids.get(name) if isinstance(name, str) else None
+
     def link(self, path: Path, target: str, own: object = None) -> Iterator[Finding]:
         """Check that `target` names a record, another one than `own`."""
         if target not in self._ids:
@@ -126,23 +130,32 @@ class _Names:
 
 def _vocabulary_clashes(data: Any, findings: Mapping[Path, str]) -> Iterator[Finding]:
     """Give values that cannot be members of their enum; a value that is wrong in itself takes no name away."""
+    records = [*_records(data), *_records(data, "adapters")]
     for vocabulary in VOCABULARIES:
-        members: dict[str, str] = {}
-        for place, record in chain(_records(data), _records(data, "adapters")):
-            for path in vocabulary.paths:
-                for inner, value in values_at(record, path):
-                    if not isinstance(value, str) or not value or _is_known((*place, *inner), findings):
-                        continue
-                    member = member_name(vocabulary.enum, value)
-                    if not is_name(member):
-                        message = f"expected a value that makes a Python name, got {shown(value)}"
-                        yield (*place, *inner), message
-                    elif members.setdefault(member, value) != value:
-                        message = (
-                            f"expected a value with a member of its own in `{vocabulary.enum}`, got {shown(value)}: "
-                            f"`{member}` is already {shown(members[member])}"
-                        )
-                        yield (*place, *inner), message
+        found = (
+            ((*place, *inner), value)
+            for place, record in records
+            for path in vocabulary.paths
+            for inner, value in values_at(record, path)
+        )
+        yield from _member_clashes(vocabulary.enum, found, findings)
+    yield from _member_clashes(ROLE.enum, ((path, path[-1]) for path, _ in _roles(data)), findings)
+
+
+def _member_clashes(enum: str, values: Iterable[tuple[Path, Any]], findings: Mapping[Path, str]) -> Iterator[Finding]:
+    members: dict[str, str] = {}
+    for path, value in values:
+        if not isinstance(value, str) or not value or _is_known(path, findings):
+            continue
+        member = member_name(enum, value)
+        if not is_name(member):
+            yield path, f"expected a value that makes a Python name, got {shown(value)}"
+        elif members.setdefault(member, value) != value:
+            message = (
+                f"expected a value with a member of its own in `{enum}`, got {shown(value)}: "
+                f"`{member}` is already {shown(members[member])}"
+            )
+            yield path, message
 
 
 def _defaults(records: list[tuple[Path, Record]]) -> Iterator[Finding]:
@@ -188,9 +201,16 @@ def _adapter_digest(adapter: Record) -> Iterator[Finding]:
 
 
 def _profile_links(data: Any, names: _Names) -> Iterator[Finding]:
+    """Check that what is served from here is a record; other names may be known to the provider."""
     for path, role in _roles(data):
-        if isinstance(role, dict) and role.get("provider") == "local" and isinstance(role.get("name"), str):
+        if not isinstance(role, dict) or role.get("provider") != "local":
+            continue
+        if isinstance(role.get("name"), str):
             yield from names.link((*path, "name"), role["name"])
+        own = names.id_of(role.get("name"))
+        for place, name in values_at(role, "fallback"):
+            if isinstance(name, str):
+                yield from names.link((*path, *place), name, own)
 
 
 def _doubts(data: Any) -> Iterator[Finding]:

@@ -47,8 +47,11 @@ VOCABULARIES = (
     Vocabulary("Tag", "Free labels.", ("tags",), ("tags",)),
 )
 
+# Its values are keys of the profiles, not values in records.
+ROLE = Vocabulary("Role", "What profiles have models for.", (), ())
+
 # The upper-case names of a generated module, and of `registry` itself, that are not constants of records.
-RESERVED = frozenset({"MODEL_REGISTRY", "REGISTRY_VERSION", "TYPE_CHECKING"})
+RESERVED = frozenset({"DEFAULT_PROFILE", "MODEL_REGISTRY", "REGISTRY_VERSION", "TYPE_CHECKING"})
 
 
 def values_at(record: Any, path: str) -> Iterator[tuple[Path, Any]]:

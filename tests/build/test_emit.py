@@ -179,6 +179,6 @@ def test_emit_rows_move_to_modules_of_their_own_above_a_thousand(count: int, sha
 
     rows = [name for name in files if name.startswith("_registry_rows/")]
     modules = -(-count // ROWS_PER_MODULE)
-    wanted = ["__init__", "names", "enums", "index", *(f"rows_{number:04d}" for number in range(modules))]
+    wanted = ["__init__", "names", "enums", "index", "profiles", *(f"rows_{number:04d}" for number in range(modules))]
     assert rows == ([f"_registry_rows/{name}.py" for name in wanted] if sharded else [])
     assert ("_ROWS = (" in files["_registry.py"]) is not sharded

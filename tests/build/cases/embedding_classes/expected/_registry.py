@@ -17,6 +17,8 @@ _PARTS = {
     'files': (_records.ModelFile, ('name', 'role', 'sha256', 'size_bytes', 'url')),
     'variants': (_records.ModelVariant, ('id', 'quantization', 'file')),
     'adapters': (_records.LoraAdapter, ('id', 'file', 'base_model', 'version', 'description', 'huggingface_id', 'revision', 'license')),
+    'profile': (_records.Profile, ('description',)),
+    'role_model': (_records.RoleModel, ('name', 'provider', 'auto_download', 'parameters', 'description', 'fallback')),
     'defaults': (_records.SamplingDefaults, ('temperature', 'max_tokens', 'top_p', 'top_k', 'repeat_penalty')),
     'runtime': (_records.RuntimeDefaults, ('context_length', 'gpu_layers', 'threads', 'batch_size')),
 }
@@ -99,6 +101,8 @@ _ENUMS = {
     )),
     'Tag': ('Free labels.', (
     )),
+    'Role': ('What profiles have models for.', (
+    )),
 }
 _INDEX = {
     'type': {
@@ -136,11 +140,13 @@ _INDEX = {
         False: (0, 1, 2, 3, 4, 5),
     },
 }
+_PROFILES = {
+}
 # fmt: on
 
 MODEL_REGISTRY = _lookup.CompiledRegistry(
     __name__,
-    format=1,
+    format=2,
     kinds=_KINDS,
     parts=_PARTS,
     vocabularies=_VOCABULARIES,
@@ -148,7 +154,7 @@ MODEL_REGISTRY = _lookup.CompiledRegistry(
     aliases=_ALIASES,
     default=None,
     kind_of=_KIND_OF,
-    storage=_lookup.Inline(_ROWS, {"NAMES": _NAMES, "ENUMS": _ENUMS, "INDEX": _INDEX}),
+    storage=_lookup.Inline(_ROWS, {"NAMES": _NAMES, "ENUMS": _ENUMS, "INDEX": _INDEX, "PROFILES": _PROFILES}),
 )
 get_model = MODEL_REGISTRY.get_model
 lookup_model = MODEL_REGISTRY.lookup_model
@@ -156,6 +162,8 @@ find_model = MODEL_REGISTRY.find_model
 find_models = MODEL_REGISTRY.find_models
 get_default_model = MODEL_REGISTRY.get_default_model
 get_sources = MODEL_REGISTRY.get_sources
+get_profile = MODEL_REGISTRY.get_profile
+list_profiles = MODEL_REGISTRY.list_profiles
 models_by_capability = MODEL_REGISTRY.models_by_capability
 models_by_family = MODEL_REGISTRY.models_by_family
 models_by_language = MODEL_REGISTRY.models_by_language

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, Literal, TypeAlias, overload
+from typing import Final, Literal, Never, TypeAlias, overload
 
 from registry.queries import ModelRegistry
 from registry.records import (
@@ -14,6 +14,7 @@ from registry.records import (
     EmbeddingModel,
     ModelInfo,
     MultiVectorModel,
+    Profile,
     RerankerModel,
     SparseModel,
 )
@@ -70,6 +71,9 @@ class Template(StrEnum):  # type: ignore[misc] # no record has a value
 class Tag(StrEnum):  # type: ignore[misc] # no record has a value
     """Free labels."""
 
+class Role(StrEnum):  # type: ignore[misc] # no record has a value
+    """What profiles have models for."""
+
 _DenseModelId: TypeAlias = Literal[
     'dense-1',
     'both-dense',
@@ -83,6 +87,8 @@ _SparseModelId: TypeAlias = Literal[
     'learned-1',
 ]
 ModelId: TypeAlias = _DenseModelId | _MultiVectorModelId | _SparseModelId
+ProfileName: TypeAlias = Never
+
 SPARSE_1: Final[SparseModel]
 """New Model: sparse, 110M parameters, 30522 dimensions, 512 tokens, MIT. Description of the model"""
 LATE_1: Final[MultiVectorModel]
@@ -98,6 +104,9 @@ LEARNED_1: Final[SparseModel]
 
 MODEL_REGISTRY: Final[ModelRegistry[EmbeddingModel]]
 """Every record by id, in the order of models.json. Aliases are found too, and not iterated."""
+
+DEFAULT_PROFILE: Final[None]
+"""The profile named `default`: there is none."""
 
 @overload
 def get_model(model_id: _DenseModelId) -> DenseModel:
@@ -126,6 +135,12 @@ def get_default_model() -> ChatModel:
 
 def get_sources(model: str | ModelInfo) -> Mapping[str, tuple[str, ...]]:
     """Give where the values of a record were read: path of the field -> sources. Imports the module that has them."""
+
+def get_profile(name: ProfileName) -> Profile:
+    """Give the profile of this name, the same object every time. For names known at run time: `MODEL_REGISTRY`'s."""
+
+def list_profiles() -> tuple[Profile, ...]:
+    """Give all profiles, in the order of their names."""
 
 @overload
 def models_by_type(type: Literal[ModelType.HYBRID, 'hybrid']) -> tuple[EmbeddingModel, ...]:

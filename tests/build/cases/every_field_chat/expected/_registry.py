@@ -15,6 +15,8 @@ _PARTS = {
     'files': (_records.ModelFile, ('name', 'role', 'sha256', 'size_bytes', 'url')),
     'variants': (_records.ModelVariant, ('id', 'quantization', 'file')),
     'adapters': (_records.LoraAdapter, ('id', 'file', 'base_model', 'version', 'description', 'huggingface_id', 'revision', 'license')),
+    'profile': (_records.Profile, ('description',)),
+    'role_model': (_records.RoleModel, ('name', 'provider', 'auto_download', 'parameters', 'description', 'fallback')),
     'defaults': (_records.SamplingDefaults, ('temperature', 'max_tokens', 'top_p', 'top_k', 'repeat_penalty')),
     'runtime': (_records.RuntimeDefaults, ('context_length', 'gpu_layers', 'threads', 'batch_size')),
 }
@@ -89,6 +91,11 @@ _ENUMS = {
     'Tag': ('Free labels.', (
         ('SMALL', 'small'),
     )),
+    'Role': ('What profiles have models for.', (
+        ('CODING', 'coding'),
+        ('GENERAL', 'general'),
+        ('SMALL', 'small'),
+    )),
 }
 _INDEX = {
     'type': {
@@ -123,11 +130,18 @@ _INDEX = {
     'matryoshka': {
     },
 }
+_PROFILES = {
+    'default': ('What we use.', {
+        'coding': ('every-chat', None, None, None, None, None),
+        'general': ('dolphin3', 'ollama', True, {'max_tokens': 100, 'mirostat': True, 'num_predict': 512, 'repeat_penalty': 1.1, 'stop': ('a',), 'temperature': 0.5, 'top_k': 40, 'top_p': 0.9}, 'Talks.', ('every-chat',)),
+        'small': ('silent-chat', 'local', None, None, None, None),
+    }),
+}
 # fmt: on
 
 MODEL_REGISTRY = _lookup.CompiledRegistry(
     __name__,
-    format=1,
+    format=2,
     kinds=_KINDS,
     parts=_PARTS,
     vocabularies=_VOCABULARIES,
@@ -135,7 +149,7 @@ MODEL_REGISTRY = _lookup.CompiledRegistry(
     aliases=_ALIASES,
     default=0,
     kind_of=_KIND_OF,
-    storage=_lookup.Inline(_ROWS, {"NAMES": _NAMES, "ENUMS": _ENUMS, "INDEX": _INDEX}),
+    storage=_lookup.Inline(_ROWS, {"NAMES": _NAMES, "ENUMS": _ENUMS, "INDEX": _INDEX, "PROFILES": _PROFILES}),
 )
 get_model = MODEL_REGISTRY.get_model
 lookup_model = MODEL_REGISTRY.lookup_model
@@ -143,6 +157,8 @@ find_model = MODEL_REGISTRY.find_model
 find_models = MODEL_REGISTRY.find_models
 get_default_model = MODEL_REGISTRY.get_default_model
 get_sources = MODEL_REGISTRY.get_sources
+get_profile = MODEL_REGISTRY.get_profile
+list_profiles = MODEL_REGISTRY.list_profiles
 models_by_capability = MODEL_REGISTRY.models_by_capability
 models_by_family = MODEL_REGISTRY.models_by_family
 models_by_language = MODEL_REGISTRY.models_by_language

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, Literal, TypeAlias, overload
+from typing import Final, Literal, Never, TypeAlias, overload
 
 from registry.queries import ModelRegistry
 from registry.records import (
@@ -14,6 +14,7 @@ from registry.records import (
     EmbeddingModel,
     ModelInfo,
     MultiVectorModel,
+    Profile,
     RerankerModel,
     SparseModel,
 )
@@ -72,6 +73,12 @@ class Tag(StrEnum):
     """Free labels."""
     SMALL = 'small'
 
+class Role(StrEnum):
+    """What profiles have models for."""
+    CODING = 'coding'
+    GENERAL = 'general'
+    SMALL = 'small'
+
 _ChatModelId: TypeAlias = Literal[
     'every-chat-q4_k_m',
     'every-chat',
@@ -79,6 +86,10 @@ _ChatModelId: TypeAlias = Literal[
     'silent-chat',
 ]
 ModelId: TypeAlias = _ChatModelId
+ProfileName: TypeAlias = Literal[
+    'default',
+]
+
 EVERY_CHAT_Q4_K_M: Final[ChatModel]
 """Every Chat: chat, Q4_K_M, 3.2B parameters, 131072 tokens, LicenseRef-Vendor. All there is to say."""
 SILENT_CHAT: Final[ChatModel]
@@ -86,6 +97,9 @@ SILENT_CHAT: Final[ChatModel]
 
 MODEL_REGISTRY: Final[ModelRegistry[ChatModel]]
 """Every record by id, in the order of models.json. Aliases are found too, and not iterated."""
+
+DEFAULT_PROFILE: Final[Profile]
+"""The profile named `default`."""
 
 def get_model(model_id: _ChatModelId) -> ChatModel:
     """Give the record with this id or alias, the same object every time. For ids known at run time: `lookup_model`."""
@@ -101,6 +115,12 @@ def get_default_model() -> ChatModel:
 
 def get_sources(model: str | ModelInfo) -> Mapping[str, tuple[str, ...]]:
     """Give where the values of a record were read: path of the field -> sources. Imports the module that has them."""
+
+def get_profile(name: ProfileName) -> Profile:
+    """Give the profile of this name, the same object every time. For names known at run time: `MODEL_REGISTRY`'s."""
+
+def list_profiles() -> tuple[Profile, ...]:
+    """Give all profiles, in the order of their names."""
 
 def models_by_type(type: ModelType | str) -> tuple[ChatModel, ...]:
     """Give the models of this type, in registry order."""

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, Literal, TypeAlias, overload
+from typing import Final, Literal, Never, TypeAlias, overload
 
 from registry.queries import ModelRegistry
 from registry.records import (
@@ -14,6 +14,7 @@ from registry.records import (
     EmbeddingModel,
     ModelInfo,
     MultiVectorModel,
+    Profile,
     RerankerModel,
     SparseModel,
 )
@@ -77,6 +78,9 @@ class Tag(StrEnum):
     LATE_INTERACTION = 'late-interaction'
     MULTILINGUAL = 'multilingual'
 
+class Role(StrEnum):  # type: ignore[misc] # no record has a value
+    """What profiles have models for."""
+
 _MultiVectorModelId: TypeAlias = Literal[
     'every-field',
     'every',
@@ -84,6 +88,8 @@ _MultiVectorModelId: TypeAlias = Literal[
     'plain',
 ]
 ModelId: TypeAlias = _MultiVectorModelId
+ProfileName: TypeAlias = Never
+
 EVERY_FIELD: Final[MultiVectorModel]
 """Every Field: multimodal-colbert, 110.5M parameters, 128 dimensions, 8192 tokens, Apache-2.0 OR MIT. All there is to say."""
 PLAIN: Final[MultiVectorModel]
@@ -91,6 +97,9 @@ PLAIN: Final[MultiVectorModel]
 
 MODEL_REGISTRY: Final[ModelRegistry[MultiVectorModel]]
 """Every record by id, in the order of models.json. Aliases are found too, and not iterated."""
+
+DEFAULT_PROFILE: Final[None]
+"""The profile named `default`: there is none."""
 
 def get_model(model_id: _MultiVectorModelId) -> MultiVectorModel:
     """Give the record with this id or alias, the same object every time. For ids known at run time: `lookup_model`."""
@@ -106,6 +115,12 @@ def get_default_model() -> ChatModel:
 
 def get_sources(model: str | ModelInfo) -> Mapping[str, tuple[str, ...]]:
     """Give where the values of a record were read: path of the field -> sources. Imports the module that has them."""
+
+def get_profile(name: ProfileName) -> Profile:
+    """Give the profile of this name, the same object every time. For names known at run time: `MODEL_REGISTRY`'s."""
+
+def list_profiles() -> tuple[Profile, ...]:
+    """Give all profiles, in the order of their names."""
 
 def models_by_type(type: ModelType | str) -> tuple[MultiVectorModel, ...]:
     """Give the models of this type, in registry order."""

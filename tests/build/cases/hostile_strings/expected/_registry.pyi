@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, Literal, TypeAlias, overload
+from typing import Final, Literal, Never, TypeAlias, overload
 
 from registry.queries import ModelRegistry
 from registry.records import (
@@ -14,6 +14,7 @@ from registry.records import (
     EmbeddingModel,
     ModelInfo,
     MultiVectorModel,
+    Profile,
     RerankerModel,
     SparseModel,
 )
@@ -100,6 +101,9 @@ class Template(StrEnum):  # type: ignore[misc] # no record has a value
 class Tag(StrEnum):  # type: ignore[misc] # no record has a value
     """Free labels."""
 
+class Role(StrEnum):  # type: ignore[misc] # no record has a value
+    """What profiles have models for."""
+
 _MultiVectorModelId: TypeAlias = Literal[
     'hostile-00',
     'hostile-01',
@@ -122,6 +126,8 @@ _ChatModelId: TypeAlias = Literal[
     'hostile-chat',
 ]
 ModelId: TypeAlias = _MultiVectorModelId | _ChatModelId
+ProfileName: TypeAlias = Never
+
 HOSTILE_00: Final[MultiVectorModel]
 """\"\"\"; import os.: colbert, 110M parameters, 128 dimensions, 512 tokens, MIT. \"\"\"; import os"""
 HOSTILE_01: Final[MultiVectorModel]
@@ -160,6 +166,9 @@ HOSTILE_CHAT: Final[ChatModel]
 MODEL_REGISTRY: Final[ModelRegistry[ModelInfo]]
 """Every record by id, in the order of models.json. Aliases are found too, and not iterated."""
 
+DEFAULT_PROFILE: Final[None]
+"""The profile named `default`: there is none."""
+
 @overload
 def get_model(model_id: _MultiVectorModelId) -> MultiVectorModel:
     """Give the record with this id or alias, the same object every time. For ids known at run time: `lookup_model`."""
@@ -183,6 +192,12 @@ def get_default_model() -> ChatModel:
 
 def get_sources(model: str | ModelInfo) -> Mapping[str, tuple[str, ...]]:
     """Give where the values of a record were read: path of the field -> sources. Imports the module that has them."""
+
+def get_profile(name: ProfileName) -> Profile:
+    """Give the profile of this name, the same object every time. For names known at run time: `MODEL_REGISTRY`'s."""
+
+def list_profiles() -> tuple[Profile, ...]:
+    """Give all profiles, in the order of their names."""
 
 @overload
 def models_by_type(type: Literal[ModelType.COLBERT, 'colbert']) -> tuple[MultiVectorModel, ...]:

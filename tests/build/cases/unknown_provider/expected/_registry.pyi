@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, Literal, TypeAlias, overload
+from typing import Final, Literal, Never, TypeAlias, overload
 
 from registry.queries import ModelRegistry
 from registry.records import (
@@ -14,6 +14,7 @@ from registry.records import (
     EmbeddingModel,
     ModelInfo,
     MultiVectorModel,
+    Profile,
     RerankerModel,
     SparseModel,
 )
@@ -64,15 +65,27 @@ class Template(StrEnum):  # type: ignore[misc] # no record has a value
 class Tag(StrEnum):  # type: ignore[misc] # no record has a value
     """Free labels."""
 
+class Role(StrEnum):
+    """What profiles have models for."""
+    CODING = 'coding'
+    GENERAL = 'general'
+
 _ChatModelId: TypeAlias = Literal[
     'chat-one',
 ]
 ModelId: TypeAlias = _ChatModelId
+ProfileName: TypeAlias = Literal[
+    'default',
+]
+
 CHAT_ONE: Final[ChatModel]
 """Chat One: chat, Q4_K_M, 3B parameters, 8192 tokens, MIT. A chat model"""
 
 MODEL_REGISTRY: Final[ModelRegistry[ChatModel]]
 """Every record by id, in the order of models.json. Aliases are found too, and not iterated."""
+
+DEFAULT_PROFILE: Final[Profile]
+"""The profile named `default`."""
 
 def get_model(model_id: _ChatModelId) -> ChatModel:
     """Give the record with this id or alias, the same object every time. For ids known at run time: `lookup_model`."""
@@ -88,6 +101,12 @@ def get_default_model() -> ChatModel:
 
 def get_sources(model: str | ModelInfo) -> Mapping[str, tuple[str, ...]]:
     """Give where the values of a record were read: path of the field -> sources. Imports the module that has them."""
+
+def get_profile(name: ProfileName) -> Profile:
+    """Give the profile of this name, the same object every time. For names known at run time: `MODEL_REGISTRY`'s."""
+
+def list_profiles() -> tuple[Profile, ...]:
+    """Give all profiles, in the order of their names."""
 
 def models_by_type(type: ModelType | str) -> tuple[ChatModel, ...]:
     """Give the models of this type, in registry order."""
