@@ -27,8 +27,14 @@ if TYPE_CHECKING:
     from registry.loaders.late_interaction import LateInteractionEncoder as LateInteractionEncoder
     from registry.loaders.manager import ModelManager as ModelManager
     from registry.loaders.manager import ModelStatus as ModelStatus
+    from registry.loaders.measured import Hardware as Hardware
+    from registry.loaders.measured import Measured as Measured
+    from registry.loaders.measured import Measurement as Measurement
+    from registry.loaders.measured import Step as Step
+    from registry.loaders.measuring import measure as measure
     from registry.loaders.options import LoadOptions as LoadOptions
     from registry.loaders.reranker import Reranker as Reranker
+    from registry.loaders.running_on import this_hardware as this_hardware
     from registry.loaders.sparse import SparseEncoder as SparseEncoder
     from registry.loaders.texts import TruncationWarning as TruncationWarning
 
@@ -42,7 +48,10 @@ _HOMES = {
     "Embeddings": "embeddings",
     "Handle": "handle",
     "LateInteractionEncoder": "late_interaction",
+    "Hardware": "measured",
     "LoadOptions": "options",
+    "Measured": "measured",
+    "Measurement": "measured",
     "ModelManager": "manager",
     "ModelStatus": "manager",
     "Ranked": "embeddings",
@@ -50,9 +59,12 @@ _HOMES = {
     "SparseEmbeddings": "embeddings",
     "SparseEncoder": "sparse",
     "SparseVector": "embeddings",
+    "Step": "measured",
     "Stream": "completion",
     "TokenEmbeddings": "embeddings",
     "TruncationWarning": "texts",
+    "measure": "measuring",
+    "this_hardware": "running_on",
 }
 if not TYPE_CHECKING:  # or every misspelt name would have a type
 
