@@ -13,6 +13,7 @@ import pytest
 from registry import (
     ALL_MINILM_L6_V2,
     COLBERT_V2,
+    DEFAULT_PROFILE,
     SPLADE_V3,
     ChatModel,
     EmbeddingModel,
@@ -23,11 +24,20 @@ from registry import (
     SamplingDefaults,
     get_default_model,
 )
-from registry._frozen import dataclass, from_row
+from registry._frozen import FrozenDict, dataclass, from_row
 
 FILE = ModelFile("a.gguf", "gguf")
 ADAPTER = LoraAdapter("a", FILE, "org/model")
-RECORDS = [FILE, ADAPTER, COLBERT_V2, ALL_MINILM_L6_V2, SPLADE_V3, get_default_model()]
+RECORDS = [
+    FILE,
+    ADAPTER,
+    DEFAULT_PROFILE,
+    DEFAULT_PROFILE.models["general"],
+    COLBERT_V2,
+    ALL_MINILM_L6_V2,
+    SPLADE_V3,
+    get_default_model(),
+]
 
 
 class Cells:
@@ -295,3 +305,55 @@ def test_class_becomes_a_dataclass_for_all_threads_at_once(run_python: Callable[
 def test_signature_shows_the_fields() -> None:
     assert str(inspect.signature(ModelFile)) == "(name, role, sha256=None, size_bytes=None, url=None)"
     assert str(inspect.signature(EmbeddingModel)).startswith("(*, id, model_type, name, huggingface_id, organization,")
+
+
+# Dicts that cannot be changed
+
+CHANGES: dict[str, Callable[[FrozenDict[str, int]], object]] = {
+    "item": lambda made: made.__setitem__("a", 2),
+    "deletion": lambda made: made.__delitem__("a"),
+    "update": lambda made: made.update(a=2),
+    "or": lambda made: made.__ior__({"a": 2}),
+    "setdefault": lambda made: made.setdefault("b", 2),
+    "pop": lambda made: made.pop("a"),
+    "popitem": lambda made: made.popitem(),
+    "clear": lambda made: made.clear(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_frozen_dict_refuses_every_change(change: str) -> None:
+    made = FrozenDict({"a": 1})
+
+    with pytest.raises(TypeError) as caught:
+        CHANGES[change](made)
+
+    assert str(caught.value) == "'FrozenDict' object cannot be changed: change a copy, `dict(...)`"
+    assert made == {"a": 1}
+
+
+def test_frozen_dict_has_every_method_of_a_dict_that_changes_it_refused() -> None:
+    reading = {"copy", "fromkeys", "get", "items", "keys", "values"}
+    refused = {name for name in vars(FrozenDict) if name in vars(dict) and vars(FrozenDict)[name] is FrozenDict._refuse}
+
+    public = {name for name in vars(dict) if not name.startswith("_")}
+    assert refused == public - reading | {"__setitem__", "__delitem__", "__ior__"}
+
+
+def test_frozen_dicts_that_are_equal_hash_alike_whatever_the_order() -> None:
+    assert FrozenDict({"a": 1, "b": 2}) == FrozenDict({"b": 2, "a": 1}) == {"a": 1, "b": 2}
+    assert hash(FrozenDict({"a": 1, "b": 2})) == hash(FrozenDict({"b": 2, "a": 1}))
+    assert hash(FrozenDict({"a": 1})) != hash(FrozenDict({"a": 2}))
+
+
+@pytest.mark.parametrize("clone", CLONES)
+def test_frozen_dict_copied_or_pickled_is_frozen_too(clone: Callable[[Any], Any]) -> None:
+    again = clone(FrozenDict({"a": 1}))
+
+    assert (type(again), again) == (FrozenDict, {"a": 1})
+
+
+def test_frozen_dict_gives_copies_that_can_be_changed() -> None:
+    made = FrozenDict({"a": 1})
+
+    assert type(made.copy()) is type(made | {"b": 2}) is dict

@@ -13,6 +13,7 @@ from registry import (
     ModelRegistry,
     NameCollisionError,
     NoDefaultModelError,
+    ProfileNotFoundError,
     combine,
 )
 
@@ -119,3 +120,59 @@ def test_combine_of_registries_that_share_a_name_is_refused(
 def test_combine_of_a_registry_with_itself_is_refused() -> None:
     with pytest.raises(NameCollisionError):
         combine(MODEL_REGISTRY, MODEL_REGISTRY)
+
+
+# Profiles
+
+
+def _profile(name: str) -> Record:
+    return {name: {"models": {"general": "anything"}}}
+
+
+def test_combined_registry_holds_the_profiles_of_all_by_name(
+    generate: Callable[..., ModuleType], embedding: Record
+) -> None:
+    first = generate(embedding, profiles=_profile("zeta"))
+    second = generate(embedding | {"id": "other"}, profiles=_profile("default") | _profile("alpha"))
+
+    both = combine(first.MODEL_REGISTRY, second.MODEL_REGISTRY)
+
+    assert list(both.profiles) == ["alpha", "default", "zeta"]
+    assert both.list_profiles() == tuple(both.profiles.values())
+    assert both.get_profile("zeta") is first.get_profile("zeta")
+    assert both.default_profile is second.DEFAULT_PROFILE
+
+
+def test_combined_registry_without_profiles_has_no_default_one(own: ModuleType) -> None:
+    assert combine(own.MODEL_REGISTRY).default_profile is None
+
+
+def test_combined_registry_raises_for_an_unknown_profile(both: ModelRegistry[Any], own: ModuleType) -> None:
+    with pytest.raises(ProfileNotFoundError) as caught:
+        both.get_profile("defualt")
+
+    assert caught.value.args == ("defualt", ("default",), ("default",), f"registry._registry + {own.__name__}")
+
+
+def test_combine_of_registries_that_share_the_name_of_a_profile_is_refused(
+    generate: Callable[..., ModuleType], embedding: Record
+) -> None:
+    first = generate(embedding, profiles=_profile("default"))
+    second = generate(embedding | {"id": "other"}, profiles=_profile("default"))
+
+    with pytest.raises(NameCollisionError) as caught:
+        combine(first.MODEL_REGISTRY, second.MODEL_REGISTRY)
+
+    assert caught.value.args == ("profiles.default", first.__name__, second.__name__)
+
+
+def test_combine_of_a_model_and_a_profile_of_one_name_is_no_collision(
+    generate: Callable[..., ModuleType], embedding: Record
+) -> None:
+    first = generate(embedding, profiles=_profile("default"))
+    second = generate(embedding | {"id": "profiles.default"})
+
+    both = combine(first.MODEL_REGISTRY, second.MODEL_REGISTRY)
+
+    assert both.get_model("profiles.default") is second.get_model("profiles.default")
+    assert both.default_profile is first.DEFAULT_PROFILE

@@ -20,7 +20,9 @@ from registry import (
     ModelInfo,
     ModelVariant,
     MultiVectorModel,
+    Profile,
     RerankerModel,
+    RoleModel,
     RuntimeDefaults,
     SamplingDefaults,
     SparseModel,
@@ -29,7 +31,7 @@ from registry import (
 from registry.records import __doc__ as module_doc
 
 Record = dict[str, Any]
-CLASSES = [ModelFile, ModelVariant, SamplingDefaults, RuntimeDefaults, LoraAdapter]
+CLASSES = [ModelFile, ModelVariant, SamplingDefaults, RuntimeDefaults, LoraAdapter, RoleModel, Profile]
 EMBEDDING = [DenseModel, MultiVectorModel, SparseModel]
 MODELS = [ModelInfo, EncoderModel, EmbeddingModel, *EMBEDDING, RerankerModel, ChatModel]
 

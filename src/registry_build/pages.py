@@ -1,7 +1,8 @@
-"""Plan -> docs/MODELS.md, the page that lists every model."""
+"""Plan -> docs/MODELS.md, the page that lists every model and the profiles."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +22,8 @@ HEADINGS = {
 
 def page(plan: Plan) -> str:
     """Write the page."""
-    return environment().get_template("models.md.j2").render(plan=plan, sections=list(_sections(plan)))
+    sections, profiles = list(_sections(plan)), list(_profiles(plan))
+    return environment().get_template("models.md.j2").render(plan=plan, sections=sections, profiles=profiles)
 
 
 def _sections(plan: Plan) -> Iterator[tuple[str, list[str], list[list[str]]]]:
@@ -31,6 +33,21 @@ def _sections(plan: Plan) -> Iterator[tuple[str, list[str], list[list[str]]]]:
         columns = _CHAT if models[0].class_name == "ChatModel" else _ENCODER
         rows = [[_cell(of(model)) for of in columns.values()] for model in models]
         yield HEADINGS.get(model_type, f"Type `{model_type}`"), list(columns), rows
+
+
+def _profiles(plan: Plan) -> Iterator[tuple[str, str, list[list[str]]]]:
+    """Give name, description and rows for each profile."""
+    for profile in plan.profiles:
+        rows = []
+        for role, (name, provider, _, parameters, _, fallback) in profile.models.items():
+            stated = ", ".join(f"{key} {_stated(value)}" for key, value in (parameters or {}).items())
+            rows.append([_cell(value) for value in (f"`{role}`", name, provider, stated, ", ".join(fallback or ()))])
+        yield f"`{profile.name}`", _cell(profile.description), rows
+
+
+def _stated(value: Any) -> str:
+    """Write the value of a parameter as models.json has it."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
 
 
 def _cell(value: Any) -> str:

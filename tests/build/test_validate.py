@@ -243,6 +243,42 @@ def test_validate_local_role_may_name_an_alias(
     assert problems(put(embedding, "aliases", ["other-name"]), profiles={"p": {"models": roles}}) == []
 
 
+def test_validate_local_role_may_fall_back_to_another_record_by_its_alias(
+    embedding: Record, put: Callable[..., Record], problems: Callable[..., list[str]]
+) -> None:
+    other = put(put(embedding, "id", "other"), "aliases", ["other-name"])
+    role = {"name": "new-model", "provider": "local", "fallback": ["other-name"]}
+
+    assert problems(embedding, other, profiles={"p": {"models": {"general": role}}}) == []
+
+
+def test_validate_local_role_that_falls_back_to_an_alias_of_its_own_model_is_refused(
+    embedding: Record, put: Callable[..., Record], problems: Callable[..., list[str]]
+) -> None:
+    role = {"name": "new-model", "provider": "local", "fallback": ["other-name"]}
+
+    assert problems(put(embedding, "aliases", ["other-name"]), profiles={"p": {"models": {"general": role}}}) == [
+        "profiles.p.models.general.fallback[0]: expected another record, got `other-name` itself"
+    ]
+
+
+@pytest.mark.parametrize("provider", [{}, {"provider": "ollama"}, {"provider": "openai"}])
+def test_validate_fallback_of_another_provider_may_name_no_record(
+    provider: Record, embedding: Record, problems: Callable[..., list[str]]
+) -> None:
+    role = {"name": "dolphin3", "fallback": ["dolphin3:8b", "new-model"]} | provider
+
+    assert problems(embedding, profiles={"p": {"models": {"general": role}}}) == []
+
+
+def test_validate_roles_of_one_name_in_several_profiles_share_a_member(
+    embedding: Record, problems: Callable[..., list[str]]
+) -> None:
+    profiles = {name: {"models": {"tool-use": "x"}} for name in ("a", "b")}
+
+    assert problems(embedding, profiles=profiles) == []
+
+
 # Whatever stands in the file, the answer is a registry or a list of problems.
 
 JSON = st.recursive(
