@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 import registry
-from registry import get_default_model, get_model, models_by_type
+from registry import (
+    DEFAULT_PROFILE,
+    MODEL_REGISTRY,
+    Profile,
+    Role,
+    get_default_model,
+    get_model,
+    list_profiles,
+    models_by_type,
+)
 
 Record = dict[str, Any]
 DATA = json.loads((Path(__file__).parents[1] / "models.json").read_text("utf-8"))
@@ -156,6 +165,31 @@ def test_coder_models_ask_for_the_memory_that_users_know(name: str, memory: int)
 
 def test_default_record_is_llama() -> None:
     assert get_default_model().id == "llama-3.2-3b-instruct-q4_k_m"
+
+
+def test_default_profile_has_a_model_for_the_roles_that_users_know() -> None:
+    assert {role: model.name for role, model in DEFAULT_PROFILE.models.items()} == {
+        Role.CODING: "qwen2.5-coder-7b-q5",
+        Role.EMBEDDING: "all-minilm-l6-v2",
+        Role.GENERAL: "dolphin3",
+        Role.RERANKING: "ms-marco-minilm-l6-v2",
+    }
+
+
+def test_role_that_ollama_serves_falls_back_to_the_default_record() -> None:
+    general = DEFAULT_PROFILE.models[Role.GENERAL]
+
+    assert (general.provider, general.fallback[0]) == ("ollama", get_default_model().id)
+
+
+@pytest.mark.parametrize("profile", list_profiles(), ids=lambda profile: profile.name)
+def test_every_role_can_be_served_by_a_record(profile: Profile) -> None:
+    served = {
+        role: [name for name in (model.name, *model.fallback) if name in MODEL_REGISTRY]
+        for role, model in profile.models.items()
+    }
+
+    assert [role for role, names in served.items() if not names] == []
 
 
 def test_jina_colbert_may_be_cut_to_three_sizes() -> None:

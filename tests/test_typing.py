@@ -26,6 +26,7 @@ from registry import ALL_MINILM_L6_V2, COLBERT_V2, SPLADE_V3, ChatModel, DenseMo
 from registry import ModelConfig, ModelId, ModelInfo, ModelType, MultiVectorModel, SparseModel
 from registry import MODEL_REGISTRY, ModelRegistry, combine, find_model, find_models, get_default_model, get_model
 from registry import lookup_model, models_by_max_embedding_dim, models_by_type, models_with_matryoshka
+from registry import DEFAULT_PROFILE, Profile, ProfileName, Role, RoleModel, get_profile, list_profiles
 
 assert_type(COLBERT_V2, MultiVectorModel)
 assert_type(ALL_MINILM_L6_V2, DenseModel)
@@ -55,10 +56,22 @@ assert_type(models_by_max_embedding_dim(128), tuple[EmbeddingModel, ...])
 assert_type(MODEL_REGISTRY["colbert-v2"], ModelInfo)
 assert_type(combine(MODEL_REGISTRY), ModelRegistry[ModelInfo])
 assert_type(ModelConfig.colbert_v2().embedding_dim, int)
+assert_type(DEFAULT_PROFILE, Profile)
+assert_type(DEFAULT_PROFILE.models[Role.CODING], RoleModel)
+assert_type(DEFAULT_PROFILE.models["coding"].fallback, tuple[str, ...])
+assert_type(get_profile("default"), Profile)
+assert_type(list_profiles(), tuple[Profile, ...])
+assert_type(MODEL_REGISTRY.get_profile(input()), Profile)
+assert_type(MODEL_REGISTRY.default_profile, Profile | None)
+assert_type(combine(MODEL_REGISTRY).profiles["default"], Profile)
 
 
 def choose(model_id: ModelId) -> ModelInfo:
     return get_model(model_id)
+
+
+def pick(name: ProfileName) -> Profile:
+    return get_profile(name)
 
 
 def encode(model: EmbeddingModel) -> int:
@@ -83,9 +96,12 @@ WRONG = {
     ),
     "embedding model of another class": ("vector_of(COLBERT_V2)", "arg-type", "reportArgumentType"),
     "id known at run time": ("get_model(input())", "call-overload", "reportCallIssue|reportArgumentType"),
+    "unknown profile": ('get_profile("laptop")', "arg-type", "reportArgumentType"),
+    "unknown role": ("registry.Role.CODNG", "attr-defined", "reportAttributeAccessIssue"),
+    "models of a profile": ('get_profile("default").models["a"] = 1', "index", "reportIndexIssue"),
 }
 WRONG_FILE = (
-    "import registry; from registry import COLBERT_V2, DenseModel, find_models, get_model\n"
+    "import registry; from registry import COLBERT_V2, DenseModel, find_models, get_model, get_profile\n"
     "def vector_of(model: DenseModel) -> None: ...\n"
 ) + "".join(f"{statement}\n" for statement, _, _ in WRONG.values())
 
@@ -161,6 +177,7 @@ SHAPES = [
     "reranker_only",
     "new_type",
     "hostile_strings",
+    "named_profiles",
 ]
 
 
@@ -200,7 +217,9 @@ def test_stub_passes_pyright(stubs: Path, installed: Path) -> None:
 def test_stub_agrees_with_the_module_at_run_time(installed: Path, tmp_path: Path) -> None:
     listed = tmp_path / "allowed.txt"
     # Functions are bound methods at run time, ModelId is one Literal there; underscored names are nobody's business.
-    listed.write_text("registry\\._registry\\.(get_|find_|lookup_|models_|ModelId).*\nregistry\\._registry\\._.*\n")
+    listed.write_text(
+        "registry\\._registry\\.(get_|find_|list_|lookup_|models_|ModelId|ProfileName).*\nregistry\\._registry\\._.*\n"
+    )
     here = Path(importlib.util.find_spec("mypy").origin).parents[1]
     code = f"import sys; sys.path.append({str(here)!r}); from mypy.stubtest import main; sys.exit(main())"
     command = [

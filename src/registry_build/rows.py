@@ -123,7 +123,10 @@ PARTS = {
 def role_row(model: str | Record) -> Row:
     """Give what a profile states of the model for one role; a plain string is its name."""
     stated: Record = {"name": model} if isinstance(model, str) else model
-    parameters = {name: _frozen(value) for name, value in sorted(stated.get("parameters", {}).items())}
+    parameters = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in sorted(stated.get("parameters", {}).items())
+    }
     cells = stated | {"parameters": parameters or None, "fallback": _frozen(stated.get("fallback"))}
     return tuple(cells.get(name) for name in PARTS["role_model"][1])
 

@@ -34,11 +34,11 @@ HOSTILE = [
 ]
 
 
-def _executed(records: list[Record]) -> dict[str, Any]:
+def _executed(records: list[Record], **top: object) -> dict[str, Any]:
     """Execute the generated module of these records under a name of its own."""
     import sys
 
-    files = emit(plan(Source("models.json", "", {"version": "1.0", "models": records})))
+    files = emit(plan(Source("models.json", "", {"version": "1.0", "models": records} | top)))
     module = sys.modules["made_by_test_emit"] = ModuleType("made_by_test_emit")
     exec(compile(files["_registry.py"], "_registry.py", "exec"), vars(module))
     return vars(module)
@@ -53,6 +53,18 @@ def test_emit_hostile_text_comes_back_exactly(text: str, embedding: Record, put:
 
     assert (made.description, made.name, made.organization, made.version) == (text, text, f"a{text}", text)
     assert (made.query_prompt, made.document_prompt) == (text, text)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_emit_hostile_text_of_a_profile_comes_back_exactly(text: str, embedding: Record) -> None:
+    role = {"name": text, "provider": text, "description": text, "fallback": [text], "parameters": {text: [text]}}
+    profiles = {"p": {"description": text, "models": {"r": role}}}
+
+    made = _executed([embedding], profiles=profiles)["get_profile"]("p")
+
+    model = made.models["r"]
+    assert (made.description, model.name, model.provider, model.description) == (text, text, text, text)
+    assert (model.fallback, model.parameters) == ((text,), {text: (text,)})
 
 
 @settings(max_examples=50)

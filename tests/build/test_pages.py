@@ -48,6 +48,28 @@ def test_page_row_of_unknown_values_has_empty_cells(
     assert cells(record)[2:6] == ["", "128", "", ""]
 
 
+def test_page_row_of_a_role_has_what_the_profile_states(write_data: Callable[..., Path], embedding: Record) -> None:
+    stated = {"name": "a|b", "provider": "openai", "parameters": {"top_p": 0.9, "stop": ["x"]}, "fallback": ["c", "d"]}
+    profiles = {"laptop": {"description": "Small <b>.", "models": {"general": stated, "coding": "e"}}}
+
+    lines = page(plan(read(write_data(embedding, profiles=profiles)))).splitlines()
+
+    assert lines[lines.index("## Profiles") :] == [
+        "## Profiles",
+        "",
+        "The model that a profile has for each role: a record of this page, or a name that the provider knows.",
+        "",
+        "### `laptop`",
+        "",
+        "Small &lt;b>.",
+        "",
+        "| role | model | provider | parameters | fallback |",
+        "|---|---|---|---|---|",
+        "| `coding` | e |  |  |  |",
+        '| `general` | a\\|b | openai | stop ["x"], top_p 0.9 | c, d |',
+    ]
+
+
 HASHED = {"name": "model.safetensors", "sha256": "0" * 64}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from registry_build.plan import Plan, plan
+from registry_build.plan import Plan, Profile, plan
 from registry_build.source import read
 
 Record = dict[str, Any]
@@ -324,6 +324,39 @@ def test_plan_of_the_same_values_in_another_layout_is_the_same(tmp_path: Path) -
 
     assert second.digest == first.digest
     assert [model.row for model in second.models] == [model.row for model in first.models]
+
+
+def test_plan_gives_profiles_roles_and_parameters_in_the_order_of_their_names(
+    planned: Callable[..., Plan], embedding: Record
+) -> None:
+    general = {"name": "big", "provider": "openai", "parameters": {"top_p": 0.5, "stop": ["b", "a"]}}
+    data = {"b": {"models": {"general": general, "coding": "x"}}, "a": {"description": "Empty.", "models": {}}}
+
+    for profiles in (data, _turned(data)):
+        made = planned(embedding, profiles=profiles)
+        first, second = made.profiles
+        rows = {
+            "coding": ("x", None, None, None, None, None),
+            "general": ("big", "openai", None, {"stop": ("b", "a"), "top_p": 0.5}, None, None),
+        }
+        assert (first, second) == (Profile("a", "Empty.", {}), Profile("b", None, rows))
+        assert [list(second.models), list(second.models["general"][3])] == [["coding", "general"], ["stop", "top_p"]]
+
+
+def test_plan_roles_of_all_profiles_are_one_enum(planned: Callable[..., Plan], embedding: Record) -> None:
+    profiles = {"a": {"models": {"b": "x", "tool-use": "x"}}, "b": {"models": {"a": "x", "b": "x"}}}
+
+    role = planned(embedding, profiles=profiles).enums[-1]
+
+    assert (role.name, role.members) == ("Role", (("A", "a"), ("B", "b"), ("TOOL_USE", "tool-use")))
+
+
+def test_plan_without_profiles_has_none_and_an_empty_enum_of_roles(
+    planned: Callable[..., Plan], embedding: Record
+) -> None:
+    made = planned(embedding)
+
+    assert (made.profiles, made.enums[-1].name, made.enums[-1].members) == ((), "Role", ())
 
 
 def _turned(value: Any) -> Any:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from registry_build.rows import ATTRIBUTES, EMBEDDING, class_of
+from registry_build.rows import ATTRIBUTES, EMBEDDING, class_of, role_row
 
 
 def _record(model_type: str, *, multi_vector: bool) -> dict[str, Any]:
@@ -38,3 +38,20 @@ def test_class_of_a_record_with_one_file_is_a_chat_model() -> None:
 def test_embedding_classes_have_the_same_attributes() -> None:
     assert set(ATTRIBUTES) >= EMBEDDING
     assert all(ATTRIBUTES[name] == ATTRIBUTES["DenseModel"] for name in EMBEDDING)
+
+
+@pytest.mark.parametrize(
+    ("model", "row"),
+    [
+        ("a", ("a", None, None, None, None, None)),
+        ({"name": "a"}, ("a", None, None, None, None, None)),
+        ({"name": "a", "parameters": {}, "fallback": []}, ("a", None, None, None, None, None)),
+        ({"name": "a", "auto_download": False, "description": ""}, ("a", None, False, None, "", None)),
+        (
+            {"name": "a", "provider": "b", "parameters": {"z": [], "y": ["c"], "x": 1}, "fallback": ["e", "d"]},
+            ("a", "b", None, {"x": 1, "y": ("c",), "z": ()}, None, ("e", "d")),
+        ),
+    ],
+)
+def test_row_of_a_role_has_what_is_stated(model: str | dict[str, Any], row: tuple[object, ...]) -> None:
+    assert role_row(model) == row
