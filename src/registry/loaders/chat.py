@@ -32,6 +32,7 @@ from registry.loaders.completion import (
     ChatCompletionChunk,
     CompleteKeywords,
     Completion,
+    CompletionChunk,
     ReplyKeywords,
     Stream,
 )
@@ -82,7 +83,7 @@ class Chat(Handle[ChatModel]):
             raise ModelLoadError(model.id, str(located.path), "layout", "a GGUF file", layout)
         self._options = options
         self._grammars: dict[str | None, Any] = {}
-        self._streams: WeakSet[Stream[ChatCompletionChunk]] = WeakSet()
+        self._streams: WeakSet[Stream[Any]] = WeakSet()
         if options.template not in (None, "gguf"):
             _ = self.template  # a misspelt name shall not wait for the first message
         self._llama = LlamaModel(model, located, options)
@@ -184,16 +185,22 @@ class Chat(Handle[ChatModel]):
             ContextOverflowError: The text does not fit into the context.
             ModelClosedError: The model is closed.
         """
-        check_text(prompt, "prompt")
-        _check_names(options, CompleteKeywords, "complete")
-        if not prompt:
-            raise InvalidInputError("prompt", "expected some text, got an empty string.")
-        with self._turn():
-            tokens = self._llama.tokenize(prompt)
-        stops = _stops(options.get("stop"))
-        request = self._prepared(tokens, OutputParser(stops), options, kept=stops, prefix="cmpl")
+        request = self._text_request(prompt, options, "complete")
         text = "".join(text for _, text in self._deltas(request, threading.Event(), strip=False))
         return request.answer.text(text)
+
+    def stream_completion(self, prompt: str, **options: Unpack[CompleteKeywords]) -> Stream[CompletionChunk]:
+        """Continue a text piece by piece. Otherwise as `complete`, errors of the caller at once.
+
+        Returns:
+            Chunks in OpenAI's shape. The last has the finish reason and the usage. Close it, or leave a `with` block of
+            it, to stop early.
+        """
+        cancelled = threading.Event()
+        request = self._text_request(prompt, options, "stream_completion")
+        stream = Stream(self._text_chunks(request, cancelled), cancelled)
+        self._streams.add(stream)
+        return stream
 
     def count_tokens(self, text: str | Messages) -> int:
         """Give the tokens of a text, or of the prompt that the template makes of a conversation.
@@ -235,6 +242,16 @@ class Chat(Handle[ChatModel]):
         if prompt.channels:
             kept += tuple(self._llama.control_tokens)
         return self._prepared(tokens, parser, options, kept=kept, prefix="chatcmpl")
+
+    def _text_request(self, prompt: str, options: CompleteKeywords, function: str) -> _Request:
+        check_text(prompt, "prompt")
+        _check_names(options, CompleteKeywords, function)
+        if not prompt:
+            raise InvalidInputError("prompt", "expected some text, got an empty string.")
+        with self._turn():
+            tokens = self._llama.tokenize(prompt)
+        stops = _stops(options.get("stop"))
+        return self._prepared(tokens, OutputParser(stops), options, kept=stops, prefix="cmpl")
 
     def _turn_markers(self, prompt: Prompt) -> tuple[str, ...]:
         """Give the control tokens of the prompt, one of which in an answer begins a turn.
@@ -293,6 +310,13 @@ class Chat(Handle[ChatModel]):
                 yield answer.chunk(delta)
         if not cancelled.is_set():  # what was cut off has no end to tell of
             yield answer.last_chunk()
+
+    def _text_chunks(self, request: _Request, cancelled: threading.Event) -> Generator[CompletionChunk, None, None]:
+        with closing(self._deltas(request, cancelled, strip=False)) as deltas:
+            for _, text in deltas:
+                yield request.answer.text_chunk(text)
+        if not cancelled.is_set():
+            yield request.answer.last_text_chunk()
 
     def _deltas(
         self, request: _Request, cancelled: threading.Event, *, strip: bool = True

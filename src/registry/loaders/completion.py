@@ -140,6 +140,25 @@ class Completion(TypedDict):
     usage: Usage
 
 
+class TextChunkChoice(TypedDict):
+    """The continuation so far goes on with `text`; the last chunk has the reason why it ended."""
+
+    index: int
+    text: str
+    finish_reason: FinishReason | None
+
+
+class CompletionChunk(TypedDict):
+    """A piece of the continuation of a text. The last one has the usage."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[TextChunkChoice]
+    usage: NotRequired[Usage]
+
+
 @dataclass
 class Answer:
     """An answer that is being made."""
@@ -207,6 +226,20 @@ class Answer:
             "choices": [{"index": 0, "text": text, "finish_reason": self.finish_reason}],
             "usage": self.usage(),
         }
+
+    def text_chunk(self, text: str, finish_reason: FinishReason | None = None) -> CompletionChunk:
+        """Give a piece of the continuation of a text."""
+        return {
+            "id": self.id,
+            "object": "text_completion",
+            "created": self.created,
+            "model": self.model_id,
+            "choices": [{"index": 0, "text": text, "finish_reason": finish_reason}],
+        }
+
+    def last_text_chunk(self) -> CompletionChunk:
+        """Give the piece that ends the continuation of a text, with its usage."""
+        return {**self.text_chunk("", self.finish_reason), "usage": self.usage()}
 
 
 T = TypeVar("T")

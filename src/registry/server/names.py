@@ -1,0 +1,93 @@
+"""What a request may call a model: its id, an alias, or the role that it plays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from registry._places import find_files
+from registry.errors import InvalidOptionError, ModelNotFoundError
+
+if TYPE_CHECKING:
+    from registry.queries import ModelRegistry
+    from registry.records import ModelInfo
+
+_MOST_MATCHES = 3
+
+
+class ModelNames:
+    """Finds records by what requests call them. Upper and lower case are the same.
+
+    Args:
+        registry: The records, with their ids and aliases.
+        roles: Role to the id or alias of the model that plays it; they go before those of the profile.
+        profile: Role to the ids that can play it, the best first. Ids that the registry lacks are passed over.
+
+    Raises:
+        ModelNotFoundError: A role is given to a model that does not exist.
+        InvalidOptionError: A role is empty, or has the name of a model.
+    """
+
+    def __init__(
+        self,
+        registry: ModelRegistry[Any],
+        roles: Mapping[str, str] | None = None,
+        profile: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self._registry = registry
+        found: dict[str, tuple[ModelInfo, ...]] = {}
+        for role, ids in (profile or {}).items():
+            players = tuple(record for record in map(registry.find_model, ids) if record is not None)
+            if players and registry.find_model(role) is None:
+                found[role] = players
+        for role, name in (roles or {}).items():
+            if not role.strip() or registry.find_model(role) is not None:
+                raise InvalidOptionError("roles", "names that no model has", role, "Choose another name for the role.")
+            found[role] = (registry.get_model(name),)
+        self._roles = found
+
+    def find(self, name: str) -> ModelInfo:
+        """Give the record of an id, an alias or a role. A look at the disk where several can play the role.
+
+        Raises:
+            ModelNotFoundError: There is none; the error names close matches, roles among them.
+        """
+        record = self._registry.find_model(name)
+        if record is not None:
+            return record  # type: ignore[no-any-return] # registries of any records are served
+        folded = name.casefold()
+        if folded in self._folded_roles:
+            return self._player(self._roles[self._folded_roles[folded]])
+        if folded in self._folded_names:
+            return self._registry.get_model(self._folded_names[folded])  # type: ignore[no-any-return] # as above
+        raise self._not_found(name)
+
+    def roles(self) -> Mapping[str, tuple[str, ...]]:
+        """Give the roles of every model that plays one now: id -> roles, sorted. A look at the disk, as `find`."""
+        found: dict[str, tuple[str, ...]] = {}
+        for role in sorted(self._roles):
+            player = self._player(self._roles[role])
+            found[player.id] = (*found.get(player.id, ()), role)
+        return found
+
+    @staticmethod
+    def _player(players: tuple[ModelInfo, ...]) -> ModelInfo:
+        """Choose the first whose files are on this machine, else the first."""
+        if len(players) == 1:
+            return players[0]
+        return next((record for record in players if find_files(record) is not None), players[0])
+
+    @cached_property
+    def _folded_roles(self) -> dict[str, str]:
+        return {role.casefold(): role for role in self._roles}
+
+    @cached_property
+    def _folded_names(self) -> dict[str, str]:
+        return {name.casefold(): model_id for name, model_id in self._registry._names()}
+
+    def _not_found(self, name: str) -> ModelNotFoundError:
+        roles = get_close_matches(name.casefold(), self._folded_roles, n=_MOST_MATCHES)
+        matches = (*(self._folded_roles[role] for role in roles), *self._registry._close_matches(name))
+        return ModelNotFoundError(name, matches[:_MOST_MATCHES], self._registry._name)
