@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,10 @@ from registry.errors import InvalidOptionError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from registry.queries import ModelRegistry
-    from registry.records import ModelInfo
+    from registry.records import ModelInfo, Profile
 
 _MOST_MATCHES = 3
+_OTHER_SERVERS = ("ollama", "openai")
 
 
 class ModelNames:
@@ -23,7 +24,8 @@ class ModelNames:
     Args:
         registry: The records, with their ids and aliases.
         roles: Role to the id or alias of the model that plays it; they go before those of the profile.
-        profile: Role to the ids that can play it, the best first. Ids that the registry lacks are passed over.
+        profile: Which models play the other roles; left out: the default profile of the registry. Of the models of a
+            role, those that the registry lacks or that somebody else serves are passed over.
 
     Raises:
         ModelNotFoundError: A role is given to a model that does not exist.
@@ -34,14 +36,16 @@ class ModelNames:
         self,
         registry: ModelRegistry[Any],
         roles: Mapping[str, str] | None = None,
-        profile: Mapping[str, Sequence[str]] | None = None,
+        profile: Profile | None = None,
     ) -> None:
         self._registry = registry
+        chosen = profile or registry.default_profile
         found: dict[str, tuple[ModelInfo, ...]] = {}
-        for role, ids in (profile or {}).items():
-            players = tuple(record for record in map(registry.find_model, ids) if record is not None)
+        for role, model in chosen.models.items() if chosen is not None else ():
+            names = model.fallback if model.provider in _OTHER_SERVERS else (model.name, *model.fallback)
+            players = tuple(record for record in map(registry.find_model, names) if record is not None)
             if players and registry.find_model(role) is None:
-                found[role] = players
+                found[str(role)] = players
         for role, name in (roles or {}).items():
             if not role.strip() or registry.find_model(role) is not None:
                 raise InvalidOptionError("roles", "names that no model has", role, "Choose another name for the role.")

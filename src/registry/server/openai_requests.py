@@ -19,6 +19,8 @@ from registry.server.fair_queue import Client
 
 _LONG_BODY = 2**16  # bytes; to read more takes longer than the event loop should be kept from others
 _MOST_PROBLEMS = 5
+_LONGEST_SHOWN = 80  # characters of a wrong value
+_SAID = ("missing", "extra_forbidden", "cannot_be_honoured", "token_ids")  # problems that say all there is to say
 _REMEDY = "`/docs` describes what may be sent."
 
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
@@ -102,14 +104,17 @@ def _invalid(error: RequestValidationError) -> Failure:
     problems = error.errors()
     told = list(dict.fromkeys(_told(problem, error.body) for problem in problems))
     more = f"; and {len(told) - _MOST_PROBLEMS} more problems" if len(told) > _MOST_PROBLEMS else ""
-    message = "; ".join(text.rstrip(".") for text in told[:_MOST_PROBLEMS])
+    message = "; ".join(told[:_MOST_PROBLEMS])
     named = _place(problems[0]["loc"], error.body) if problems else ""
     return Failure(400, "invalid_request", f"{message}{more}.", _REMEDY, named or None)
 
 
 def _told(problem: Mapping[str, Any], body: object) -> str:
     place = _place(problem["loc"], body)
-    reason = "there is no such parameter" if problem["type"] == "extra_forbidden" else problem["msg"]
+    reason = "there is no such parameter" if problem["type"] == "extra_forbidden" else problem["msg"].rstrip(".")
+    got = problem.get("input")
+    if problem["type"] not in _SAID and (got is None or isinstance(got, bool | int | float | str)):
+        reason += f", got {json.dumps(got)[:_LONGEST_SHOWN]}"
     return f"`{place}`: {reason}" if place else f"The body: {reason}"
 
 
