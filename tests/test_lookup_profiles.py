@@ -164,7 +164,7 @@ def test_profile_is_the_same_object_every_time(made: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "close"), [("latpop", ("laptop",)), ("Laptop", ("laptop",)), ("server", ()), ("", ())]
+    ("name", "close"), [("latpop", ("laptop",)), ("LAPTOP", ("laptop",)), ("server", ()), ("", ())]
 )
 def test_profile_that_is_not_there_raises_with_what_was_asked_for(
     name: str, close: tuple[str, ...], made: ModuleType

@@ -175,7 +175,7 @@ class ModelRegistry(_Records[R_co]):
         if found is None:
             from difflib import get_close_matches
 
-            close = get_close_matches(name.lower().replace(" ", "-"), self.profiles, n=3)
+            close = get_close_matches(name.lower(), self.profiles, n=3)
             raise ProfileNotFoundError(name, tuple(close), tuple(self.profiles), self._name)
         return found
 
