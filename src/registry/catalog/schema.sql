@@ -29,7 +29,7 @@ CREATE TABLE models (
     description TEXT,
     notes TEXT,
     source TEXT NOT NULL DEFAULT 'user',  -- or the module of the registry that it was synced from
-    synced_as TEXT COLLATE NOCASE,  -- id in that registry: a user may have given it another name here
+    synced_as TEXT COLLATE NOCASE,  -- id in that registry, where a user has given it another name here
     edited TEXT NOT NULL DEFAULT '',  -- fields of a synced model that a user has changed, comma-joined
     created_at TEXT NOT NULL,  -- ISO 8601 in UTC, as 2026-11-21T09:15:00.123456Z
     updated_at TEXT NOT NULL,
@@ -61,7 +61,7 @@ CREATE INDEX models_by_needed_bytes ON models (needed_bytes);
 CREATE INDEX models_by_release_date ON models (release_date);
 CREATE INDEX models_by_created_at ON models (created_at);
 CREATE INDEX models_by_updated_at ON models (updated_at);
-CREATE UNIQUE INDEX models_by_registry_id ON models (source, synced_as) WHERE source <> 'user';
+CREATE INDEX models_by_source ON models (source) WHERE source <> 'user';
 
 -- `source` of the rows below: 'user', or the module of the registry that put them there.
 CREATE TABLE model_capabilities (
@@ -116,8 +116,8 @@ CREATE INDEX performance_metrics_by_time ON performance_metrics (measured_at);
 -- Synced models that a user has removed: `sync` does not bring them back unasked.
 CREATE TABLE removed_models (
     source TEXT NOT NULL,
-    synced_as TEXT NOT NULL COLLATE NOCASE,
-    PRIMARY KEY (source, synced_as)
+    name TEXT NOT NULL COLLATE NOCASE,  -- id in the registry
+    PRIMARY KEY (source, name)
 ) STRICT, WITHOUT ROWID;
 
 CREATE VIEW model_summary AS

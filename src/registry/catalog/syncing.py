@@ -98,7 +98,7 @@ def _parts(registry: ModelRegistry[Any]) -> Iterator[ModelRegistry[Any]]:
 def _plan(connection: sqlite3.Connection, registry: ModelRegistry[Any], *, restore: bool) -> Plan:
     source = registry._name
     known = _synced(connection, source)
-    query = "SELECT synced_as FROM removed_models WHERE source = ?"
+    query = "SELECT name FROM removed_models WHERE source = ?"
     removed = {name.lower() for (name,) in connection.execute(query, (source,))}
     plan = Plan(restored=restore and bool(removed))
     for id, record in registry.items():
@@ -160,7 +160,7 @@ def _synced(connection: sqlite3.Connection, source: str) -> dict[str, Synced]:
     """Give the models of a registry, by their ids there in lower case."""
     models: dict[str, Synced] = {}
     by_id: dict[int, Synced] = {}
-    query = f"SELECT synced_as, id, edited, {', '.join(COLUMNS)} FROM models WHERE source = ? AND source <> 'user'"
+    query = f"SELECT ifnull(synced_as, name), id, edited, {', '.join(COLUMNS)} FROM models WHERE source = ? AND source <> 'user'"
     for synced_as, id, edited, *values in connection.execute(query, (source,)):
         model = Synced(id, frozenset(edited.split(",")) - {""}, dict(zip(COLUMNS, values, strict=True)))
         models[synced_as.lower()] = by_id[id] = model

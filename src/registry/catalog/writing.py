@@ -53,11 +53,10 @@ def add_model(connection: sqlite3.Connection, given: Mapping[str, object], path:
 
 
 def insert_model(connection: sqlite3.Connection, values: Mapping[str, Any], source: str = USER) -> int:
-    """Add a model with values that were checked, and give its number. One of a registry is synced under its name."""
+    """Add a model with values that were checked, and give its number."""
     now = now_text()
     row = {name: values[name] for name in COLUMNS if name in values}
     row |= {"source": source, "created_at": now, "updated_at": now}
-    row["synced_as"] = None if source == USER else values["name"]
     cursor = connection.execute(
         f"INSERT INTO models ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values())
     )
@@ -92,6 +91,8 @@ def update_model(connection: sqlite3.Connection, model: CatalogModel, changes: M
     if "metadata" in changed and _change_metadata(connection, model.id, changed["metadata"]):
         edited.add("metadata")
     if model.source != USER:
+        if "name" in row:
+            row["synced_as"] = _registry_id(connection, model.id)
         row["edited"] = _joined_edits(connection, model.id, edited)
     set_columns(connection, model.id, row)
 
@@ -107,7 +108,7 @@ def remove_model(connection: sqlite3.Connection, model: CatalogModel) -> None:
     """Remove a model with all that belongs to it. That a synced one was removed is remembered."""
     if model.source != USER:
         connection.execute(
-            "INSERT INTO removed_models SELECT source, synced_as FROM models WHERE id = ? ON CONFLICT DO NOTHING",
+            "INSERT INTO removed_models SELECT source, ifnull(synced_as, name) FROM models WHERE id = ? ON CONFLICT DO NOTHING",
             (model.id,),
         )
     connection.execute("DELETE FROM models WHERE id = ?", (model.id,))
@@ -174,3 +175,8 @@ def _change_metadata(connection: sqlite3.Connection, id: int, values: Mapping[st
 
 def _joined_edits(connection: sqlite3.Connection, id: int, more: Iterable[str]) -> str:
     return ",".join(sorted(edits_of(connection, id) | set(more)))
+
+
+def _registry_id(connection: sqlite3.Connection, id: int) -> str:
+    (found,) = connection.execute("SELECT ifnull(synced_as, name) FROM models WHERE id = ?", (id,)).fetchone()
+    return str(found)
