@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 # Not `multiprocessing`: it runs the caller's script anew in the child, which must then have been written for it.
 _CHILD = """\
-import pickle, sys
+import os, pickle, sys
+answers = os.fdopen(os.dup(1), "wb")
+os.dup2(2, 1)  # what anything prints from here on shall not get in between
 sys.path[:] = pickle.load(sys.stdin.buffer)
-from registry.loaders.measuring_process import main
-main()
+from registry.loaders import measuring_process
+measuring_process.main(answers)
 """
 _INTERRUPTED = 130
 

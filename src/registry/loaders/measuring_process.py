@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from registry.loaders.measured import Measurement
 
 
-def main() -> None:
-    """Read an order from standard input, and write steps and the result, or an error, to standard output."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints shall not get in between
-    sys.stdout = sys.stderr
+def main(answers: BinaryIO) -> None:
+    """Read an order from standard input, write steps and the result, or an error, and end the process.
+
+    Args:
+        answers: Where to write them, a pickle each.
+    """
     try:
         order: Order = pickle.load(sys.stdin.buffer)  # noqa: S301 - of the process that started this one
         threading.Thread(target=_end_with_parent, daemon=True).start()
