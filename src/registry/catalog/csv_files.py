@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ def restore(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
 
 
-def read_records(text: Text, size: int) -> Iterator[Lot[list[str]]]:
+def read_records(text: Text, size: int) -> Generator[Lot[list[str]]]:
     """Read rows in lots of at most `size`; the first lot has the heading alone.
 
     Rows without any value are passed over. Cells are separated by what separates the headings: commas, or semicolons

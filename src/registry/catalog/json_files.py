@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from registry.catalog.text_files import LONGEST, Lot, count_lines
@@ -61,7 +61,7 @@ def _shown(value: Any) -> str:
     return shown if len(shown) <= 40 else f"{shown[:37]}..."
 
 
-def read_lines(text: Text, size: int) -> Iterator[Lot[dict[str, Any]]]:
+def read_lines(text: Text, size: int) -> Generator[Lot[dict[str, Any]]]:
     """Read JSON Lines in lots of at most `size`. Blank lines are passed over.
 
     Raises:
@@ -100,7 +100,7 @@ def _add(lot: Lot[dict[str, Any]], line: int, value: dict[str, Any], problem: st
         lot.add(line, value)
 
 
-def read_array(text: Text, size: int) -> Iterator[Lot[dict[str, Any]]]:
+def read_array(text: Text, size: int) -> Generator[Lot[dict[str, Any]]]:
     """Read the objects of a JSON array in lots of at most `size`, without ever holding the whole.
 
     Raises:
