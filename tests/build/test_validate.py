@@ -141,11 +141,9 @@ def test_validate_the_examples_of_the_docs_finds_nothing(problems: Callable[...,
     parts = {key: value for block in given if "type" not in block for key, value in block.items()}
 
     assert [record["type"] for record in records] == ["colbert", "chat"]
-    assert list(parts) == ["adapters", "sources"]
-    assert (
-        problems(records[0] | {"sources": parts["sources"]}, records[1] | {"default": True}, adapters=parts["adapters"])
-        == []
-    )
+    assert list(parts) == ["adapters", "sources", "profiles"]
+    embedding, chat = records[0] | {"sources": parts["sources"]}, records[1] | {"default": True}
+    assert problems(embedding, chat, adapters=parts["adapters"], profiles=parts["profiles"]) == []
 
 
 def test_validate_a_registry_without_chat_records_needs_no_default(
