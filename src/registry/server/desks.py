@@ -216,8 +216,9 @@ class _Desk:
             return self._now
 
     def _full(self) -> ModelBusyError:
-        waiting = f"{len(self._queue)} requests are" if len(self._queue) != 1 else "1 request is"
-        return ModelBusyError(self._record.id, f"{waiting} waiting for it.", self._wait_s())
+        waiting = len(self._queue)
+        reason = f"{waiting} request{' is' if waiting == 1 else 's are'} waiting for it already."
+        return ModelBusyError(self._record.id, reason if waiting else "it answers another request.", self._wait_s())
 
     def _wait_s(self) -> int:
         running_s = time.monotonic() - self._since if self._now is not None else 0.0

@@ -49,7 +49,7 @@ class ModelNames:
         for role, name in (roles or {}).items():
             if not role.strip() or registry.find_model(role) is not None:
                 raise InvalidOptionError("roles", "names that no model has", role, "Choose another name for the role.")
-            found[role] = (registry.get_model(name),)
+            found[role] = (self._named(name) or registry.get_model(name),)
         self._roles = found
 
     def find(self, name: str) -> ModelInfo:
@@ -58,15 +58,11 @@ class ModelNames:
         Raises:
             ModelNotFoundError: There is none; the error names close matches, roles among them.
         """
-        record = self._registry.find_model(name)
-        if record is not None:
-            return record  # type: ignore[no-any-return] # registries of any records are served
-        folded = name.casefold()
-        if folded in self._folded_roles:
-            return self._player(self._roles[self._folded_roles[folded]])
-        if folded in self._folded_names:
-            return self._registry.get_model(self._folded_names[folded])  # type: ignore[no-any-return] # as above
-        raise self._not_found(name)
+        role = self._folded_roles.get(name.casefold())
+        record = self._named(name) if role is None else self._player(self._roles[role])
+        if record is None:
+            raise self._not_found(name)
+        return record
 
     def roles(self) -> Mapping[str, tuple[str, ...]]:
         """Give the roles of every model that plays one now: id -> roles, sorted. A look at the disk, as `find`."""
@@ -75,6 +71,11 @@ class ModelNames:
             player = self._player(self._roles[role])
             found[player.id] = (*found.get(player.id, ()), role)
         return found
+
+    def _named(self, name: str) -> ModelInfo | None:
+        exact = self._registry.find_model(name)
+        folded = self._folded_names.get(name.casefold())
+        return exact or (None if folded is None else self._registry.get_model(folded))
 
     @staticmethod
     def _player(players: tuple[ModelInfo, ...]) -> ModelInfo:

@@ -15,14 +15,15 @@ for package in ("fastapi", "uvicorn", "openai", "llama_cpp", "gguf"):
 import openai  # noqa: E402 - after it is known that it can be imported
 import tiny  # noqa: E402
 import uvicorn  # noqa: E402
-from loaders.conftest import home, made  # noqa: E402, F401 - fixtures
-from server.v1.few_records import FewRecords  # noqa: E402
+from loaders import conftest as fixtures  # noqa: E402
 from waiting import WAIT_S, until  # noqa: E402
 
 from registry.catalog import Catalog  # noqa: E402
 from registry.records import ModelInfo, Profile, RuntimeDefaults, SamplingDefaults  # noqa: E402
 from registry.server import ServerOptions, create_app  # noqa: E402
+from server.v1.few_records import FewRecords  # noqa: E402
 
+home, made = fixtures.home, fixtures.made
 KEY = "none"  # the client wants one
 
 
@@ -107,7 +108,7 @@ class Serve:
 
 
 @pytest.fixture
-def serve(home: Path, made: Callable[..., Path]) -> Iterator[Serve]:  # noqa: F811 - fixtures are named so
+def serve(home: Path, made: Callable[..., Path]) -> Iterator[Serve]:
     with ExitStack() as stack:
         yield Serve(home, made, stack)
 

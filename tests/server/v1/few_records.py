@@ -29,7 +29,7 @@ class FewRecords(ModelRegistry[Any]):
     def get_default_model(self) -> Any:
         raise NoDefaultModelError(self._name)
 
-    def get_sources(self, model: Any) -> Mapping[str, tuple[str, ...]]:
+    def get_sources(self, _: Any) -> Mapping[str, tuple[str, ...]]:
         return {}
 
     @property
