@@ -154,25 +154,13 @@ def test_combined_registry_raises_for_an_unknown_profile(both: ModelRegistry[Any
     assert caught.value.args == ("defualt", ("default",), ("default",), f"registry._registry + {own.__name__}")
 
 
-def test_combine_of_registries_that_share_the_name_of_a_profile_is_refused(
+def test_combined_registry_has_the_profile_of_the_first_registry_where_two_share_a_name(
     generate: Callable[..., ModuleType], embedding: Record
 ) -> None:
     first = generate(embedding, profiles=_profile("default"))
     second = generate(embedding | {"id": "other"}, profiles=_profile("default"))
 
-    with pytest.raises(NameCollisionError) as caught:
-        combine(first.MODEL_REGISTRY, second.MODEL_REGISTRY)
-
-    assert caught.value.args == ("profiles.default", first.__name__, second.__name__)
-
-
-def test_combine_of_a_model_and_a_profile_of_one_name_is_no_collision(
-    generate: Callable[..., ModuleType], embedding: Record
-) -> None:
-    first = generate(embedding, profiles=_profile("default"))
-    second = generate(embedding | {"id": "profiles.default"})
-
     both = combine(first.MODEL_REGISTRY, second.MODEL_REGISTRY)
 
-    assert both.get_model("profiles.default") is second.get_model("profiles.default")
     assert both.default_profile is first.DEFAULT_PROFILE
+    assert both.list_profiles() == (first.DEFAULT_PROFILE,)

@@ -282,8 +282,10 @@ class CombinedRegistry(ModelRegistry[R_co]):
 
     @property
     def profiles(self) -> Mapping[str, Profile]:
-        """The profiles of all registries by name, in the order of their names; read-only."""
-        found = {name: profile for registry in self._registries for name, profile in registry.profiles.items()}
+        """The profiles of all registries by name, in the order of their names; of one name, that of the first."""
+        found = {
+            name: profile for registry in reversed(self._registries) for name, profile in registry.profiles.items()
+        }
         return FrozenDict({name: found[name] for name in sorted(found)})
 
     def models_by_max_embedding_dim(self, max_embedding_dim: int) -> tuple[R_co, ...]:
@@ -304,15 +306,6 @@ class CombinedRegistry(ModelRegistry[R_co]):
         return tuple(chain.from_iterable(found))
 
 
-def _refuse_equal_profiles(registries: tuple[ModelRegistry[R_co], ...]) -> None:
-    homes: dict[str, str] = {}
-    for registry in registries:
-        for name in registry.profiles:
-            if name in homes:
-                raise NameCollisionError(f"profiles.{name}", homes[name], registry._name)
-        homes |= dict.fromkeys(registry.profiles, registry._name)
-
-
 def combine(first: ModelRegistry[R_co], *more: ModelRegistry[R_co]) -> ModelRegistry[R_co]:
     """Join registries into one that answers for all, in the order given.
 
@@ -321,8 +314,7 @@ def combine(first: ModelRegistry[R_co], *more: ModelRegistry[R_co]) -> ModelRegi
         more: Others.
 
     Raises:
-        NameCollisionError: Two of them have the same id or alias, or profiles of one name, which is given as
-            `profiles.NAME`.
+        NameCollisionError: Two of them have the same id or alias.
 
     Example:
         >>> from registry import MODEL_REGISTRY, combine
@@ -336,5 +328,4 @@ def combine(first: ModelRegistry[R_co], *more: ModelRegistry[R_co]) -> ModelRegi
             if name in homes:
                 raise NameCollisionError(name, homes[name], registry._name)
         homes |= dict.fromkeys((name for name, _ in registry._names()), registry._name)
-    _refuse_equal_profiles(registries)
     return CombinedRegistry(registries)
