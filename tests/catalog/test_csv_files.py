@@ -125,7 +125,7 @@ def test_restore_undoes_defuse(cell: str) -> None:
 @given(st.lists(st.lists(_CELLS, min_size=2, max_size=2), max_size=5))
 def test_what_is_written_is_read_as_it_was(rows: list[list[str]]) -> None:
     file = io.StringIO(newline="")
-    CsvWriter(file, ["name", "notes"]).write(rows)
+    CsvWriter(file, ["name", "notes"]).write_cells(rows)
 
     found = [[restore(cell) for cell in row] for _, row in _rows(file.getvalue().encode())[1:]]
 
@@ -134,6 +134,6 @@ def test_what_is_written_is_read_as_it_was(rows: list[list[str]]) -> None:
 
 def test_what_is_written_is_rfc_4180() -> None:
     file = io.StringIO(newline="")
-    CsvWriter(file, ["name", "notes"]).write([["a", 'say "hi", then\rgo'], ["b", "=1"]])
+    CsvWriter(file, ["name", "notes"]).write_cells([["a", 'say "hi", then\rgo'], ["b", "=1"]])
 
     assert file.getvalue() == 'name,notes\r\na,"say ""hi"", then\rgo"\r\nb,\'=1\r\n'

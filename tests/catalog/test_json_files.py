@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.catalog import json_files, text_files
-from registry.catalog.json_files import ArrayWriter, read_array, read_lines, write_lines
+from registry.catalog.json_files import ArrayWriter, LinesWriter, read_array, read_lines
 from registry.catalog.text_files import Lot, Text
 from registry.errors import InvalidInputError
 
@@ -51,7 +51,7 @@ def test_array_gives_what_json_gives_whatever_the_size_of_a_piece(
 @given(_OBJECTS)
 def test_lines_give_what_was_written(objects: list[Any]) -> None:
     file = io.StringIO()
-    write_lines(file, objects)
+    LinesWriter(file).write(objects)
 
     assert [each for lot in read_lines(_text(file.getvalue()), 2) for each in lot.rows] == objects
 

@@ -122,7 +122,10 @@ class CsvWriter:
         self._writer = csv.writer(file, lineterminator="\r\n")
         self._writer.writerow(columns)
 
-    def write(self, rows: Iterable[Sequence[str]]) -> None:
-        """Write rows of cells."""
+    def write_cells(self, rows: Iterable[Sequence[str]]) -> None:
+        """Write rows."""
         # JSON and most texts begin with a letter, a digit or a bracket: those are not looked at twice.
         self._writer.writerows([cell if cell[:1].isalnum() else defuse(cell) for cell in row] for row in rows)
+
+    def close(self) -> None:
+        """End the table: nothing needs to be written."""

@@ -205,10 +205,18 @@ class _Cursor:
         self._at = to
 
 
-def write_lines(file: TextIO, objects: Iterable[Mapping[str, Any]]) -> None:
-    """Write JSON Lines."""
-    for each in objects:
-        file.write(json.dumps(each, ensure_ascii=False) + "\n")
+class LinesWriter:
+    """Writes JSON Lines."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        """Write objects, one a line."""
+        self._file.writelines(json.dumps(each, ensure_ascii=False) + "\n" for each in objects)
+
+    def close(self) -> None:
+        """End the lines: nothing needs to be written."""
 
 
 class ArrayWriter:

@@ -1,0 +1,161 @@
+"""Exporting models to files: one moment of the store, whole, in an order and a form that importing takes back."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import islice
+from pathlib import Path
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from registry.catalog.columns import COLUMNS
+from registry.catalog.csv_files import CsvWriter
+from registry.catalog.export_rows import cells_of, rows_of
+from registry.catalog.fields import MAX_INTEGER
+from registry.catalog.importing import Format, format_of
+from registry.catalog.json_files import ArrayWriter, LinesWriter
+from registry.catalog.search import _conditions
+from registry.catalog.words import match_expression
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from typing import TextIO
+
+    from registry.catalog.store import Catalog
+
+OnExport: TypeAlias = Callable[[int, int], None]
+
+_AT_ONCE = 500  # models
+_INTERVAL_S = 0.1
+
+
+def export_models(
+    catalog: Catalog,
+    target: str | os.PathLike[str] | TextIO,
+    *,
+    format: Format | None = None,
+    text: str = "",
+    family: str | Sequence[str] | None = None,
+    type: str | Sequence[str] | None = None,
+    capability: str | Sequence[str] | None = None,
+    tag: str | Sequence[str] | None = None,
+    language: str | Sequence[str] | None = None,
+    license: str | Sequence[str] | None = None,
+    max_ram_bytes: int | None = None,
+    progress: OnExport | None = None,
+) -> int:
+    """Write models with their measurements to a file, and give their number.
+
+    They are those of one moment, whoever writes to the store meanwhile, in the order of their numbers. `import_models`
+    makes the same models of the file again, in an empty store with the same numbers and times too. A cell of a CSV file
+    that a spreadsheet would run as a formula has an apostrophe in front; importing takes it away.
+
+    Args:
+        catalog: The store.
+        target: A path, or an open text file. What was at the path stays until the new file is whole.
+        format: `None`: told by the ending of the file; CSV for a stream.
+        text: Only models that `Catalog.search` finds by these words; so with all that follow.
+        family: Families; any of them.
+        type: Types; any of them.
+        capability: Capabilities; all of them.
+        tag: Tags; all of them.
+        language: Languages; all of them.
+        license: Licences; any of them.
+        max_ram_bytes: Memory that a model may need.
+        progress: Called some ten times a second with two numbers of models: those that are written, and all. What it
+            raises ends the export.
+
+    Raises:
+        InvalidInputError: There is no such format, or the ending of the file tells of none.
+        CatalogFileError: The store cannot be read.
+        OSError: The file cannot be written.
+
+    Example:
+        >>> import io
+        >>> from registry.catalog import Catalog, export_models
+        >>> catalog, file = Catalog.open(":memory:"), io.StringIO()
+        >>> model = catalog.add(name="my-model", parameters=7)
+        >>> export_models(catalog, file)
+        1
+        >>> file.getvalue().splitlines()[1][:24]
+        'my-model,my-model,,,7,,,'
+    """
+    chosen = format_of(target, format)
+    filters = {"family": family, "type": type, "license": license}
+    filters |= {"capability": capability, "tag": tag, "language": language}
+    with catalog._reading() as connection, _writing(target) as file:
+        query, values = _query(connection, text, filters, max_ram_bytes)
+        (total,) = connection.execute(f"SELECT count(*) FROM ({query})", values).fetchone()
+        ids = connection.execute(f"{query} ORDER BY models.id", values)
+        writer = _WRITERS[chosen](file)
+        done, told_s = 0, 0.0
+        while lot := [model_id for (model_id,) in islice(ids, _AT_ONCE)]:
+            writer.write(rows_of(connection, lot))
+            done += len(lot)
+            if progress is not None and (done == total or time.monotonic() - told_s >= _INTERVAL_S):
+                told_s = time.monotonic()
+                progress(done, total)
+        writer.close()
+    return done
+
+
+class _TableWriter(CsvWriter):
+    """Writes rows as the cells of a table with all columns."""
+
+    def __init__(self, file: TextIO) -> None:
+        super().__init__(file, COLUMNS)
+
+    def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        self.write_cells(map(cells_of, rows))
+
+
+_WRITERS: Mapping[Format, Callable[[TextIO], _TableWriter | ArrayWriter | LinesWriter]] = {
+    "csv": _TableWriter,
+    "json": ArrayWriter,
+    "jsonl": LinesWriter,
+}
+
+
+def _query(
+    connection: sqlite3.Connection,
+    text: str,
+    filters: Mapping[str, str | Sequence[str] | None],
+    max_ram_bytes: int | None,
+) -> tuple[str, list[Any]]:
+    """Write the query for the numbers of the models that a search would find."""
+    conditions, values = _conditions(connection, filters)
+    expression = match_expression(text)
+    if conditions is None or (text.strip() and expression is None):
+        return "SELECT models.id FROM models WHERE 0", []
+    if max_ram_bytes is not None:
+        conditions.append("models.needed_bytes <= ?")
+        values.append(min(max_ram_bytes, MAX_INTEGER))
+    if expression is not None:
+        conditions.append("models.id IN (SELECT rowid FROM model_words WHERE model_words MATCH ?)")
+        values.append(expression)
+    return f"SELECT models.id FROM models WHERE {' AND '.join(conditions) or '1'}", values
+
+
+def _writing(target: str | os.PathLike[str] | TextIO) -> AbstractContextManager[TextIO]:
+    if not isinstance(target, str | os.PathLike):
+        return nullcontext(target)
+    path = Path(os.path.realpath(target))  # the file that a link leads to is replaced, and not the link
+    if path.exists() and not path.is_file():
+        return path.open("w", encoding="utf-8", newline="")  # a pipe or a device: nothing can be put in its place
+    return _replacing(path)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[TextIO]:
+    """Write a file beside the one that it replaces when it is whole."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
