@@ -12,6 +12,7 @@ Importing this opens no file and does not import `sqlite3` yet.
 
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this package
 if TYPE_CHECKING:
+    from registry.catalog.checking import BadRow as BadRow
     from registry.catalog.entries import CatalogModel as CatalogModel
     from registry.catalog.entries import FamilyStats as FamilyStats
     from registry.catalog.entries import Metric as Metric
@@ -20,17 +21,24 @@ if TYPE_CHECKING:
     from registry.catalog.entries import Stats as Stats
     from registry.catalog.entries import SyncReport as SyncReport
     from registry.catalog.entries import ValueCount as ValueCount
+    from registry.catalog.exporting import export_models as export_models
     from registry.catalog.fields import FIELDS as FIELDS
     from registry.catalog.fields import Field as Field
     from registry.catalog.filters import SORTS as SORTS
+    from registry.catalog.importing import ImportProgress as ImportProgress
+    from registry.catalog.importing import ImportReport as ImportReport
+    from registry.catalog.importing import import_models as import_models
     from registry.catalog.store import Catalog as Catalog
 
 _HOMES = {
+    "BadRow": "checking",
     "Catalog": "store",
     "CatalogModel": "entries",
     "FIELDS": "fields",
     "FamilyStats": "entries",
     "Field": "fields",
+    "ImportProgress": "importing",
+    "ImportReport": "importing",
     "Metric": "entries",
     "NewMetric": "entries",
     "Page": "entries",
@@ -38,6 +46,8 @@ _HOMES = {
     "Stats": "entries",
     "SyncReport": "entries",
     "ValueCount": "entries",
+    "export_models": "exporting",
+    "import_models": "importing",
 }
 if not TYPE_CHECKING:  # or every misspelt name would have a type
 

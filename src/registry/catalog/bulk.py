@@ -113,10 +113,8 @@ class Bulk:
         ]
         columns |= {"id": ids, "source": sources}
         columns["synced_as"] = [
-            None if source == USER else given or name
-            for source, given, name in zip(
-                sources, values.get("synced_as") or [None] * len(ids), values["name"], strict=True
-            )
+            None if source == USER else name
+            for source, name in zip(sources, values.get("synced_as") or [None] * len(ids), strict=True)
         ]
         columns["edited"] = [",".join(sorted(names or ())) for names in values.get("edited", [None] * len(ids))]
         created = columns["created_at"] = [time or self._time for time in values.get("created_at", [None] * len(ids))]

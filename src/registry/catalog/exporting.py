@@ -77,9 +77,10 @@ def export_models(
     Example:
         >>> import io
         >>> from registry.catalog import Catalog, export_models
-        >>> catalog, file = Catalog.open(":memory:"), io.StringIO()
-        >>> model = catalog.add(name="my-model", parameters=7)
-        >>> export_models(catalog, file)
+        >>> file = io.StringIO()
+        >>> with Catalog.open(":memory:") as catalog:
+        ...     model = catalog.add(name="my-model", parameters=7)
+        ...     export_models(catalog, file)
         1
         >>> file.getvalue().splitlines()[1][:24]
         'my-model,my-model,,,7,,,'

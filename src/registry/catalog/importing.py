@@ -106,10 +106,10 @@ def import_models(
     Example:
         >>> import io
         >>> from registry.catalog import Catalog, import_models
-        >>> catalog = Catalog.open(":memory:")
-        >>> report = import_models(catalog, io.StringIO("name,parameters\nmy-model,7\nother,?\n"))
+        >>> with Catalog.open(":memory:") as catalog:
+        ...     report = import_models(catalog, io.StringIO("name,parameters\nmy-model,7\nother,?\n"))
         >>> print(report.added, *report.bad)
-        1 line 3 (other): `parameters`: expected a number from 0 to 1e+06, or nothing, got '?'.
+        1 line 3 (other): `parameters`: expected a number from 0 to 1000000, or nothing, got '?'.
     """
     chosen = format_of(source, format)
     with opened(source) as text, closing(_batches(text, chosen)) as batches:
