@@ -123,6 +123,10 @@ _MODELS = {
     "`ram_required_mb`, `license`, `languages`, `capabilities`, `tags`, `recommended`, `deprecated`, `superseded_by`, "
     "`description` of its record, and `size_bytes`, the size of its weights."
 }
+_METRIC = (
+    "`model`, `id`, `model_id`, `metric_type`, `metric_value`, `unit`, `hardware_type`, `hardware_name`, "
+    "`context_size`, `measured_at`"
+)
 _REMOVED = {"dry_run": "Whether nothing was deleted.", "removed": f"What was, or would be, deleted. {_ENTRIES}"}
 
 # Command -> what its JSON document holds.
@@ -193,6 +197,29 @@ JSON: Mapping[str, Mapping[str, str]] = {
         "query": "The query.",
         "similarity": "How it compares; `null` where the record does not say, and for rerankers.",
         "scores": "A list of `index`, `score`, `text`, best first.",
+    },
+    "metrics": {
+        "catalog": "The store.",
+        "metrics": "Number of measurements.",
+        "models": "Number of models that they are of.",
+        "types": "Type -> number of measurements.",
+    },
+    "metrics add": {"": f"the measurement: {_METRIC}. `id` is its number."},
+    "metrics list": {"metrics": f"A list, the newest first, of {_METRIC}."},
+    "metrics compare": {
+        "models": "Names of the models, as they were asked for.",
+        "metrics": f"The newest of each kind: a list of {_METRIC}.",
+    },
+    "metrics remove": {"removed": "The numbers."},
+    "bench": {
+        "model_id": "The model.",
+        "hardware": "What it ran on: `type` and `name`.",
+        "context_size": "Tokens that it was loaded to read.",
+        "first_load_s": "Time of the first load, with the import of packages.",
+        "workload": "What a run did: `prompt_tokens` and `answer_tokens`, or `texts` and `text_tokens`.",
+        "measurements": "A list of `metric_type`, `value`, `unit`, `lowest`, `highest`, `runs`.",
+        "notes": "What could not be measured, a sentence each.",
+        "stored": "Numbers of the measurements in the store.",
     },
     "generate": {
         "file": "What was read.",

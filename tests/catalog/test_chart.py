@@ -116,7 +116,7 @@ def test_text_escapes_what_a_terminal_obeys() -> None:
     bar = Bar("\x1b[31mred\n", 1.0, "\u202eback")
 
     made = Chart(title="a\rb", unit="s", groups=(Group("c\x07", (bar,)),))
-    drawing = "a\\rb\nc\\x07\n  \\x1b[31mred\\n  ##################  1 s  (\\u202eback)\n"
+    drawing = "a\\rb\nc\\x07\n  \\x1b[31mred\\n  ########################  1 s  (\\u202eback)\n"
 
     assert bars_text(made, width=60, ascii_only=True) == drawing
 

@@ -10,9 +10,9 @@ pytest.importorskip("typer")
 
 from registry.cli._app import COMMANDS, application, make
 
-CACHE = ("list", "prune", "clean", "pin", "unpin")
-ALL = [*((name,) for name in COMMANDS), *(("cache", name) for name in CACHE)]
-PLAIN = [path for path in ALL if path != ("cache",)]
+GROUPS = {"cache": ("list", "prune", "clean", "pin", "unpin"), "metrics": ("add", "list", "compare", "remove")}
+ALL = [*((name,) for name in COMMANDS), *((group, name) for group, names in GROUPS.items() for name in names)]
+PLAIN = [path for path in ALL if path not in [(group,) for group in GROUPS]]
 
 
 def command_of(path: tuple[str, ...]) -> Any:
@@ -127,7 +127,7 @@ def test_number_that_is_none_is_wrong_usage(run: Callable[..., Any]) -> None:
 def test_every_section_of_the_table_is_shown() -> None:
     sections = list(dict.fromkeys(entry.section for entry in COMMANDS.values()))
 
-    assert sections == ["Look up", "Choose", "Fetch and keep", "Use", "Build"]
+    assert sections == ["Look up", "Choose", "Fetch and keep", "Use", "Catalogue", "Build"]
 
 
 def test_application_suggests_and_completes_without_importing(run_python: Callable[..., str]) -> None:

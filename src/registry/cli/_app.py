@@ -54,6 +54,8 @@ COMMANDS = {
     "chat": Entry("Use", "chat", "chat", "Talk to a chat model."),
     "embed": Entry("Use", "vectors", "embed", "Turn texts into vectors."),
     "similarity": Entry("Use", "vectors", "similarity", "Score texts against a query, by the model's own measure."),
+    "metrics": Entry("Catalogue", "metrics", "app", "Write down, list and compare what was measured of models."),
+    "bench": Entry("Catalogue", "bench", "bench", "Measure a model on this machine, and store what was measured."),
     "generate": Entry("Build", "building", "generate", "Write the typed module of a models.json."),
     "validate": Entry("Build", "building", "validate", "Report everything that is wrong with a models.json."),
     "completion": Entry("Build", "completion", "completion", "Print the completion script of a shell."),

@@ -19,8 +19,13 @@ def this_hardware(machine: Machine | None = None) -> Hardware:
     Args:
         machine: The machine; left out: this one, whose sensors are read.
     """
+    return list_hardware(machine)[0]
+
+
+def list_hardware(machine: Machine | None = None) -> tuple[Hardware, ...]:
+    """Give what models can run on here, what they do run on first. Otherwise as `this_hardware`."""
     there = probe() if machine is None else machine
-    return _gpu(there) if there.gpus else _cpu(there)
+    return (_gpu(there), _cpu(there)) if there.gpus else (_cpu(there),)
 
 
 def hardware_of(model: LoadedModel, machine: Machine | None = None) -> Hardware:
