@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from registry.server.openai_requests import Shape, Text, kind_of, only
+from registry.server.openai_requests import Shape, Text, kind_of, no_tokens, only
 
 _NO_EFFECT = "Accepted and without effect here."
 _THINKING = "What a model thinks is set with `chat_template_kwargs`, such as `enable_thinking`."
@@ -184,7 +184,9 @@ class CompletionRequest(Sampling):
 
     prompt: Annotated[
         Annotated[Text, Tag("<text>")]
-        | Annotated[Annotated[list[Text], Field(min_length=1, max_length=1)], Tag("<list>")],
+        | Annotated[
+            Annotated[list[Text], Field(min_length=1, max_length=1), BeforeValidator(no_tokens)], Tag("<list>")
+        ],
         Discriminator(kind_of),
         Field(description="A text, or a list with one. It goes to the model as it is, without a template."),
     ]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
-from pydantic_core import PydanticCustomError, to_json
+from pydantic_core import to_json
 
 from registry.errors import InvalidInputError, UnsupportedModelError
 from registry.loaders.options import check_truncation
 from registry.records import DenseModel
 from registry.server.openai_answers import FAILURES
-from registry.server.openai_requests import JsonRoute, Shape, Text, client_of, kind_of
+from registry.server.openai_requests import JsonRoute, Shape, Text, client_of, kind_of, no_tokens
 from registry.server.streaming import while_connected
 
 if TYPE_CHECKING:
@@ -34,22 +34,12 @@ _DIGITS = 9  # significant decimal digits that tell any two float32 apart
 _SMALLEST_SHORT = 1e-13  # below, or above the next, powers of ten are not exact in float64
 _LARGEST_SHORT = 1e9
 _UNIT = 1e-3  # how far from 1 the length of a vector may be that a model has scaled to it
-_TOKENS = (
-    "expected texts, got token ids, which only the model's own tokenizer can give. Send the texts "
-    "(LangChain: `OpenAIEmbeddings(check_embedding_ctx_length=False)`)."
-)
-
-
-def _no_tokens(value: object) -> object:
-    if isinstance(value, list) and value and isinstance(value[0], int | list):
-        raise PydanticCustomError("token_ids", "{text}", {"text": _TOKENS})
-    return value
 
 
 Texts: TypeAlias = Annotated[
     Annotated[Text, Tag("<text>")]
     | Annotated[
-        Annotated[list[Text], Field(min_length=1, max_length=_MOST_TEXTS), BeforeValidator(_no_tokens)], Tag("<list>")
+        Annotated[list[Text], Field(min_length=1, max_length=_MOST_TEXTS), BeforeValidator(no_tokens)], Tag("<list>")
     ],
     Discriminator(kind_of),
 ]

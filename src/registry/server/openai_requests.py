@@ -21,6 +21,10 @@ _LONG_BODY = 2**16  # bytes; to read more takes longer than the event loop shoul
 _MOST_PROBLEMS = 5
 _LONGEST_SHOWN = 80  # characters of a wrong value
 _SAID = ("missing", "extra_forbidden", "cannot_be_honoured", "token_ids")  # problems that say all there is to say
+_TOKENS = (
+    "expected texts, got token ids, which only the model's own tokenizer can give. Send the texts "
+    "(LangChain: `OpenAIEmbeddings(check_embedding_ctx_length=False)`)."
+)
 _REMEDY = "`/docs` describes what may be sent."
 
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
@@ -66,6 +70,13 @@ class _JsonRequest(Request):
 def kind_of(value: object) -> str:
     """Tell a list from a text: which of two alternatives a value is to be checked against."""
     return "<list>" if isinstance(value, list) else "<text>"
+
+
+def no_tokens(value: object) -> object:
+    """Refuse token ids in place of texts, which OpenAI's API takes: a validator of pydantic."""
+    if isinstance(value, list) and value and isinstance(value[0], int | list):
+        raise PydanticCustomError("token_ids", "{text}", {"text": _TOKENS})
+    return value
 
 
 def refusal(failure: Failure) -> HTTPException:

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,23 +40,28 @@ class Served:
             app, log_config=None, ws="none", lifespan="on", timeout_graceful_shutdown=shutdown_timeout_s
         )
         self.server = uvicorn.Server(config)
+        self._closing = ExitStack()
         self._thread = threading.Thread(target=self.server.run, args=([listening],), daemon=True)
         self._thread.start()
         until(lambda: self.server.started or not self._thread.is_alive())
         assert self.server.started
 
-    @property
+    @cached_property
     def client(self) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=KEY, max_retries=0, timeout=WAIT_S)
+        return self._closing.enter_context(
+            openai.OpenAI(base_url=f"{self.url}/v1", api_key=KEY, max_retries=0, timeout=WAIT_S)
+        )
 
     def users(self) -> int:
         """Give how many requests hold a model now."""
         return sum(status.users for status in self.services.manager.status())
 
     def stop(self) -> None:
+        """Stop the server, as a signal would; the client is closed then."""
         self.server.should_exit = True
         self._thread.join(WAIT_S)
         assert not self._thread.is_alive()
+        self._closing.close()
 
 
 class Serve:
@@ -82,16 +88,16 @@ class Serve:
         self._put(path, f"{made.id}.gguf")
         return made
 
-    def endless(self, **record: Any) -> ModelInfo:
+    def endless(self, script: Any = ("la ", "la ", "li "), *, record: Any = None, **gguf: Any) -> ModelInfo:
         """Make a chat model that does not end within a test, however long that waits."""
         tokens = 16_384
-        settings = {
+        settings: dict[str, Any] = {
             "context_length": tokens,
             "runtime": RuntimeDefaults(context_length=tokens, gpu_layers=0, threads=1),
             "defaults": SamplingDefaults(max_tokens=tokens),
         }
         options: dict[str, Any] = {"repeat": True, "layers": 1, "context_length": tokens}
-        return self.chat(("la ", "la ", "li "), record=settings | record, **options)
+        return self.chat(script, record=settings | (record or {}), **options | gguf)
 
     def encoder(self, maker: Callable[..., Path], record: ModelInfo, **options: Any) -> ModelInfo:
         """Make an encoder or reranker."""
