@@ -71,9 +71,7 @@ class Asked:
     def address(self, **changes: Any) -> str:
         """Give the address of the list with these changes. Another question begins at its first page."""
         asked = replace(self, **({"page": 1} | changes))
-        pairs = [
-            (field.name, text) for field in fields(asked) for text in _written(getattr(asked, field.name))
-        ]
+        pairs = [(field.name, text) for field in fields(asked) for text in _written(getattr(asked, field.name))]
         return f"/?{urlencode(pairs)}" if pairs else "/"
 
     def without(self, name: str, value: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from registry.hardware.budget import size_text
 from registry.server.addresses import compare_address, model_address
 from registry.server.facts import GROUPS, shown_of
+from registry.server.figures import size_text
 from registry.server.views import fits_text, marks_of
 
 if TYPE_CHECKING:
@@ -108,6 +108,6 @@ def _machine_lines(models: Sequence[tuple[CatalogModel, ModelInfo | None]], seen
 
 
 def _line(label: str, cells: tuple[Cell, ...]) -> Line:
-    """Judge a line: lists are the same whatever their order."""
-    values = {(cell.applies, frozenset(cell.texts)) for cell in cells}
+    """Judge a line: lists are the same whatever their order, and what is not known differs from nothing."""
+    values = {frozenset(cell.texts) for cell in cells if cell.texts}
     return Line(label, cells, len(values) > 1 and label not in _ALWAYS_DIFFERENT)

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import quote
 
-from registry.hardware.budget import size_text
-from registry.server.figures import count_text, license_text, parameters_text, type_text
+from registry.server.figures import count_text, license_text, parameters_text, size_text, type_text
 
 if TYPE_CHECKING:
     from registry.catalog import CatalogModel
@@ -215,6 +214,13 @@ def pieces_of(text: str) -> Iterable[tuple[str, bool]]:
         end = begin + len(address)
     if end < len(text):
         yield text[end:], False
+
+
+def ticked(text: str) -> Iterable[tuple[str, bool]]:
+    """Part a sentence of the library at its backticks: pieces, and whether each stood between two of them."""
+    for place, piece in enumerate(text.split("`")):
+        if piece:
+            yield piece, place % 2 == 1
 
 
 def repository_address(huggingface_id: str | None) -> str:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from registry.hardware.budget import size_text as size_text
-
 _TYPES = {
     "chat": "Chat",
-    "dense": "Dense embedding",
+    "dense": "Dense",
     "colbert": "ColBERT",
     "multimodal-colbert": "Multimodal ColBERT",
-    "sparse": "Sparse embedding",
+    "sparse": "Sparse",
     "reranker": "Reranker",
 }
 
 
+_UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+
+
 def type_text(model_type: str | None) -> str | None:
-    """Write a type of model: `dense` is a dense embedding model. Types that are not known stay as they are."""
+    """Write a type of model: `multimodal-colbert` is Multimodal ColBERT. Types that are not known stay as they are."""
     return None if model_type is None else _TYPES.get(model_type, model_type)
+
+
+def size_text(size_bytes: int) -> str:
+    """Write a size with three digits that count: `256 MB`, `5.44 GB`, `10.3 GB`."""
+    unit, name = next((unit for unit in _UNITS if size_bytes >= unit[0] * 0.9995), (1, "bytes"))
+    return f"{size_bytes / unit:.3g} {name}" if size_bytes < 999.5 * unit else f"{size_bytes / unit:,.0f} {name}"
 
 
 def count_text(number: float) -> str:

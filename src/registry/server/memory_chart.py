@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from xml.sax.saxutils import escape
 
-from registry.hardware.budget import size_text
+from registry.server.figures import size_text
 
 if TYPE_CHECKING:
     from registry.hardware.need import Estimate
@@ -20,6 +20,7 @@ _ROW_PX = 44  # a line of text and the bar below it
 _BAR_PX = 16
 _MARK_PX = 18  # a line of text for each mark, above the bars
 _GAP_PX = 8
+_NAMED = 'aria-labelledby="memory-title memory-desc"'
 
 
 class Bar(NamedTuple):
@@ -65,7 +66,7 @@ def bar_of(found: Estimate) -> Bar:
 def drawn_marks(bars: Sequence[Bar], marks: Iterable[Mark]) -> tuple[tuple[Mark, ...], tuple[Mark, ...]]:
     """Part the marks into those that fit on the scale of the bars, and those far beyond it."""
     most = max(bar.total_bytes for bar in bars) * _FARTHEST
-    given = tuple(marks)
+    given = sorted(marks, key=lambda mark: -mark.size_bytes)  # words to the left of a line then meet no other line
     return tuple(mark for mark in given if mark.size_bytes <= most), tuple(
         mark for mark in given if mark.size_bytes > most
     )
@@ -90,8 +91,7 @@ def memory_svg(bars: Sequence[Bar], marks: Sequence[Mark] = (), *, title: str) -
     said = "; ".join([f"{bar.label} take {size_text(bar.total_bytes)}" for bar in bars])
     machine = "; ".join(map(str, (*shown, *beyond)))
     drawn = [
-        '<svg class="memory-chart" role="img" aria-labelledby="memory-title memory-desc"'
-        f' width="100%" height="{height}">',
+        f'<svg class="memory-chart" role="img" width="100%" height="{height}" {_NAMED}>',
         f'<title id="memory-title">{escape(title)}</title>',
         f'<desc id="memory-desc">{escape(said)}. {escape(machine)}</desc>',
     ]
@@ -103,8 +103,8 @@ def memory_svg(bars: Sequence[Bar], marks: Sequence[Mark] = (), *, title: str) -
 
 
 def _bar(bar: Bar, y: int, full: int) -> Iterable[str]:
-    yield f'<text class="label" x="0" y="{y + 14}">{escape(bar.label)}</text>'
-    yield f'<text class="value" x="100%" y="{y + 14}" text-anchor="end">{size_text(bar.total_bytes)}</text>'
+    value = f'<tspan class="value" dx="4">{size_text(bar.total_bytes)}</tspan>'
+    yield f'<text x="0" y="{y + 14}">{escape(bar.label)} {value}</text>'
     yield f'<rect class="track" x="0" y="{y + 20}" width="100%" height="{_BAR_PX}" rx="3"/>'
     begin = 0
     for part, size in zip(PARTS, bar.parts, strict=True):

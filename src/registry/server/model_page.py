@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from registry.errors import RegistryError
-from registry.hardware.budget import size_text
 from registry.hardware.requirement import estimate_with, without_gpus
 from registry.records import ChatModel
 from registry.server.addresses import Asked, compare_address, model_address
 from registry.server.facts import groups_of, pieces_of, repository_address
-from registry.server.figures import count_text, license_text, type_text
+from registry.server.figures import count_text, license_text, size_text, type_text
 from registry.server.memory_chart import Bar, Mark, bar_of, drawn_marks, memory_svg
 from registry.server.snippets import Snippet, snippets_of, stored_snippets
 from registry.server.views import STATES, marks_of, size_of
@@ -111,6 +110,7 @@ class ModelView(NamedTuple):
         siblings: Other models of the family.
         family_href: Address of the list of the family; empty where it has none.
         path: Where its files lie on this machine; empty where they do not.
+        metadata: What the store has beside the facts: key, and text in pieces.
     """
 
     model: CatalogModel
@@ -178,7 +178,9 @@ def model_view(
         siblings=_related((one for one in related if not _same_weights(record, one[1])), seen)[:_MOST_RELATED],
         family_href=Asked().address(family=(model.model_family,)) if model.model_family else "",
         path=str(seen.path(record) or ""),
-        metadata=tuple((key, tuple(pieces_of(text))) for key, text in sorted(model.metadata.items())),
+        metadata=tuple(
+            (key, tuple(pieces_of(text))) for key, text in sorted(model.metadata.items()) if not hasattr(record, key)
+        ),
     )
 
 

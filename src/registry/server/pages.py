@@ -15,6 +15,7 @@ from registry.errors import CatalogModelNotFoundError, ModelNotFoundError
 from registry.server.addresses import FACETS, PAGE_SIZE, Asked, asked_of, compare_address, is_tidy, model_address
 from registry.server.assets import FOREVER
 from registry.server.comparison import MOST_MODELS, compared
+from registry.server.kept_answers import keep
 from registry.server.measured import measured_of, measurement_charts
 from registry.server.memory_chart import PARTS
 from registry.server.model_page import model_view
@@ -84,7 +85,8 @@ def _failed(
     return HTMLResponse(page, status, dict(headers or {}))
 
 
-def _asset(name: str) -> Response:
+def _asset(request: Request, name: str) -> Response:
+    keep(request)
     for asset in assets().values():
         if asset.address == f"/static/{name}":
             return Response(asset.content, media_type=asset.media_type, headers={"Cache-Control": FOREVER})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from registry._extras import require
 from registry.server.addresses import Asked, compare_address, model_address
 from registry.server.assets import load_assets
-from registry.server.facts import pieces_of, web_address
+from registry.server.facts import pieces_of, ticked, web_address
 from registry.server.figures import count_text, moment_text, size_text, type_text
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def _environment() -> Environment:
         "moment": moment_text,
         "pieces": pieces_of,
         "size": size_text,
+        "ticked": ticked,
         "type": type_text,
         "web": web_address,
     }

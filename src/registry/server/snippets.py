@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registry._places import extra_of, gguf_file
@@ -139,7 +139,7 @@ def _python_note(record: ModelInfo) -> str:
 
 
 def _requests(record: ModelInfo, base_url: str, needs_key: bool) -> Iterator[Snippet]:
-    body: dict[str, object]
+    body: Mapping[str, object]
     if isinstance(record, ChatModel):
         path, body = "/v1/chat/completions", {"messages": [{"role": "user", "content": "Why is the sky blue?"}]}
     elif isinstance(record, DenseModel):

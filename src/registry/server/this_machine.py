@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from registry._places import find_files
 from registry.errors import RegistryError
 from registry.hardware import fit, probe
-from registry.hardware.budget import reserved, size_text
+from registry.hardware.budget import reserved
 from registry.hardware.requirement import need_of, without_gpus
+from registry.server.figures import size_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,11 +112,11 @@ class ThisMachine:
     """Looks at the machine when somebody asks, and not again for a moment. Any number of threads may ask.
 
     Args:
-        look: Says what the machine has.
+        look: Says what the machine has. Left out: the machine is looked at.
     """
 
-    def __init__(self, look: Callable[[], Machine] = probe) -> None:
-        self._look = look
+    def __init__(self, look: Callable[[], Machine] | None = None) -> None:
+        self._look = look or probe
         self._seen: Seen | None = None
         self._lock = threading.Lock()
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from registry.hardware.budget import size_text
 from registry.server.addresses import FACETS, PAGE_SIZE, Asked, model_address
-from registry.server.figures import count_text, license_text, parameters_text, type_text
+from registry.server.figures import count_text, license_text, parameters_text, size_text, type_text
 
 if TYPE_CHECKING:
     from registry.catalog import CatalogModel, ValueCount
@@ -169,9 +168,9 @@ class ListView(NamedTuple):
 _COLUMNS = (
     ("model", "Model", "name", False),
     ("type", "Type", "type", False),
-    ("parameters", "Parameters", "parameters", True),
+    ("parameters", "Params", "parameters", True),
     ("context", "Context", "context", True),
-    ("dim", "Dimension", "dim", True),
+    ("dim", "Dim", "dim", True),
     ("size", "Size", "size", True),
     ("memory", "Memory", "", True),
     ("license", "Licence", "license", False),
@@ -246,6 +245,8 @@ def facet_of(name: str, values: Sequence[ValueCount], asked: Asked) -> Facet:
         Option(value.value, _label(name, value.value), value.models, value.value.casefold() in folded)
         for value in values
     )
+    if style != "field":
+        options = tuple(sorted(options, key=lambda option: option.label.casefold()))
     rule = "all of" if name in _ALL_OF else "any of"
     return Facet(name, _FACET_LABELS[name], style, rule, options, chosen)
 

@@ -77,6 +77,7 @@ const showPicks = () => {
     box.disabled = !box.checked && chosen.length >= MOST;
   }
   $("[data-compare-bar]").classList.toggle("has-picks", chosen.length > 0);
+  $("[data-compare-bar]").classList.toggle("is-idle", !chosen.length);
   $("[data-compare-button]").disabled = chosen.length < 2;
   $("[data-compare-text]").textContent = chosen.length
     ? `${chosen.join(", ")}${chosen.length === 1 ? ": tick another to compare." : chosen.length === MOST ? ": four is the most." : ""}`
