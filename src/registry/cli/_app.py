@@ -54,6 +54,8 @@ COMMANDS = {
     "chat": Entry("Use", "chat", "chat", "Talk to a chat model."),
     "embed": Entry("Use", "vectors", "embed", "Turn texts into vectors."),
     "similarity": Entry("Use", "vectors", "similarity", "Score texts against a query, by the model's own measure."),
+    "import": Entry("Catalogue", "exchange", "import_models", "Bring models from files into the catalogue store."),
+    "export": Entry("Catalogue", "exchange", "export_models", "Write models of the catalogue store to a file."),
     "metrics": Entry("Catalogue", "metrics", "app", "Write down, list and compare what was measured of models."),
     "bench": Entry("Catalogue", "bench", "bench", "Measure a model on this machine, and store what was measured."),
     "generate": Entry("Build", "building", "generate", "Write the typed module of a models.json."),
