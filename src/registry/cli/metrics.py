@@ -227,8 +227,8 @@ def remove(
     with _opened(catalog) as store:
         there = {row.id for row in store.metrics()}
         if missing := [number for number in numbers if number not in there]:
-            told = " and ".join(map(str, missing))
-            raise CommandError(f"There is no measurement {told}.", "`registry metrics list` shows them.", FAILED)
+            told = " or ".join(map(str, missing))
+            raise CommandError(f"No measurement has the number {told}.", "`registry metrics list` shows them.", FAILED)
         confirm(f"Delete {len(numbers)} measurement{several}?", yes=yes)
         for number in dict.fromkeys(numbers):
             store.remove_metric(number)

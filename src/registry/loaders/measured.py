@@ -110,7 +110,7 @@ Progress: TypeAlias = Callable[[Step], None]
 
 def median_of(metric_type: str, unit: str, values: Iterable[float]) -> Measurement:
     """Make the measurement of several runs."""
-    found = list(values)
+    found = [float(value) for value in values]
     return Measurement(
         metric_type=metric_type,
         value=statistics.median(found),
