@@ -198,6 +198,13 @@ JSON: Mapping[str, Mapping[str, str]] = {
         "similarity": "How it compares; `null` where the record does not say, and for rerankers.",
         "scores": "A list of `index`, `score`, `text`, best first.",
     },
+    "import": {
+        "files": "A list of `file`, `rows`, `added`, `updated`, `unchanged`, `bad_rows` (all numbers of rows), and `bad`: "
+        "a list of `line`, `name`, `reason`, the first 1,000 of the bad rows.",
+        "failed": "Files of which nothing was imported: a list of `file`, `error`, `hint`, and with `--strict` "
+        "`problems`, a sentence for each bad row.",
+    },
+    "export": {"path": "The file.", "models": "Number of models in it."},
     "metrics": {
         "catalog": "The store.",
         "metrics": "Number of measurements.",

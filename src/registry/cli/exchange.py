@@ -59,7 +59,7 @@ def import_models(
     Examples:
         registry import models.csv
         registry import models.csv --strict --catalog team.db
-        curl -s https://example.org/models.jsonl | registry import - --format jsonl
+        zcat models.jsonl.gz | registry import - --format jsonl
     """
     done: list[ImportReport] = []
     failed: list[dict[str, Any]] = []
