@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from html.parser import HTMLParser
 from typing import Any
 
+from registry.queries import ModelRegistry
+
 GB = 10**9
 
 
@@ -14,16 +16,38 @@ def machine_with(available: int | None = 20 * GB, total: int | None = 32 * GB, g
     return Machine("Linux", "3.12", Cpu("Test CPU", "x86_64", 8, 8, ("AVX2",)), total, available, gpus=gpus)
 
 
+class Registry(ModelRegistry[Any]):
+    """A registry of records that a test made."""
+
+    profiles: Any = {}  # noqa: RUF012 - empty for ever
+
+    def __init__(self, *records: Any) -> None:
+        self._found = {record.id: record for record in records}
+        self._name = "small"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def find_model(self, text: str) -> Any:
+        return self._found.get(text)
+
+    def get_sources(self, model: Any) -> dict[str, tuple[str, ...]]:  # noqa: ARG002 - the same for all
+        return {}
+
+
 @contextmanager
-def client_of(catalog: Any, **options: Any) -> Iterator[Any]:
+def client_of(catalog: Any, registry: Any = None, **options: Any) -> Iterator[Any]:
     """A client of the whole application, with a store of the test's own."""
     from starlette.testclient import TestClient
 
     from registry.server import ServerOptions, create_app
 
-    app = create_app(ServerOptions(access_log=False, **options), catalog=catalog)
+    app = create_app(ServerOptions(access_log=False, **options), catalog=catalog, registry=registry)
     with TestClient(app, base_url="http://127.0.0.1:8081", follow_redirects=False) as client:
-        client.headers["accept"] = "text/html"
+        client.headers |= {"accept": "text/html", "accept-encoding": "identity"}
         yield client
 
 
@@ -56,11 +80,11 @@ class Page(HTMLParser):
         for _, _, texts in self._open:
             texts.append(data)
 
-    def all(self, tag: str, **attributes: str) -> list[dict[str, str | None]]:
+    def all(self, tag: str, **attributes: str | None) -> list[dict[str, str | None]]:
         """The attributes of the elements with this tag and these attributes; `class_` means one of its classes."""
         return [found for name, found, _ in self.elements if name == tag and _has(found, attributes)]
 
-    def texts(self, tag: str, **attributes: str) -> list[str]:
+    def texts(self, tag: str, **attributes: str | None) -> list[str]:
         """The same, but their texts, with single blanks."""
         return [
             " ".join("".join(texts).split())
@@ -68,7 +92,7 @@ class Page(HTMLParser):
             if name == tag and _has(found, attributes)
         ]
 
-    def text(self, tag: str, **attributes: str) -> str:
+    def text(self, tag: str, **attributes: str | None) -> str:
         (found,) = self.texts(tag, **attributes)
         return found
 
@@ -77,11 +101,11 @@ class Page(HTMLParser):
         return [found["href"] or "" for name, found, _ in self.elements if "href" in found and name != "link"]
 
 
-def _has(found: dict[str, str | None], wanted: dict[str, str]) -> bool:
+def _has(found: dict[str, str | None], wanted: dict[str, str | None]) -> bool:
     for name, value in wanted.items():
         if name == "class_":
             if value not in (found.get("class") or "").split():
                 return False
-        elif found.get(name.replace("_", "-")) != value:
+        elif found.get(name.replace("_", "-"), "missing") != value:
             return False
     return True
