@@ -22,6 +22,8 @@ MAX_INTEGER = 2**53 - 1  # every JSON reader has it exactly
 MAX_LIST_LENGTH = 1000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]*", re.ASCII)
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d{1,30}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NOT_IN_TEXT = re.compile("[\x00\ud800-\udfff]")
 
@@ -183,12 +185,9 @@ def _json(field: Field, text: str) -> object:
 
 def _number_of(field: Field, text: str) -> float:
     stripped = text.strip()
-    try:
-        if not stripped.isascii() or "_" in stripped:  # which `int` and `float` would take
-            raise ValueError(stripped)
-        return int(stripped) if re.fullmatch(r"[+-]?\d{1,30}", stripped) else float(stripped)
-    except ValueError:
-        raise field._error(text) from None
+    if not _NUMBER.fullmatch(stripped):  # `float` would take `1_000`, `nan` and digits of other scripts
+        raise field._error(text)
+    return int(stripped) if _INTEGER.fullmatch(stripped) else float(stripped)
 
 
 def time_text(moment: datetime) -> str:
@@ -234,7 +233,7 @@ _EXPECTED: Mapping[Kind, Callable[[Field], str]] = {
     "date": lambda _: "a date such as 2024, 2024-05 or 2024-05-31",
     "time": lambda _: "a time such as 2026-11-21T09:15:00Z",
 }
-_DAY_AFTER = 10**6  # billions of parameters: a thousand times what anybody has trained
+_MAX_PARAMETERS = 10**6  # in billions: a thousand times what anybody has trained
 
 _MODEL_FIELDS = (
     Field("name", "name", required=True, max_length=MAX_NAME_LENGTH),
@@ -242,7 +241,7 @@ _MODEL_FIELDS = (
     Field("type", "text", max_length=100),
     Field("model_family", "text", max_length=200),
     Field("model_size", "text", max_length=50),
-    Field("parameters", "number", maximum=_DAY_AFTER),
+    Field("parameters", "number", maximum=_MAX_PARAMETERS),
     Field("quantization", "text", max_length=100),
     Field("file_format", "text", max_length=100),
     Field("organization", "text", max_length=200),

@@ -58,9 +58,9 @@ def add_metrics(
         given = asdict(metric) if isinstance(metric, NewMetric) else metric
         values = parse_fields({**dict.fromkeys(METRIC_FIELDS), **given}, METRIC_FIELDS)
         values["measured_at"] = values["measured_at"] or now_text()
-        id = connection.execute(query, (model_id, *values.values())).lastrowid
-        assert id is not None
-        added.append(Metric(id=id, model_id=model_id, **values))
+        number = connection.execute(query, (model_id, *values.values())).lastrowid
+        assert number is not None
+        added.append(Metric(id=number, model_id=model_id, **values))
     return tuple(added)
 
 

@@ -52,7 +52,7 @@ def load_models(connection: sqlite3.Connection, ids: Sequence[int]) -> tuple[Cat
         for row in rows:
             model = _model_of(row)
             found[model.id] = model
-    return tuple(found[id] for id in ids)
+    return tuple(found[number] for number in ids)
 
 
 def id_of(connection: sqlite3.Connection, model: int | str, path: str) -> int:

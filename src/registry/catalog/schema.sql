@@ -4,7 +4,7 @@
 -- migration 1
 CREATE TABLE store (
     only INTEGER PRIMARY KEY CHECK (only = 1),
-    model_changes INTEGER NOT NULL  -- transactions that changed more than measurements
+    model_changes INTEGER NOT NULL  -- grows whenever counts change, or what words or filters find
 ) STRICT;
 INSERT INTO store VALUES (1, 0);
 
@@ -50,9 +50,9 @@ CREATE TABLE models (
         END
     ) VIRTUAL
 ) STRICT;
-CREATE INDEX models_by_type ON models (type, name);
-CREATE INDEX models_by_family ON models (model_family, name);
-CREATE INDEX models_by_license ON models (license, name);
+-- One for each order. Filters need none: they are words of the index of words, too.
+CREATE INDEX models_by_type ON models (type);
+CREATE INDEX models_by_family ON models (model_family);
 CREATE INDEX models_by_parameters ON models (parameters);
 CREATE INDEX models_by_context_length ON models (context_length);
 CREATE INDEX models_by_embedding_dim ON models (embedding_dim);
@@ -71,7 +71,6 @@ CREATE TABLE model_capabilities (
     source TEXT NOT NULL DEFAULT 'user',
     PRIMARY KEY (model_id, capability)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX model_capabilities_by_capability ON model_capabilities (capability, model_id);
 
 CREATE TABLE model_tags (
     model_id INTEGER NOT NULL REFERENCES models ON DELETE CASCADE,
@@ -80,7 +79,6 @@ CREATE TABLE model_tags (
     source TEXT NOT NULL DEFAULT 'user',
     PRIMARY KEY (model_id, tag)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX model_tags_by_tag ON model_tags (tag, model_id);
 
 CREATE TABLE model_languages (
     model_id INTEGER NOT NULL REFERENCES models ON DELETE CASCADE,
@@ -89,7 +87,6 @@ CREATE TABLE model_languages (
     source TEXT NOT NULL DEFAULT 'user',
     PRIMARY KEY (model_id, language)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX model_languages_by_language ON model_languages (language, model_id);
 
 CREATE TABLE model_metadata (
     model_id INTEGER NOT NULL REFERENCES models ON DELETE CASCADE,
@@ -142,130 +139,137 @@ FROM models;
 
 -- Counts, kept by triggers, so that lists of values, totals and statistics never read the models.
 CREATE TABLE value_counts (
-    kind TEXT NOT NULL,  -- family, type, license, capability, tag, language
+    kind TEXT NOT NULL,  -- family, type, license, size, capability, tag, language; model, with '' as the value: all
     value TEXT NOT NULL,
     models INTEGER NOT NULL,
+    total_bytes INTEGER NOT NULL,  -- of their files; 0 for capability, tag and language
     PRIMARY KEY (kind, value)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX value_counts_ignoring_case ON value_counts (kind, value COLLATE NOCASE);
 -- NOCASE folds ASCII only: the few other spellings are compared one by one.
 CREATE INDEX value_counts_beyond_ascii ON value_counts (kind) WHERE value GLOB '*[^ -~]*';
-
--- How many models have the same type, family, license and size class; '' where it is not known.
-CREATE TABLE model_groups (
-    model_family TEXT NOT NULL,
-    type TEXT NOT NULL,
-    license TEXT NOT NULL,
-    size_class TEXT NOT NULL,
-    models INTEGER NOT NULL,
-    total_bytes INTEGER NOT NULL,
-    PRIMARY KEY (model_family, type, license, size_class)
-) STRICT, WITHOUT ROWID;
-
 CREATE TRIGGER models_counted AFTER INSERT ON models BEGIN
-    INSERT INTO model_groups
-    VALUES (
-        ifnull(new.model_family, ''), ifnull(new.type, ''), ifnull(new.license, ''), new.size_class,
-        1, ifnull(new.file_size_bytes, 0)
-    )
-    ON CONFLICT DO UPDATE SET models = models + 1, total_bytes = total_bytes + excluded.total_bytes;
     INSERT INTO value_counts
-    SELECT kind, value, 1
+    SELECT kind, value, 1, ifnull(new.file_size_bytes, 0)
     FROM (
-        SELECT 'family' AS kind, new.model_family AS value
+        SELECT 'model' AS kind, '' AS value
+        UNION ALL SELECT 'size', new.size_class
+        UNION ALL SELECT 'family', new.model_family
         UNION ALL SELECT 'type', new.type
         UNION ALL SELECT 'license', new.license
     )
     WHERE value IS NOT NULL
-    ON CONFLICT DO UPDATE SET models = models + 1;
+    ON CONFLICT DO UPDATE SET models = models + 1, total_bytes = total_bytes + excluded.total_bytes;
 END;
 CREATE TRIGGER models_uncounted AFTER DELETE ON models BEGIN
-    UPDATE model_groups
-    SET models = models - 1, total_bytes = total_bytes - ifnull(old.file_size_bytes, 0)
-    WHERE model_family = ifnull(old.model_family, '') AND type = ifnull(old.type, '')
-        AND license = ifnull(old.license, '') AND size_class = old.size_class;
-    UPDATE value_counts SET models = models - 1 WHERE kind = 'family' AND value = old.model_family;
-    UPDATE value_counts SET models = models - 1 WHERE kind = 'type' AND value = old.type;
-    UPDATE value_counts SET models = models - 1 WHERE kind = 'license' AND value = old.license;
+    UPDATE value_counts SET models = models - 1, total_bytes = total_bytes - ifnull(old.file_size_bytes, 0)
+    WHERE kind = 'model' AND value = '';
+    UPDATE value_counts SET models = models - 1, total_bytes = total_bytes - ifnull(old.file_size_bytes, 0)
+    WHERE kind = 'size' AND value = old.size_class;
+    UPDATE value_counts SET models = models - 1, total_bytes = total_bytes - ifnull(old.file_size_bytes, 0)
+    WHERE kind = 'family' AND value = old.model_family;
+    UPDATE value_counts SET models = models - 1, total_bytes = total_bytes - ifnull(old.file_size_bytes, 0)
+    WHERE kind = 'type' AND value = old.type;
+    UPDATE value_counts SET models = models - 1, total_bytes = total_bytes - ifnull(old.file_size_bytes, 0)
+    WHERE kind = 'license' AND value = old.license;
 END;
 CREATE TRIGGER models_recounted
-AFTER UPDATE OF model_family, type, license, parameters, file_size_bytes ON models
+AFTER UPDATE OF model_family, type, license, parameters, file_size_bytes, ram_required_mb ON models
 WHEN old.model_family IS NOT new.model_family COLLATE BINARY
     OR old.type IS NOT new.type COLLATE BINARY
     OR old.license IS NOT new.license COLLATE BINARY
     OR old.size_class <> new.size_class
     OR old.file_size_bytes IS NOT new.file_size_bytes
+    OR old.needed_bytes IS NOT new.needed_bytes
 BEGIN
-    UPDATE model_groups
-    SET models = models - 1, total_bytes = total_bytes - ifnull(old.file_size_bytes, 0)
-    WHERE model_family = ifnull(old.model_family, '') AND type = ifnull(old.type, '')
-        AND license = ifnull(old.license, '') AND size_class = old.size_class;
-    UPDATE value_counts SET models = models - 1 WHERE kind = 'family' AND value = old.model_family;
-    UPDATE value_counts SET models = models - 1 WHERE kind = 'type' AND value = old.type;
-    UPDATE value_counts SET models = models - 1 WHERE kind = 'license' AND value = old.license;
-    INSERT INTO model_groups
-    VALUES (
-        ifnull(new.model_family, ''), ifnull(new.type, ''), ifnull(new.license, ''), new.size_class,
-        1, ifnull(new.file_size_bytes, 0)
-    )
-    ON CONFLICT DO UPDATE SET models = models + 1, total_bytes = total_bytes + excluded.total_bytes;
+    UPDATE store SET model_changes = model_changes + 1;
+    UPDATE value_counts SET models = models - 1, total_bytes = total_bytes - ifnull(old.file_size_bytes, 0)
+    WHERE kind = 'model' AND value = '';
+    UPDATE value_counts SET models = models - 1, total_bytes = total_bytes - ifnull(old.file_size_bytes, 0)
+    WHERE kind = 'size' AND value = old.size_class;
+    UPDATE value_counts SET models = models - 1, total_bytes = total_bytes - ifnull(old.file_size_bytes, 0)
+    WHERE kind = 'family' AND value = old.model_family;
+    UPDATE value_counts SET models = models - 1, total_bytes = total_bytes - ifnull(old.file_size_bytes, 0)
+    WHERE kind = 'type' AND value = old.type;
+    UPDATE value_counts SET models = models - 1, total_bytes = total_bytes - ifnull(old.file_size_bytes, 0)
+    WHERE kind = 'license' AND value = old.license;
     INSERT INTO value_counts
-    SELECT kind, value, 1
+    SELECT kind, value, 1, ifnull(new.file_size_bytes, 0)
     FROM (
-        SELECT 'family' AS kind, new.model_family AS value
+        SELECT 'model' AS kind, '' AS value
+        UNION ALL SELECT 'size', new.size_class
+        UNION ALL SELECT 'family', new.model_family
         UNION ALL SELECT 'type', new.type
         UNION ALL SELECT 'license', new.license
     )
     WHERE value IS NOT NULL
-    ON CONFLICT DO UPDATE SET models = models + 1;
-END;
-CREATE TRIGGER model_groups_emptied AFTER UPDATE ON model_groups WHEN new.models = 0 BEGIN
-    DELETE FROM model_groups
-    WHERE model_family = new.model_family AND type = new.type
-        AND license = new.license AND size_class = new.size_class;
+    ON CONFLICT DO UPDATE SET models = models + 1, total_bytes = total_bytes + excluded.total_bytes;
 END;
 CREATE TRIGGER value_counts_emptied AFTER UPDATE ON value_counts WHEN new.models = 0 BEGIN
     DELETE FROM value_counts WHERE kind = new.kind AND value = new.value;
 END;
 CREATE TRIGGER model_capabilities_counted AFTER INSERT ON model_capabilities BEGIN
-    INSERT INTO value_counts VALUES ('capability', new.capability, 1)
+    INSERT INTO value_counts VALUES ('capability', new.capability, 1, 0)
     ON CONFLICT DO UPDATE SET models = models + 1;
 END;
 CREATE TRIGGER model_capabilities_uncounted AFTER DELETE ON model_capabilities BEGIN
     UPDATE value_counts SET models = models - 1 WHERE kind = 'capability' AND value = old.capability;
 END;
 CREATE TRIGGER model_tags_counted AFTER INSERT ON model_tags BEGIN
-    INSERT INTO value_counts VALUES ('tag', new.tag, 1)
+    INSERT INTO value_counts VALUES ('tag', new.tag, 1, 0)
     ON CONFLICT DO UPDATE SET models = models + 1;
 END;
 CREATE TRIGGER model_tags_uncounted AFTER DELETE ON model_tags BEGIN
     UPDATE value_counts SET models = models - 1 WHERE kind = 'tag' AND value = old.tag;
 END;
 CREATE TRIGGER model_languages_counted AFTER INSERT ON model_languages BEGIN
-    INSERT INTO value_counts VALUES ('language', new.language, 1)
+    INSERT INTO value_counts VALUES ('language', new.language, 1, 0)
     ON CONFLICT DO UPDATE SET models = models + 1;
 END;
 CREATE TRIGGER model_languages_uncounted AFTER DELETE ON model_languages BEGIN
     UPDATE value_counts SET models = models - 1 WHERE kind = 'language' AND value = old.language;
 END;
 
--- The index of words. It holds no text of its own: what is indexed is read from this view.
+-- The index of words. It holds no text of its own: what is indexed is read from this view. Filters are words of it, too:
+-- `¤`, a letter for the kind, and the value in lower case as hexadecimal digits. No other word has a `¤`.
 CREATE VIEW model_texts AS
 SELECT
     id,
     name,
-    display_name,
-    model_family,
-    organization,
-    (SELECT group_concat(tag, ' ') FROM model_tags WHERE model_id = models.id) AS tags,
-    (SELECT group_concat(capability, ' ') FROM model_capabilities WHERE model_id = models.id) AS capabilities,
-    description,
-    notes
+    replace(display_name, '¤', ' ') AS display_name,
+    replace(model_family, '¤', ' ') AS model_family,
+    replace(organization, '¤', ' ') AS organization,
+    (SELECT replace(group_concat(tag, ' '), '¤', ' ') FROM model_tags WHERE model_id = models.id) AS tags,
+    (
+        SELECT replace(group_concat(capability, ' '), '¤', ' ') FROM model_capabilities WHERE model_id = models.id
+    ) AS capabilities,
+    replace(description, '¤', ' ') AS description,
+    replace(notes, '¤', ' ') AS notes,
+    ifnull('¤f' || hex(lower(model_family)), '')
+    || ifnull(' ¤k' || hex(lower(type)), '')
+    || ifnull(' ¤l' || hex(lower(license)), '')
+    || ifnull((SELECT group_concat(' ¤t' || hex(lower(tag)), '') FROM model_tags WHERE model_id = models.id), '')
+    || ifnull(
+        (
+            SELECT group_concat(' ¤c' || hex(lower(capability)), '')
+            FROM model_capabilities
+            WHERE model_id = models.id
+        ), ''
+    )
+    || ifnull(
+        (SELECT group_concat(' ¤s' || hex(lower(language)), '') FROM model_languages WHERE model_id = models.id), ''
+    ) AS filters
 FROM models;
 CREATE VIRTUAL TABLE model_words USING fts5 (
-    name, display_name, model_family, organization, tags, capabilities, description, notes,
-    content = 'model_texts', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2'
+    name, display_name, model_family, organization, tags, capabilities, description, notes, filters,
+    content = 'model_texts', content_rowid = 'id', prefix = '1 2 3',
+    tokenize = "unicode61 remove_diacritics 2 tokenchars '¤'"
 );
+-- The words of the index, and perhaps some that it no longer has; those of filters are left out.
+CREATE TABLE vocabulary (
+    word TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 -- A model whose texts change is taken out of the index first, while the view still says what was indexed, and waits
 -- here to be indexed again before the transaction ends: once, however many of its rows change.
 -- No `INSERT OR IGNORE`: the conflict clause of the statement that fires a trigger would override it.
@@ -273,21 +277,25 @@ CREATE TABLE unindexed (
     model_id INTEGER PRIMARY KEY,
     was_indexed INTEGER NOT NULL
 ) STRICT;
-CREATE TRIGGER unindexed_forgotten AFTER INSERT ON unindexed WHEN new.was_indexed = 1 BEGIN
+CREATE TRIGGER unindexed_forgotten AFTER INSERT ON unindexed BEGIN
+    UPDATE store SET model_changes = model_changes + 1;
     INSERT INTO model_words (
-        model_words, rowid, name, display_name, model_family, organization, tags, capabilities, description, notes
+        model_words, rowid, name, display_name, model_family, organization, tags, capabilities, description, notes,
+        filters
     )
-    SELECT 'delete', * FROM model_texts WHERE id = new.model_id;
+    SELECT 'delete', * FROM model_texts WHERE id = new.model_id AND new.was_indexed = 1;
 END;
 CREATE TRIGGER models_added AFTER INSERT ON models BEGIN
     INSERT INTO unindexed VALUES (new.id, 0);
 END;
 CREATE TRIGGER models_changing
-BEFORE UPDATE OF name, display_name, model_family, organization, description, notes ON models
+BEFORE UPDATE OF name, display_name, model_family, type, license, organization, description, notes ON models
 WHEN (
     old.name <> new.name COLLATE BINARY
     OR old.display_name <> new.display_name
     OR old.model_family IS NOT new.model_family COLLATE BINARY
+    OR old.type IS NOT new.type COLLATE BINARY
+    OR old.license IS NOT new.license COLLATE BINARY
     OR old.organization IS NOT new.organization COLLATE BINARY
     OR old.description IS NOT new.description
     OR old.notes IS NOT new.notes
@@ -314,6 +322,14 @@ CREATE TRIGGER model_capabilities_adding BEFORE INSERT ON model_capabilities BEG
     SELECT new.model_id, 1 WHERE NOT EXISTS (SELECT 1 FROM unindexed WHERE model_id = new.model_id);
 END;
 CREATE TRIGGER model_capabilities_going BEFORE DELETE ON model_capabilities BEGIN
+    INSERT INTO unindexed
+    SELECT old.model_id, 1 WHERE NOT EXISTS (SELECT 1 FROM unindexed WHERE model_id = old.model_id);
+END;
+CREATE TRIGGER model_languages_adding BEFORE INSERT ON model_languages BEGIN
+    INSERT INTO unindexed
+    SELECT new.model_id, 1 WHERE NOT EXISTS (SELECT 1 FROM unindexed WHERE model_id = new.model_id);
+END;
+CREATE TRIGGER model_languages_going BEFORE DELETE ON model_languages BEGIN
     INSERT INTO unindexed
     SELECT old.model_id, 1 WHERE NOT EXISTS (SELECT 1 FROM unindexed WHERE model_id = old.model_id);
 END;

@@ -1,26 +1,35 @@
-"""Finding models by words, filters and memory."""
+"""Finding models by words, filters and memory: how it stays fast at a million models.
+
+* Words and filters are one query for the index of words, because FTS5 joins its lists of numbers in C. That a filter is
+  a word too, which no text can have, is the view `model_texts`' doing.
+* The beginning of a word is looked up in the vocabulary (`indexing`), or where it is short has an index of its own.
+* How many were found is told by counts that triggers keep, where there is one filter or none; else the index counts,
+  at some 50 ns a model, and the result is remembered until a model changes. It is never estimated.
+* A page is sorted in one of three ways, whichever is shortest (`paging`), or ranked (`ranking`).
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from registry.catalog.entries import Page
 from registry.catalog.fields import MAX_INTEGER
-from registry.catalog.filters import Order, condition, order_of, spellings, values_of
+from registry.catalog.filters import Given, Order, filters_of, order_of
+from registry.catalog.paging import sorted_page
+from registry.catalog.ranking import best_page
 from registry.catalog.reading import load_models
-from registry.catalog.words import match_expression
+from registry.catalog.totals import Totals
+from registry.catalog.wanted import Wanted
+from registry.catalog.words import words_query
 from registry.errors import InvalidFieldError
-
-_ANY = ("family", "type", "license")  # a model has one of these: several values mean any of them
-_RANK = "bm25(model_words, 10.0, 6.0, 4.0, 2.0, 3.0, 3.0, 1.0, 1.0)"
 
 
 def search(
     connection: sqlite3.Connection,
+    totals: Totals,
     text: str,
-    filters: Mapping[str, str | Sequence[str] | None],
+    given: Mapping[str, Given],
     max_ram_bytes: int | None,
     sort: str | None,
     limit: int,
@@ -32,46 +41,33 @@ def search(
         InvalidFieldError: There is no such order, or a number is out of range.
     """
     order = None if sort is None else order_of(sort)
-    _check_range("limit", limit, 0)
-    _check_range("offset", offset, 0)
-    conditions, values = _conditions(connection, filters)
-    expression = match_expression(text)
-    if conditions is None or (text.strip() and expression is None):
-        return Page(models=(), total=0, limit=limit, offset=offset)
-    if max_ram_bytes is not None:
-        conditions.append("models.needed_bytes <= ?")
-        values.append(min(max_ram_bytes, MAX_INTEGER))
-    source = "models"
-    if expression is not None:
-        source = "model_words JOIN models ON models.id = model_words.rowid"
-        conditions.insert(0, "model_words MATCH ?")
-        values.insert(0, expression)
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    (total,) = connection.execute(f"SELECT count(*) FROM {source}{where}", values).fetchone()
-    terms = (order or Order("name")).sql if order or expression is None else f"{_RANK}, models.id"
-    query = f"SELECT models.id FROM {source}{where} ORDER BY {terms} LIMIT ? OFFSET ?"
-    ids = [id for (id,) in connection.execute(query, [*values, limit, offset])]
+    for name, number in (("limit", limit), ("offset", offset), ("max_ram_bytes", max_ram_bytes)):
+        _check_range(name, number)
+    wanted = _wanted(connection, text, given, max_ram_bytes)
+    total = 0 if wanted is None else totals.of_wanted(connection, wanted)
+    ids: list[int] = []
+    if wanted is not None and limit and offset < total:
+        if order is None and wanted.words is not None:
+            ids = best_page(connection, totals, wanted, wanted.words, total, limit, offset)
+        else:
+            every = totals.of(connection, None, [], None)
+            ids = sorted_page(connection, wanted, total, every, order or Order("name"), limit, offset)
     return Page(models=load_models(connection, ids), total=total, limit=limit, offset=offset)
 
 
-def _conditions(
-    connection: sqlite3.Connection, filters: Mapping[str, str | Sequence[str] | None]
-) -> tuple[list[str] | None, list[Any]]:
-    """Give SQL conditions and their values; `None` where no model can pass."""
-    conditions: list[str] = []
-    values: list[Any] = []
-    for kind, given in filters.items():
-        wanted = [spellings(connection, kind, value) for value in values_of(given)]
-        if kind in _ANY and wanted:
-            wanted = [[each for some in wanted for each in some]]
-        for some in wanted:
-            if not some:
-                return None, []
-            conditions.append(condition(kind, len(some)))
-            values += some
-    return conditions, values
+def _wanted(
+    connection: sqlite3.Connection, text: str, given: Mapping[str, Given], max_ram_bytes: int | None
+) -> Wanted | None:
+    """Give what is looked for, or `None` where nothing can be found."""
+    filters = filters_of(connection, given)
+    words = words_query(connection, text) if text.strip() else None
+    if filters is None or (words is None and text.strip()):
+        return None
+    return Wanted(words, filters, max_ram_bytes)
 
 
-def _check_range(name: str, number: int, least: int) -> None:
-    if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= MAX_INTEGER:
-        raise InvalidFieldError(name, f"a whole number from {least} to {MAX_INTEGER}", number)
+def _check_range(name: str, number: int | None) -> None:
+    if number is None:
+        return
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_INTEGER:
+        raise InvalidFieldError(name, f"a whole number from 0 to {MAX_INTEGER}", number)

@@ -18,21 +18,21 @@ def value_counts(connection: sqlite3.Connection, kind: str) -> tuple[ValueCount,
 
 def stats(connection: sqlite3.Connection) -> Stats:
     """Count everything."""
-    query = "SELECT size_class, sum(models), sum(total_bytes) FROM model_groups GROUP BY size_class"
-    classes = {name: (models, total_bytes) for name, models, total_bytes in connection.execute(query)}
+    sizes = {value: models for value, models, _ in _rows(connection, "size")}
+    families = _rows(connection, "family")
+    total_bytes = merged((family, size) for family, _, size in families)
     return Stats(
-        models=sum(models for models, _ in classes.values()),
-        total_bytes=sum(total_bytes for _, total_bytes in classes.values()),
-        size_classes={name: classes.get(name, (0, 0))[0] for name in SIZE_CLASSES},
-        families=_families(connection),
+        models=sum(models for _, models, _ in _rows(connection, "model")),
+        total_bytes=sum(size for _, _, size in _rows(connection, "model")),
+        size_classes={name: sizes.get(name, 0) for name in SIZE_CLASSES},
+        families=tuple(
+            FamilyStats(each.value, each.models, size)
+            for each, size in zip(value_counts(connection, "family"), total_bytes.values(), strict=True)
+        ),
         types=value_counts(connection, "type"),
     )
 
 
-def _families(connection: sqlite3.Connection) -> tuple[FamilyStats, ...]:
-    query = "SELECT model_family, sum(total_bytes) FROM model_groups WHERE model_family <> '' GROUP BY model_family"
-    total_bytes: dict[str, int] = {}
-    for family, size in connection.execute(query):
-        total_bytes[family.casefold()] = total_bytes.get(family.casefold(), 0) + size
-    counts = value_counts(connection, "family")
-    return tuple(FamilyStats(each.value, each.models, total_bytes[each.value.casefold()]) for each in counts)
+def _rows(connection: sqlite3.Connection, kind: str) -> list[tuple[str, int, int]]:
+    query = "SELECT value, models, total_bytes FROM value_counts WHERE kind = ?"
+    return connection.execute(query, (kind,)).fetchall()

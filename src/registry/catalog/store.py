@@ -14,8 +14,10 @@ from registry._home import catalog_file
 from registry.catalog import measurements, reading, statistics, writing
 from registry.catalog.connections import Connections
 from registry.catalog.entries import CatalogModel, Metric, NewMetric, Page, Stats, SyncReport, ValueCount
+from registry.catalog.indexing import finish
 from registry.catalog.search import search
 from registry.catalog.syncing import apply_plans, plan_sync, report_of
+from registry.catalog.totals import Totals
 from registry.queries import ModelRegistry
 
 
@@ -31,6 +33,7 @@ class Catalog:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+        self._totals = Totals()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None = None, *, timeout_s: float | None = None) -> Catalog:
@@ -118,7 +121,7 @@ class Catalog:
         filters = {"family": family, "type": type, "license": license}
         filters |= {"capability": capability, "tag": tag, "language": language}
         with self._connections.reading() as connection:
-            return search(connection, text, filters, max_ram_bytes, sort, limit, offset)
+            return search(connection, self._totals, text, filters, max_ram_bytes, sort, limit, offset)
 
     def get(self, model: int | str) -> CatalogModel:
         """Give the model with a number or a name.
@@ -271,8 +274,8 @@ class Catalog:
             InvalidFieldError: A field cannot hold its value.
         """
         with self._connections.writing() as connection:
-            id = reading.id_of(connection, model, self._connections.name)
-            return measurements.add_metrics(connection, id, metrics)
+            model_id = reading.id_of(connection, model, self._connections.name)
+            return measurements.add_metrics(connection, model_id, metrics)
 
     def remove_metric(self, metric_id: int) -> None:
         """Remove a measurement.
@@ -293,7 +296,7 @@ class Catalog:
 
         Triggers keep the counts, and the index of words is brought up to date at the end.
         """
-        with self._connections.writing(writing.finish) as connection:
+        with self._connections.writing(finish) as connection:
             yield connection
 
     def _value_counts(self, kind: str) -> tuple[ValueCount, ...]:
@@ -303,5 +306,5 @@ class Catalog:
     def _metric_filters(
         self, connection: sqlite3.Connection, model: int | str | None, given: Mapping[str, str | None]
     ) -> dict[str, int | str | None]:
-        id = None if model is None else reading.id_of(connection, model, self._connections.name)
-        return {"model_id": id, **given}
+        model_id = None if model is None else reading.id_of(connection, model, self._connections.name)
+        return {"model_id": model_id, **given}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -73,7 +72,7 @@ def check_version(path: str, version: int) -> None:
 
 def has_journal(path: Path) -> bool:
     """Tell whether there are changes beside the file that are not in it yet."""
-    return any(_size(f"{path}{ending}") for ending in ("-journal", "-wal"))
+    return any(_size(path.with_name(f"{path.name}{ending}")) for ending in ("-journal", "-wal"))
 
 
 def address(path: Path, options: str) -> str:
@@ -96,8 +95,8 @@ def _check_facts(path: Path, application_id: int, user_version: int, schema_vers
     check_version(str(path), user_version)
 
 
-def _size(path: str) -> int:
+def _size(path: Path) -> int:
     try:
-        return os.path.getsize(path)
+        return path.stat().st_size
     except OSError:
         return 0

@@ -63,10 +63,10 @@ def plan_sync(connection: sqlite3.Connection, registry: ModelRegistry[Any], *, r
 def apply_plans(connection: sqlite3.Connection, plans: Mapping[str, Plan]) -> None:
     """Do it."""
     for source, plan in plans.items():
-        for id in plan.removed.values():
-            connection.execute("DELETE FROM models WHERE id = ?", (id,))
-        for id in plan.released.values():
-            _release(connection, id)
+        for model_id in plan.removed.values():
+            connection.execute("DELETE FROM models WHERE id = ?", (model_id,))
+        for model_id in plan.released.values():
+            _release(connection, model_id)
         for model, changes in plan.changed.values():
             _change(connection, model, changes)
         for values in plan.added.values():
@@ -101,14 +101,14 @@ def _plan(connection: sqlite3.Connection, registry: ModelRegistry[Any], *, resto
     query = "SELECT name FROM removed_models WHERE source = ?"
     removed = {name.lower() for (name,) in connection.execute(query, (source,))}
     plan = Plan(restored=restore and bool(removed))
-    for id, record in registry.items():
-        model = known.pop(id.lower(), None)
+    for record_id, record in registry.items():
+        model = known.pop(record_id.lower(), None)
         if model is not None:
             _compare(plan, model, values_of(record), source)
-        elif (id.lower() in removed and not restore) or _is_taken(connection, id):
-            plan.kept.append(id)
+        elif (record_id.lower() in removed and not restore) or _is_taken(connection, record_id):
+            plan.kept.append(record_id)
         else:
-            plan.added[id] = values_of(record)
+            plan.added[record_id] = values_of(record)
     for model in known.values():
         touched = model.is_touched or _is_measured(connection, model.id)
         (plan.released if touched else plan.removed)[model.columns["name"]] = model.id
@@ -149,29 +149,30 @@ def _change(connection: sqlite3.Connection, model: Synced, changes: Mapping[str,
     set_columns(connection, model.id, {name: changes[name] for name in COLUMNS if name in changes})
 
 
-def _release(connection: sqlite3.Connection, id: int) -> None:
+def _release(connection: sqlite3.Connection, model_id: int) -> None:
     """Make a model that the registry no longer has the user's own."""
-    connection.execute("UPDATE models SET source = ?, synced_as = NULL, edited = '' WHERE id = ?", (USER, id))
+    connection.execute("UPDATE models SET source = ?, synced_as = NULL, edited = '' WHERE id = ?", (USER, model_id))
     for table in (*(table for table, _ in TABLES.values()), "model_metadata"):
-        connection.execute(f"UPDATE {table} SET source = ? WHERE model_id = ?", (USER, id))
+        connection.execute(f"UPDATE {table} SET source = ? WHERE model_id = ?", (USER, model_id))
 
 
 def _synced(connection: sqlite3.Connection, source: str) -> dict[str, Synced]:
     """Give the models of a registry, by their ids there in lower case."""
     models: dict[str, Synced] = {}
     by_id: dict[int, Synced] = {}
-    query = f"SELECT ifnull(synced_as, name), id, edited, {', '.join(COLUMNS)} FROM models WHERE source = ? AND source <> 'user'"
-    for synced_as, id, edited, *values in connection.execute(query, (source,)):
-        model = Synced(id, frozenset(edited.split(",")) - {""}, dict(zip(COLUMNS, values, strict=True)))
-        models[synced_as.lower()] = by_id[id] = model
+    columns = f"ifnull(synced_as, name), id, edited, {', '.join(COLUMNS)}"
+    query = f"SELECT {columns} FROM models WHERE source = ? AND source <> 'user'"
+    for synced_as, model_id, edited, *values in connection.execute(query, (source,)):
+        model = Synced(model_id, frozenset(edited.split(",")) - {""}, dict(zip(COLUMNS, values, strict=True)))
+        models[synced_as.lower()] = by_id[model_id] = model
     of_source = "JOIN models ON models.id = model_id WHERE models.source = ? AND models.source <> 'user'"
     for name, (table, column) in TABLES.items():
         query = f"SELECT model_id, {column}, {table}.source FROM {table} {of_source} ORDER BY model_id, position"
-        for id, value, put_by in connection.execute(query, (source,)):
-            by_id[id].lists[name].append((value, put_by))
+        for model_id, value, put_by in connection.execute(query, (source,)):
+            by_id[model_id].lists[name].append((value, put_by))
     query = f"SELECT model_id, key, value, model_metadata.source FROM model_metadata {of_source}"
-    for id, key, value, put_by in connection.execute(query, (source,)):
-        by_id[id].metadata[key] = (value, put_by)
+    for model_id, key, value, put_by in connection.execute(query, (source,)):
+        by_id[model_id].metadata[key] = (value, put_by)
     return models
 
 
@@ -179,5 +180,7 @@ def _is_taken(connection: sqlite3.Connection, name: str) -> bool:
     return connection.execute("SELECT 1 FROM models WHERE name = ?", (name,)).fetchone() is not None
 
 
-def _is_measured(connection: sqlite3.Connection, id: int) -> bool:
-    return connection.execute("SELECT 1 FROM performance_metrics WHERE model_id = ?", (id,)).fetchone() is not None
+def _is_measured(connection: sqlite3.Connection, model_id: int) -> bool:
+    return (
+        connection.execute("SELECT 1 FROM performance_metrics WHERE model_id = ?", (model_id,)).fetchone() is not None
+    )

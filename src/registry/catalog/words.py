@@ -6,21 +6,71 @@ that `qwen2.5-cod` means the words `qwen2`, `5` and one that begins with `cod`, 
 
 from __future__ import annotations
 
+import re
+import sqlite3
 import unicodedata
 
+from registry.catalog.indexing import completions
+
+MARK = "\u00a4"  # begins the words of the index that stand for filters, and no others
 MAX_WORDS = 64  # what is beyond is not looked for
+INDEXED_BEGINNING = 3  # beginnings of words of this length at most are in the index themselves
+_NAMES = "{name display_name}"
+_PARTS = re.compile("[a-z0-9]+")
+_COMPLETED = 32  # the words that a beginning may stand for, one by one
 
 
-def match_expression(text: str) -> str | None:
-    """Give the query for a text; `None` where nothing in it is a letter or a digit, so that nothing has it."""
-    words = [word for word in dict.fromkeys(text.split()) if _has_token(word)]
-    return " AND ".join(_quoted(word) for word in words[:MAX_WORDS]) or None
+def words_query(connection: sqlite3.Connection, text: str) -> str | None:
+    """Give the query for a text; `None` where nothing can have it, as in a text without a letter or a digit."""
+    words = [word for each in dict.fromkeys(text.split()) if _has_token(word := _clean(each))]
+    queries = [_word_query(connection, word) for word in words[:MAX_WORDS]]
+    return None if None in queries else all_of(*queries)
 
 
-def _quoted(word: str) -> str:
-    """Quote a word. What ends in punctuation is whole: `v2.` is not the beginning of `v20`."""
-    clean = "".join(" " if ord(char) < 32 or "\ud800" <= char <= "\udfff" else char for char in word)
-    return '"{}"*'.format(clean.replace('"', '""'))
+def _word_query(connection: sqlite3.Connection, word: str) -> str | None:
+    """Give the query for models with a word that begins so; `None` where there is none."""
+    quoted = word.replace('"', '""')
+    parts = _PARTS.findall(word.lower())
+    if word.isascii() and len(parts[-1]) > INDEXED_BEGINNING:
+        found = completions(connection, parts[-1], _COMPLETED)
+        if found is not None:
+            beginning = " ".join(parts[:-1])
+            return " OR ".join(f'"{beginning} {each}"' for each in found) or None
+    return f'"{quoted}"*'
+
+
+def filter_query(kind: str, values: list[str]) -> str:
+    """Give the query for models that have one of these values, as they are written in the store."""
+    tokens = dict.fromkeys(f'"{MARK}{_LETTERS[kind]}{_lower(value).encode().hex()}"' for value in values)
+    return f"({' OR '.join(tokens)})"
+
+
+def all_of(*queries: str | None) -> str | None:
+    """Give the query for models that all of these find; `None` where there is none."""
+    return " AND ".join(f"({query})" for query in queries if query) or None
+
+
+def in_names(words: str) -> str:
+    """Give the query for models that have all words in their names."""
+    return f"{_NAMES} : ({words})"
+
+
+def without(query: str, other: str) -> str:
+    """Give the query for what `query` finds and `other` does not."""
+    return f"({query}) NOT ({other})"
+
+
+# As the view `model_texts` writes them.
+_LETTERS = {"family": "f", "type": "k", "license": "l", "tag": "t", "capability": "c", "language": "s"}
+
+
+def _lower(text: str) -> str:
+    """Fold a text as SQLite's `lower` does: ASCII only."""
+    return "".join(char.lower() if char.isascii() else char for char in text)
+
+
+def _clean(word: str) -> str:
+    return "".join(" " if char == MARK or char < " " or "\ud800" <= char <= "\udfff" else char for char in word)
 
 
 def _has_token(word: str) -> bool:

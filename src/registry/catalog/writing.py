@@ -1,4 +1,4 @@
-"""Models into the store: one at a time, and what every write ends with."""
+"""Models into the store, one at a time."""
 
 from __future__ import annotations
 
@@ -18,24 +18,6 @@ TABLES = {
     "tags": ("model_tags", "tag"),
     "languages": ("model_languages", "language"),
 }
-_INDEXED_AT_ONCE = 2000
-_TEXTS = "name, display_name, model_family, organization, tags, capabilities, description, notes"
-
-
-def finish(connection: sqlite3.Connection) -> None:
-    """End a write: put what is waiting into the index of words, and count the change."""
-    while True:
-        query = f"SELECT max(model_id) FROM (SELECT model_id FROM unindexed ORDER BY model_id LIMIT {_INDEXED_AT_ONCE})"
-        (last,) = connection.execute(query).fetchone()
-        if last is None:
-            break
-        connection.execute(
-            f"INSERT INTO model_words (rowid, {_TEXTS}) SELECT id, {_TEXTS} FROM model_texts "
-            "WHERE id IN (SELECT model_id FROM unindexed WHERE model_id <= ?)",
-            (last,),
-        )
-        connection.execute("DELETE FROM unindexed WHERE model_id <= ?", (last,))
-    connection.execute("UPDATE store SET model_changes = model_changes + 1")
 
 
 def add_model(connection: sqlite3.Connection, given: Mapping[str, object], path: str) -> CatalogModel:
@@ -48,8 +30,8 @@ def add_model(connection: sqlite3.Connection, given: Mapping[str, object], path:
     values = parse_fields({"display_name": given.get("name"), **given})
     if connection.execute("SELECT 1 FROM models WHERE name = ?", (values["name"],)).fetchone():
         raise ModelExistsError(values["name"], path)
-    id = insert_model(connection, values)
-    return get_model(connection, id, path)
+    model_id = insert_model(connection, values)
+    return get_model(connection, model_id, path)
 
 
 def insert_model(connection: sqlite3.Connection, values: Mapping[str, Any], source: str = USER) -> int:
@@ -60,12 +42,12 @@ def insert_model(connection: sqlite3.Connection, values: Mapping[str, Any], sour
     cursor = connection.execute(
         f"INSERT INTO models ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values())
     )
-    id = cursor.lastrowid
-    assert id is not None
+    model_id = cursor.lastrowid
+    assert model_id is not None
     for name in LISTS:
-        put_list(connection, id, name, [(value, source) for value in values.get(name, ())])
-    put_metadata(connection, id, {key: (value, source) for key, value in values.get("metadata", {}).items()})
-    return id
+        put_list(connection, model_id, name, [(value, source) for value in values.get(name, ())])
+    put_metadata(connection, model_id, {key: (value, source) for key, value in values.get("metadata", {}).items()})
+    return model_id
 
 
 def update_model(connection: sqlite3.Connection, model: CatalogModel, changes: Mapping[str, object], path: str) -> None:
@@ -97,44 +79,47 @@ def update_model(connection: sqlite3.Connection, model: CatalogModel, changes: M
     set_columns(connection, model.id, row)
 
 
-def set_columns(connection: sqlite3.Connection, id: int, row: Mapping[str, object]) -> None:
+def set_columns(connection: sqlite3.Connection, model_id: int, row: Mapping[str, object]) -> None:
     """Change columns of a model, and the time of its last change."""
     row = {**row, "updated_at": now_text()}
     assignments = ", ".join(f"{name} = ?" for name in row)
-    connection.execute(f"UPDATE models SET {assignments} WHERE id = ?", (*row.values(), id))
+    connection.execute(f"UPDATE models SET {assignments} WHERE id = ?", (*row.values(), model_id))
 
 
 def remove_model(connection: sqlite3.Connection, model: CatalogModel) -> None:
     """Remove a model with all that belongs to it. That a synced one was removed is remembered."""
     if model.source != USER:
         connection.execute(
-            "INSERT INTO removed_models SELECT source, ifnull(synced_as, name) FROM models WHERE id = ? ON CONFLICT DO NOTHING",
+            "INSERT INTO removed_models SELECT source, ifnull(synced_as, name) FROM models WHERE id = ? "
+            "ON CONFLICT DO NOTHING",
             (model.id,),
         )
     connection.execute("DELETE FROM models WHERE id = ?", (model.id,))
 
 
-def put_list(connection: sqlite3.Connection, id: int, field: str, values: Sequence[tuple[str, str]]) -> None:
+def put_list(connection: sqlite3.Connection, model_id: int, field: str, values: Sequence[tuple[str, str]]) -> None:
     """Make these the values of a list of a model: pairs of a value and who put it there."""
     table, column = TABLES[field]
-    rows = connection.execute(f"SELECT {column}, position, source FROM {table} WHERE model_id = ?", (id,)).fetchall()
+    rows = connection.execute(
+        f"SELECT {column}, position, source FROM {table} WHERE model_id = ?", (model_id,)
+    ).fetchall()
     old = {value: (position, source) for value, position, source in rows}
     new = {value: (position, source) for position, (value, source) in enumerate(values)}
-    gone = [(id, value) for value in old if value not in new]
+    gone = [(model_id, value) for value in old if value not in new]
     connection.executemany(f"DELETE FROM {table} WHERE model_id = ? AND {column} = ?", gone)
-    moved = [(*new[value], id, value) for value in new if value in old and new[value] != old[value]]
+    moved = [(*new[value], model_id, value) for value in new if value in old and new[value] != old[value]]
     connection.executemany(f"UPDATE {table} SET position = ?, source = ? WHERE model_id = ? AND {column} = ?", moved)
-    added = [(id, value, *new[value]) for value in new if value not in old]
+    added = [(model_id, value, *new[value]) for value in new if value not in old]
     connection.executemany(f"INSERT INTO {table} (model_id, {column}, position, source) VALUES (?, ?, ?, ?)", added)
 
 
-def put_metadata(connection: sqlite3.Connection, id: int, values: Mapping[str, tuple[str, str]]) -> None:
+def put_metadata(connection: sqlite3.Connection, model_id: int, values: Mapping[str, tuple[str, str]]) -> None:
     """Make these the metadata of a model: key -> value, and who put it there."""
     query = "SELECT key, value, source FROM model_metadata WHERE model_id = ?"
-    old = {key: (value, source) for key, value, source in connection.execute(query, (id,))}
-    gone = [(id, key) for key in old if key not in values]
+    old = {key: (value, source) for key, value, source in connection.execute(query, (model_id,))}
+    gone = [(model_id, key) for key in old if key not in values]
     connection.executemany("DELETE FROM model_metadata WHERE model_id = ? AND key = ?", gone)
-    new = [(id, key, *values[key]) for key in values if values[key] != old.get(key)]
+    new = [(model_id, key, *values[key]) for key in values if values[key] != old.get(key)]
     connection.executemany(
         "INSERT INTO model_metadata (model_id, key, value, source) VALUES (?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET value = excluded.value, source = excluded.source",
@@ -142,41 +127,41 @@ def put_metadata(connection: sqlite3.Connection, id: int, values: Mapping[str, t
     )
 
 
-def list_of(connection: sqlite3.Connection, id: int, field: str) -> list[tuple[str, str]]:
+def list_of(connection: sqlite3.Connection, model_id: int, field: str) -> list[tuple[str, str]]:
     """Give the values of a list of a model, each with who put it there."""
     table, column = TABLES[field]
     query = f"SELECT {column}, source FROM {table} WHERE model_id = ? ORDER BY position"
-    return connection.execute(query, (id,)).fetchall()
+    return connection.execute(query, (model_id,)).fetchall()
 
 
-def edits_of(connection: sqlite3.Connection, id: int) -> set[str]:
+def edits_of(connection: sqlite3.Connection, model_id: int) -> set[str]:
     """Give the fields of a synced model that a user has edited."""
-    (edited,) = connection.execute("SELECT edited FROM models WHERE id = ?", (id,)).fetchone()
+    (edited,) = connection.execute("SELECT edited FROM models WHERE id = ?", (model_id,)).fetchone()
     return {name for name in edited.split(",") if name}
 
 
-def _change_list(connection: sqlite3.Connection, id: int, field: str, values: Iterable[str]) -> bool:
+def _change_list(connection: sqlite3.Connection, model_id: int, field: str, values: Iterable[str]) -> bool:
     """Change a list, and tell whether more was done than to add behind what the registry put there."""
-    sources = dict(list_of(connection, id, field))
+    sources = dict(list_of(connection, model_id, field))
     new = [(value, sources.get(value, USER)) for value in values]
-    put_list(connection, id, field, new)
+    put_list(connection, model_id, field, new)
     theirs = [value for value, source in sources.items() if source != USER]
     return [value for value, _ in new[: len(theirs)]] != theirs
 
 
-def _change_metadata(connection: sqlite3.Connection, id: int, values: Mapping[str, str]) -> bool:
+def _change_metadata(connection: sqlite3.Connection, model_id: int, values: Mapping[str, str]) -> bool:
     """Change the metadata, and tell whether what the registry put there was changed."""
     query = "SELECT key, value, source FROM model_metadata WHERE model_id = ?"
-    old = {key: (value, source) for key, value, source in connection.execute(query, (id,))}
+    old = {key: (value, source) for key, value, source in connection.execute(query, (model_id,))}
     new = {key: old[key] if old.get(key, ("",))[0] == value else (value, USER) for key, value in values.items()}
-    put_metadata(connection, id, new)
+    put_metadata(connection, model_id, new)
     return any(source != USER and new.get(key) != (value, source) for key, (value, source) in old.items())
 
 
-def _joined_edits(connection: sqlite3.Connection, id: int, more: Iterable[str]) -> str:
-    return ",".join(sorted(edits_of(connection, id) | set(more)))
+def _joined_edits(connection: sqlite3.Connection, model_id: int, more: Iterable[str]) -> str:
+    return ",".join(sorted(edits_of(connection, model_id) | set(more)))
 
 
-def _registry_id(connection: sqlite3.Connection, id: int) -> str:
-    (found,) = connection.execute("SELECT ifnull(synced_as, name) FROM models WHERE id = ?", (id,)).fetchone()
+def _registry_id(connection: sqlite3.Connection, model_id: int) -> str:
+    (found,) = connection.execute("SELECT ifnull(synced_as, name) FROM models WHERE id = ?", (model_id,)).fetchone()
     return str(found)
