@@ -79,7 +79,6 @@ class Column:
 
     Attributes:
         name: Its name; `metadata.KEY` for the values of one key.
-        is_required: True where every row must have a value.
     """
 
     def __init__(self, name: str, *, cells: bool) -> None:
@@ -90,7 +89,6 @@ class Column:
             cells: True for the texts of a table, False for values of any type.
         """
         self.name = name
-        self.is_required = name == "name"
         self._parse = _cell_parser(name) if cells else _value_parser(name)
         self._known = _Known(self._checked)
         self._found_bad = False
@@ -105,8 +103,14 @@ class Column:
         return checked, {place: value.reason for place, value in enumerate(checked) if value.__class__ is _Bad}
 
     def _checked(self, value: Any) -> Any:
-        if value is ABSENT or (self.name == "display_name" and (value is None or value == "")):
-            return ABSENT  # a model always has a name to show
+        if value is ABSENT:
+            return ABSENT
+        if value is None or value == "":
+            if self.name == "display_name":
+                return ABSENT  # a model always has a name to show
+            if self.name == "name":
+                self._found_bad = True
+                return _Bad("there is no `name`.")
         try:
             return self._parse(value)
         except InvalidFieldError as error:
