@@ -16,10 +16,10 @@ from registry.catalog.columns import COLUMNS
 from registry.catalog.csv_files import CsvWriter
 from registry.catalog.export_rows import cells_of, rows_of
 from registry.catalog.fields import MAX_INTEGER
+from registry.catalog.filters import filters_of
 from registry.catalog.importing import Format, format_of
 from registry.catalog.json_files import ArrayWriter, LinesWriter
-from registry.catalog.search import _conditions
-from registry.catalog.words import match_expression
+from registry.catalog.words import all_of, words_query
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -128,16 +128,17 @@ def _query(
     max_ram_bytes: int | None,
 ) -> tuple[str, list[Any]]:
     """Write the query for the numbers of the models that a search would find."""
-    conditions, values = _conditions(connection, filters)
-    expression = match_expression(text)
-    if conditions is None or (text.strip() and expression is None):
+    words, wanted = words_query(connection, text), filters_of(connection, filters)
+    if wanted is None or (words is None and text.strip()):
         return "SELECT models.id FROM models WHERE 0", []
+    conditions: list[str] = []
+    values: list[Any] = []
+    if (query := all_of(words, *wanted.queries)) is not None:
+        conditions.append("models.id IN (SELECT rowid FROM model_words WHERE model_words MATCH ?)")
+        values.append(query)
     if max_ram_bytes is not None:
         conditions.append("models.needed_bytes <= ?")
         values.append(min(max_ram_bytes, MAX_INTEGER))
-    if expression is not None:
-        conditions.append("models.id IN (SELECT rowid FROM model_words WHERE model_words MATCH ?)")
-        values.append(expression)
     return f"SELECT models.id FROM models WHERE {' AND '.join(conditions) or '1'}", values
 
 
