@@ -30,6 +30,9 @@ _REMEDIES: dict[str, Callable[[Any], str]] = {
         "A size without a unit is in bytes: write `16GB`." if "10**9" in error.reason else ""
     ),
     "ModelNotFoundError": lambda error: "" if error.close_matches else "`registry list` shows all ids.",
+    "CatalogModelNotFoundError": lambda error: (
+        "" if error.close_matches else "`registry list` shows the shipped models; `registry import` adds your own."
+    ),
     "UnpinnedModelError": lambda _: (
         "Pin it in models.json, or fetch it with `--allow-unpinned`: what is seen then is written down, and must be "
         "the same ever after."
