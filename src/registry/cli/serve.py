@@ -65,7 +65,7 @@ def serve(
 ) -> None:
     """Serve the catalogue, models in the shape of OpenAI's API, and web pages, until Ctrl-C.
 
-    The access log goes to the standard output, one line of JSON for each request; everything else to the standard error.
+    The access log goes to the standard output, one line of JSON for each request; the rest to the standard error.
 
     Examples:
         registry serve

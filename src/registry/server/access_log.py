@@ -24,6 +24,7 @@ class Line(NamedTuple):
     """One request, and how it was answered.
 
     Attributes:
+        time: When, in seconds since 1970.
         request_id: Its id.
         client: Address that it came from.
         method: HTTP method.
@@ -35,6 +36,7 @@ class Line(NamedTuple):
         user_agent: What the client says that it is.
     """
 
+    time: float
     request_id: bytes
     client: str
     method: str
@@ -47,16 +49,19 @@ class Line(NamedTuple):
 
 
 def write(line: Line) -> None:
-    """Write a line. The record is made here: finding out who has called takes longer than all the rest."""
-    LOGGER.handle(logging.LogRecord(LOGGER.name, logging.INFO, __file__, 0, text_of(line), None, None))
+    """Write a line: to the handler of `serve` as it is, to others as a record."""
+    handlers = LOGGER.handlers
+    if len(handlers) == 1 and isinstance(handlers[0], BufferedHandler) and not LOGGER.propagate:
+        handlers[0].take(line)  # making a record takes longer than all else that is done for an answer from memory
+    else:
+        LOGGER.handle(logging.LogRecord(LOGGER.name, logging.INFO, __file__, 0, text_of(line), None, None))
 
 
 def text_of(line: Line) -> str:
     """Give the line, without its end."""
-    now = time.time()
     return _LINE % (
-        _seconds_text(int(now)),
-        int(now * 1000) % 1000,
+        _seconds_text(int(line.time)),
+        int(line.time * 1000) % 1000,
         line.request_id.decode("ascii"),
         quoted(line.client),
         quoted(line.method),
@@ -91,16 +96,20 @@ class BufferedHandler(logging.Handler):
     def __init__(self, stream: IO[str] | None = None) -> None:
         super().__init__()
         self._stream = stream if stream is not None else sys.stdout
-        self._lines: deque[str] = deque()
+        self._lines: deque[str | Line] = deque()
         self._dropped = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a line."""
+        """Take a record."""
+        self.take(record.getMessage())
+
+    def take(self, line: str | Line) -> None:
+        """Take a line; it is put into words when it is written."""
         if len(self._lines) < _MAX_LINES:
-            self._lines.append(record.getMessage())
+            self._lines.append(line)
         else:
             self._dropped += 1
 
@@ -116,7 +125,8 @@ class BufferedHandler(logging.Handler):
         self._write()
 
     def _write(self) -> None:
-        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        taken = [self._lines.popleft() for _ in range(len(self._lines))]
+        lines = [each if isinstance(each, str) else text_of(each) for each in taken]
         if not lines:
             return
         dropped, self._dropped = self._dropped, 0

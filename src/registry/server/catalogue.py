@@ -42,7 +42,7 @@ def _add_reads(routes: APIRouter, reads: Reads) -> None:
     _add(routes, "GET", _MODEL, reads.get, "A model", answer="ModelAnswer")
     _add(routes, "GET", f"{_MODEL}/metrics", reads.metrics, "Its measurements", answer="MetricsAnswer", query=METRICS)
     for name, (values_of, summary) in _VALUES.items():
-        _add(routes, "GET", f"/api/{name}", reads.values(values_of), summary, answer="ValuesAnswer")
+        _add(routes, "GET", f"/api/{name}", reads.values(name, values_of), summary, answer="ValuesAnswer")
     _add(routes, "GET", "/api/stats", reads.stats, "Statistics", answer="StatsAnswer")
     _add(routes, "GET", "/health", reads.health, "Is the server well?", answer="HealthAnswer")
 

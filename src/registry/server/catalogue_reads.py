@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,6 +16,7 @@ from registry.server.catalogue_parameters import METRICS, METRICS_PAGE_SIZE, NOT
 from registry.server.catalogue_texts import ModelTexts, metrics_text
 from registry.server.kept_answers import keep
 from registry.server.query_strings import read_query
+from registry.server.turns import QuickOrNot
 
 if TYPE_CHECKING:
     from registry.catalog import Catalog, ValueCount
@@ -37,15 +37,21 @@ class Reads:
     def __init__(self, services: Services, texts: ModelTexts) -> None:
         self._catalog = services.catalog
         self._texts = texts
+        self._turns = QuickOrNot()
 
     async def search(self, request: Request) -> Response:
         """Find models: by words, by filters, which ignore case, or all of them; a page at a time."""
         asked = read_query(request.scope["query_string"], SEARCH)
         asked = {_RENAMED.get(name, name): value for name, value in asked.items()}
         asked.setdefault("limit", PAGE_SIZE)
-        page = await run_in_threadpool(lambda: self._catalog.search(**asked))
-        data = joined([self._texts.of(model) for model in page.models])
-        return _paged(request, data, page.total, page.limit, page.offset)
+
+        def find() -> tuple[bytes, int]:
+            page = self._catalog.search(**asked)
+            return joined([self._texts.of(model) for model in page.models]), page.total
+
+        kind = f"search {' '.join(sorted(asked))} {asked['limit'] > PAGE_SIZE}"
+        data, total = await self._turns.run(kind, find)
+        return _paged(request, data, total, asked["limit"], asked.get("offset", 0))
 
     async def get(self, request: Request) -> Response:
         """Give one model."""
@@ -64,24 +70,24 @@ class Reads:
             found = self._catalog.metrics(model, **asked, limit=limit, offset=offset)
             return metrics_text(found), self._catalog.count_metrics(model, **asked)
 
-        data, total = await run_in_threadpool(read)
+        data, total = await self._turns.run("metrics", read)
         return _paged(request, data, total, limit, offset)
 
     async def stats(self, request: Request) -> Response:
         """Count models by size, family and type, and their bytes."""
         read_query(request.scope["query_string"], NOTHING)
-        found = await run_in_threadpool(self._catalog.stats)
+        found = await self._turns.run("stats", self._catalog.stats)
         keep(request)
         return json_answer(enveloped(json_bytes(asdict(found))))
 
     def values(
-        self, values_of: Callable[[Catalog], tuple[ValueCount, ...]]
+        self, name: str, values_of: Callable[[Catalog], tuple[ValueCount, ...]]
     ) -> Callable[[Request], Awaitable[Response]]:
         """Make a route that lists the values of a field with the number of models that have each."""
 
         async def listed(request: Request) -> Response:
             read_query(request.scope["query_string"], NOTHING)
-            found = await run_in_threadpool(values_of, self._catalog)
+            found = await self._turns.run(name, lambda: values_of(self._catalog))
             keep(request)
             return json_answer(enveloped(json_bytes([asdict(each) for each in found]), len(found)))
 
@@ -90,7 +96,7 @@ class Reads:
     async def health(self, request: Request) -> Response:
         """Say that the server answers, and that its store can be read."""
         read_query(request.scope["query_string"], NOTHING)
-        models = (await run_in_threadpool(self._catalog.stats)).models
+        models = (await self._turns.run("stats", self._catalog.stats)).models
         version = getattr(registry, "__version__", "unknown")
         state = {"status": "ok", "version": version, "models": models}
         return json_answer(enveloped(json_bytes(state)), headers={"cache-control": "no-store"})

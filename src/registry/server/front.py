@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -15,8 +17,8 @@ from registry.server.body_limit import limited, too_long
 from registry.server.failures import failure_of
 from registry.server.kept_answers import KeptAnswers, Key, is_to_keep
 from registry.server.methods import allowed_methods, counted_as
-from registry.server.outgoing import Exchange, Outgoing
-from registry.server.representation import represent, takes_gzip
+from registry.server.outgoing import Exchange, Outgoing, unkept
+from registry.server.representation import guarded, represent, takes_gzip
 from registry.server.security import READS, Gate
 from registry.server.telemetry import Series
 
@@ -26,6 +28,25 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("registry.server")
 _CORS_HEADERS = b"authorization, content-type, if-match, if-none-match, x-api-key, x-request-id"
+
+
+class Application(FastAPI):
+    """An application with the front before all of it, also before what the framework puts round its routes.
+
+    Args:
+        services: What its routes share; it is `state.services` too.
+        settings: Those of `FastAPI`.
+    """
+
+    def __init__(self, services: Services, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.state.services = services
+        self._front = Front(super().__call__, services)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or start and stop with the server."""
+        scope["app"] = self
+        await self._front(scope, receive, send)
 
 
 class Front:
@@ -46,6 +67,8 @@ class Front:
         self._telemetry = services.telemetry
         self._gate = Gate(services.options)
         self._kept = KeptAnswers()
+        self._revision = ""
+        self._looked_in: asyncio.AbstractEventLoop | None = None
         self._logs = services.options.access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,13 +106,13 @@ class Front:
         elif problem := too_long(headers, self._options):
             await self._refuse(exchange, problem)
         else:  # also what is refused, and has no route: the router says so
-            await self._app(scope, limited(receive, self._options), Outgoing(exchange).send)
+            await self._pass_on(exchange, limited(receive, self._options))
 
     async def _answer_read(self, exchange: Exchange, receive: Receive) -> None:
         scope, headers = exchange.scope, exchange.headers
         gzip = takes_gzip(headers.get(b"accept-encoding", b""))
         key = Key(scope["path"], scope["query_string"], gzip)
-        revision = self._catalog.revision()
+        revision = self._revision_now()
         if (found := self._kept.find(revision, key)) is not None:
             representation, exchange.route = found
             self._telemetry.kept_answers += 1
@@ -97,7 +120,7 @@ class Front:
             return
         inner = scope if scope["method"] == "GET" else {**scope, "method": "GET"}
         exchange.inner = inner
-        outgoing = Outgoing(exchange, holds=True)
+        outgoing = Outgoing(exchange)
         await self._app(inner, receive, outgoing.send)
         if (whole := outgoing.whole) is None:
             return
@@ -106,12 +129,33 @@ class Front:
             self._kept.put(revision, key, made, exchange.template)
         await exchange.send_whole(made.for_client(headers.get(b"if-none-match")))
 
+    async def _pass_on(self, exchange: Exchange, receive: Receive) -> None:
+        outgoing = Outgoing(exchange)
+        await self._app(exchange.scope, receive, outgoing.send)
+        if (whole := outgoing.whole) is not None:
+            await exchange.send_whole(whole._replace(headers=unkept(guarded(whole.headers))))
+
+    def _revision_now(self) -> str:
+        """Ask the store for its revision, once for all requests that wait in this turn of the event loop.
+
+        What it says is true for each of them: they were sent before the turn began, and whoever writes meanwhile is
+        told so after it.
+        """
+        loop = asyncio.get_running_loop()
+        if self._looked_in is not loop:
+            self._revision, self._looked_in = self._catalog.revision(), loop
+            loop.call_soon(self._forget)
+        return self._revision
+
+    def _forget(self) -> None:
+        self._looked_in = None
+
     async def _answer_options(self, exchange: Exchange, receive: Receive) -> None:
         """Say which methods an address has, and to the pages of known origins what they may send."""
         scope = exchange.scope
         methods = allowed_methods(scope)
         if not methods:
-            await self._app(scope, receive, Outgoing(exchange).send)  # which has nothing there
+            await self._pass_on(exchange, receive)  # there is no such address, and the router says so
             return
         allowed = ", ".join(methods).encode()
         headers = [(b"allow", allowed)]

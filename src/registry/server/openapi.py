@@ -19,14 +19,13 @@ The catalogue under `/api`, models in the shape of OpenAI's API under `/v1`.
 
 Writes under `/api` need the API key. So does all of `/v1` where the server has a key, and everything but `/health`
 where it listens to other machines. `HEAD` and `OPTIONS` are answered for every path; each answer has an `X-Request-ID`,
-`X-Content-Type-Options`, `Content-Security-Policy`, `Referrer-Policy`, `Cross-Origin-Resource-Policy` and
-`Cache-Control` header.
+`X-Content-Type-Options`, `Content-Security-Policy`, `Cross-Origin-Resource-Policy` and `Cache-Control` header.
 """
 _SCHEMES = {
     "Bearer": {"type": "http", "scheme": "bearer", "description": "The API key."},
     "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The API key."},
 }
-_KEY = [{name: []} for name in _SCHEMES]
+_KEY: list[dict[str, list[str]]] = [{name: []} for name in _SCHEMES]
 _STRING = {"type": "string"}
 _HEADERS: Mapping[str, Described] = {
     "X-Request-ID": {"description": "Id of the request: the client's own, or a new one.", "schema": _STRING},

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 from os import urandom
-from time import perf_counter
+from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from registry.server.access_log import Line
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Scope, Send
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_START, _NUMBERS = urandom(6).hex(), count(1)  # of this process, and its requests: an id that nobody else gives
 _CLIENT_WENT = 499  # no status of HTTP: nobody was there to get one
 _EXPOSED = b"etag, link, location, retry-after, x-request-id"
 
@@ -57,7 +59,7 @@ class Exchange:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.method: str = scope["method"]
         stated = self.headers.get(b"x-request-id")
-        self.request_id = stated if stated and _SANE_ID.fullmatch(stated) else urandom(8).hex().encode()
+        self.request_id = stated if stated and _SANE_ID.fullmatch(stated) else _new_id()
         self.status = self.size_bytes = 0
         self.route = ""
         self.cors_origin: bytes | None = None
@@ -73,7 +75,8 @@ class Exchange:
         """Send an answer that is there as a whole."""
         body = b"" if self.method == "HEAD" else answer.body
         await self.start(answer.status, answer.headers)
-        await self.go_on({"type": "http.response.body", "body": body})
+        self.size_bytes = len(body)
+        await self._send({"type": "http.response.body", "body": body})
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send status and headers, and those of this request."""
@@ -97,6 +100,7 @@ class Exchange:
         """Give its line of the access log."""
         scope, client = self.scope, self.scope.get("client")
         return Line(
+            time(),
             self.request_id,
             client[0] if client else "",
             self.method,
@@ -109,17 +113,19 @@ class Exchange:
         )
 
 
-class Outgoing:
-    """Takes what a route sends, and passes it on with the headers that every answer has.
+def _new_id() -> bytes:
+    return f"{_START}-{next(_NUMBERS):x}".encode()
 
-    Args:
-        exchange: The request.
-        holds: True to hold back an answer that comes in one piece, as `whole`.
+
+class Outgoing:
+    """Takes what a route sends: an answer that comes in parts is passed on, one in a single piece is held back.
+
+    Attributes:
+        whole: The answer that is held back, with the headers of the route; `None`: it was passed on.
     """
 
-    def __init__(self, exchange: Exchange, *, holds: bool = False) -> None:
+    def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._holds = holds
         self._started: Message | None = None
         self.whole: Representation | None = None
 
@@ -131,10 +137,10 @@ class Outgoing:
         if self._started is not None and message["type"] == "http.response.body":
             status, headers = self._started["status"], self._headers(self._started)
             self._started = None
-            if self._holds and not message.get("more_body", False):
+            if not message.get("more_body", False):
                 self.whole = Representation(status, headers, bytes(message.get("body", b"")), b"")
                 return
-            await self._exchange.start(status, _unkept(guarded(headers)))
+            await self._exchange.start(status, unkept(guarded(headers)))
         if self._exchange.method == "HEAD":
             message = {**message, "body": b""}
         await self._exchange.go_on(message)
@@ -148,7 +154,7 @@ class Outgoing:
         return [*(header for header in headers if header[0] != b"allow"), (b"allow", allowed)]
 
 
-def _unkept(headers: Headers) -> Headers:
+def unkept(headers: Headers) -> Headers:
     """Tell everybody on the way to keep nothing, where the route says nothing else."""
     return (
         headers if any(name == b"cache-control" for name, _ in headers) else [*headers, (b"cache-control", b"no-store")]

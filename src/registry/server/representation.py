@@ -14,7 +14,6 @@ _MIN_GZIP_BYTES = 1024  # below, one packet takes it anyway
 _GZIP_LEVEL = 4
 _SHARED = (
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 _DATA_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
@@ -25,7 +24,12 @@ _PAGE_POLICY = (
         b"connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
 )
-_PAGE = (_PAGE_POLICY, (b"cross-origin-opener-policy", b"same-origin"), (b"x-frame-options", b"DENY"))
+_PAGE = (
+    _PAGE_POLICY,
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"referrer-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+)
 _COMPRESSIBLE = (b"text/", b"application/json", b"application/javascript", b"application/schema", b"image/svg")
 _OF_304 = frozenset({b"cache-control", b"content-location", b"etag", b"expires", b"link", b"vary"})
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import binascii
 import hmac
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -57,7 +58,10 @@ class Gate:
         self._is_local = options.is_local
         self.origins = frozenset(map(origin_of, options.cors_origins))
         known = {urlsplit(origin.decode()).netloc.rpartition("@")[2] for origin in self.origins}
-        self._names = _LOCAL_NAMES | {_name(options.host)} | {_name(host) for host in known}
+        names = _LOCAL_NAMES | {_name(options.host)} | {_name(host) for host in known}
+        self._is_known: Callable[[bytes], bool] = lru_cache(maxsize=64)(
+            lambda host: _name(host.decode("latin-1")) in names
+        )
 
     def refusal(
         self, method: str, path: str, headers: Mapping[bytes, bytes], raw: Sequence[tuple[bytes, bytes]]
@@ -98,8 +102,9 @@ class Gate:
         """Refuse names that are not of this machine: a page may have its own name resolve to 127.0.0.1."""
         if not host:
             return _NO_HOST
-        if not self._is_local or _name(named := host.decode("latin-1")) in self._names:
+        if not self._is_local or self._is_known(host):
             return None
+        named = host.decode("latin-1")
         hint = "Ask for `localhost`, or start the server with `--cors-origin` and the address that it is known by."
         return Failure(403, "wrong_host", f"This server is not known as {named!r}.", hint)
 

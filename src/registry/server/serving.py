@@ -121,7 +121,7 @@ def _listening(options: ServerOptions) -> socket.socket:
     try:
         found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)  # type: ignore[arg-type] # no path
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except socket.gaierror as error:
         remedy = "Use 127.0.0.1 for this machine alone, or 0.0.0.0 for all its addresses."
         raise InvalidOptionError("host", "an address of this machine", options.host, remedy) from error
