@@ -15,11 +15,20 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from registry.catalog.migrations import migrate, migrations, version_of
 from registry.catalog.sqlite_errors import BUSY, code_of, translated
-from registry.catalog.store_file import address, check_file, check_sqlite, check_version, has_journal
+from registry.catalog.store_file import (
+    address,
+    check_empty,
+    check_file,
+    check_sqlite,
+    check_tables,
+    check_version,
+    has_journal,
+)
 from registry.errors import CatalogBusyError, CatalogFileError
 
 _IDLE_READERS = 8  # kept open while nobody uses them
@@ -57,7 +66,7 @@ class Connections:
         self._reset()
         if path is None:
             self._writer = self._connect(":memory:", _STEP_S)
-            migrate(self._writer)
+            migrate(self._writer, partial(check_empty, self.name))
         else:
             self._prepare(path)
         _ALL.add(self)
@@ -121,6 +130,9 @@ class Connections:
                     self._check_process(pid)
                     if finish is not None:
                         finish(connection)
+                if self._closed:  # by the block itself
+                    self._writer = None
+                    connection.close()
         finally:
             lock.release()
 
@@ -141,8 +153,11 @@ class Connections:
         with self._write_lock:
             self._closed = True
             with self._pool_lock:
-                idle, self._idle = [*self._idle, self._watch, self._writer], []
-                self._watch = self._writer = None
+                idle, self._idle = [*self._idle, self._watch], []
+                self._watch = None
+            if self._writer is not None and not self._writer.in_transaction:
+                idle.append(self._writer)
+                self._writer = None
             for connection in idle:
                 if connection is not None:
                     connection.close()
@@ -156,20 +171,26 @@ class Connections:
             problem = f"cannot be made: {error.strerror or error} at `{error.filename}`"
             raise CatalogFileError(self.name, problem, "Choose another path.") from error
         with translated(self.name, self.timeout_s or 0.0):
-            if not path.exists() or self._version(path) < len(migrations()):
+            if not path.exists() or not self._is_ready(path):
                 self._make(path)
 
-    def _version(self, path: Path) -> int:
+    def _is_ready(self, path: Path) -> bool:
+        """Tell whether the tables are those of today, and readers need not wait for writers."""
         connection = self._open_reader(path)
-        version = version_of(connection)
-        self._give_back(connection)
-        check_version(self.name, version)
-        return version
+        try:
+            version = version_of(connection)
+            check_version(self.name, version)
+            if version:
+                check_tables(self.name, connection)
+            (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+            return version == len(migrations()) and (mode == "wal" or not _is_writable(path))
+        finally:
+            self._give_back(connection)
 
     def _make(self, path: Path) -> None:
         start = time.monotonic()
         connection = self._writer = self._connect(address(path, "mode=rwc"), _STEP_S)
-        self._wait(lambda: _not_busy(lambda: migrate(connection)), start)
+        self._wait(lambda: _not_busy(lambda: migrate(connection, partial(check_empty, self.name))), start)
         self._wait(lambda: _not_busy(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone()), start)
 
     def _take(self) -> sqlite3.Connection:
@@ -190,18 +211,13 @@ class Connections:
         connection.close()
 
     def _open_reader(self, path: Path) -> sqlite3.Connection:
-        connection = self._connect(address(path, "mode=rw"), _READ_WAIT_S)
         try:
-            version_of(connection)
+            connection = self._connect(address(path, "mode=rw"), _READ_WAIT_S)
         except sqlite3.OperationalError as error:
-            connection.close()
             # A log cannot be made beside it: nobody here can write, so that nothing changes while it is read.
             if code_of(error) not in _CANNOT_LOG or has_journal(path):
                 raise
             connection = self._connect(address(path, "mode=ro&immutable=1"), _READ_WAIT_S)
-        except BaseException:
-            connection.close()
-            raise
         connection.execute("PRAGMA query_only = ON")
         return connection
 
@@ -221,8 +237,13 @@ class Connections:
         connection = sqlite3.connect(
             target, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False, cached_statements=256
         )
-        for setting in _SETTINGS:
-            connection.execute(setting)
+        try:
+            for setting in _SETTINGS:
+                connection.execute(setting)
+            version_of(connection)  # the first look into the file
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _step(self, start: float) -> float:
@@ -261,6 +282,10 @@ _INHERITED: list[sqlite3.Connection] = []
 _ALL: weakref.WeakSet[Connections] = weakref.WeakSet()
 
 
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
 def _after_fork() -> None:
     for connections in list(_ALL):
         connections._after_fork()
@@ -278,11 +303,12 @@ def _transaction(connection: sqlite3.Connection, *, begun: bool = False) -> Iter
             yield connection
             return
         connection.execute("BEGIN")
+    pid = os.getpid()
     try:
         yield connection
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
+        if pid == os.getpid() and connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
 

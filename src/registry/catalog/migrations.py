@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.resources import files
 
@@ -19,14 +19,21 @@ def migrations() -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(_statements(part)) for part in parts)
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Run the migrations that a store lacks, each in one transaction. Others that do the same at once wait."""
+def migrate(connection: sqlite3.Connection, check_empty: Callable[[sqlite3.Connection], None]) -> None:
+    """Run the migrations that a store lacks, each in one transaction. Others that do the same at once wait.
+
+    Args:
+        connection: To the store.
+        check_empty: Called before the first one; to raise where somebody else has made tables.
+    """
     for number, statements in enumerate(migrations(), start=1):
         if version_of(connection) >= number:
             continue
         connection.execute("BEGIN IMMEDIATE")
         try:
             if version_of(connection) < number:  # it may have been done while this waited
+                if number == 1:
+                    check_empty(connection)
                 for statement in statements:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

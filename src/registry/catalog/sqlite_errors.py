@@ -49,6 +49,8 @@ def translated(path: str, waited_s: float = 0.0) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = code_of(error)
+        if not code and "decode" in str(error):  # Python's own: a text that is not UTF-8, as only damage leaves
+            code = sqlite3.SQLITE_CORRUPT
         if code in BUSY:
             raise CatalogBusyError(path, waited_s) from error
         if code not in _PROBLEMS:

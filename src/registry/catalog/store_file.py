@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from registry.catalog.migrations import APPLICATION_ID, migrations
-from registry.catalog.sqlite_errors import OLDEST_SQLITE, code_of, translated
+from registry.catalog.sqlite_errors import OLDEST_SQLITE, RESTORE, code_of, translated
 from registry.errors import CatalogFileError, RegistryError
 
 _MOVE = "Choose another path, or move it away."
@@ -68,6 +68,32 @@ def check_version(path: str, version: int) -> None:
     if version > len(migrations()):
         problem = f"was written by a newer version: expected tables of version {len(migrations())} at most"
         raise CatalogFileError(path, f"{problem}, got {version}", _UPGRADE)
+
+
+def check_empty(path: str, connection: sqlite3.Connection) -> None:
+    """Refuse a database that is no store yet, and has tables of somebody else's.
+
+    Raises:
+        CatalogFileError: It has.
+    """
+    if connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
+        raise CatalogFileError(path, "is another program's database", _MOVE)
+
+
+def check_tables(path: str, connection: sqlite3.Connection) -> None:
+    """Refuse a store whose first table is not as it was made: its list of tables is damaged.
+
+    Raises:
+        CatalogFileError: It is.
+    """
+    try:
+        found = connection.execute("SELECT model_changes FROM store").fetchone()
+    except sqlite3.OperationalError as error:
+        if code_of(error) != sqlite3.SQLITE_ERROR:
+            raise
+        raise CatalogFileError(path, f"is damaged: {error}", RESTORE) from error
+    if found is None:
+        raise CatalogFileError(path, "is damaged: its first table is empty", RESTORE)
 
 
 def has_journal(path: Path) -> bool:
