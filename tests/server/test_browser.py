@@ -21,7 +21,7 @@ from playwright.sync_api import expect, sync_playwright
 from registry import MODEL_REGISTRY
 from registry.catalog import Catalog
 from registry.server import ServerOptions, create_app
-from tests.server.web import machine_with
+from server.web import machine_with
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")

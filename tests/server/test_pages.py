@@ -15,7 +15,7 @@ pytest.importorskip("prometheus_client")
 
 from registry import MODEL_REGISTRY
 from registry.catalog import Catalog
-from tests.server.web import GB, Page, Registry, client_of, machine_with
+from server.web import GB, Page, Registry, client_of, machine_with
 
 CHAT, COLBERT, DENSE = "qwen2.5-coder-7b-q5_k_m", "colbert-v2", "bge-m3"
 

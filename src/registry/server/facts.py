@@ -29,7 +29,7 @@ class Fact(NamedTuple):
         label: What it is called.
         record: Attribute of the record, with a dot for that of a part.
         stored: Field of the store.
-        path: Path in models.json, which sources are stated by.
+        path: Path in models.json, which sources are stated by; several with blanks between them.
         text: Writes a value that is known.
         kind: How it is set: running text, a fixed-width font, or a list of labels.
         of_record: Makes of the record's value what the store keeps; left out where that is the same.
@@ -52,7 +52,7 @@ class Shown(NamedTuple):
         kind: How it is set.
         texts: The value, or the values of a list; empty: not known.
         href: Address that the value leads to; empty where it leads nowhere.
-        path: Path in models.json, where the value is the record's.
+        path: Path in models.json, where the value is the record's; several with blanks between them.
         edited: True where people gave it another value than the registry states.
     """
 
@@ -102,7 +102,7 @@ GROUPS: Mapping[str, Sequence[Fact]] = {
         Fact("Made from", "base_model", path="base_model", kind="code"),
         Fact("Released", "release_date", "release_date", "release_date"),
         Fact("Version", "version", path="version"),
-        Fact("Licence", "license", "license", "license", license_text),
+        Fact("Licence", "license", "license", "license license_url", license_text),
         Fact("Other names", "aliases", path="aliases", kind="list"),
     ),
     "What it is for": (
@@ -114,7 +114,13 @@ GROUPS: Mapping[str, Sequence[Fact]] = {
     "Input and output": (
         Fact("Context length in tokens", "context_length", "context_length", "specs.context_length", _dim),
         Fact("Embedding dimension", "embedding_dim", "embedding_dim", "specs.embedding_dim", _dim),
-        Fact("Matryoshka dimensions", "matryoshka_dims", path="architecture.matryoshka_dims", text=_dim, kind="list"),
+        Fact(
+            "Matryoshka dimensions",
+            "matryoshka_dims",
+            path="architecture.matryoshka_dims capabilities.matryoshka",
+            text=_dim,
+            kind="list",
+        ),
         Fact("Similarity", "similarity", path="similarity"),
         Fact("Pooling", "pooling", path="pooling"),
         Fact("Normalized", "normalize", path="normalize", text=_yes),
@@ -126,7 +132,14 @@ GROUPS: Mapping[str, Sequence[Fact]] = {
         Fact("Stop sequences", "stop_sequences", path="stop_sequences", kind="list"),
     ),
     "Architecture": (
-        Fact("Parameters", "parameter_count", "parameters", "specs.parameters", parameters_text, of_record=_billions),
+        Fact(
+            "Parameters",
+            "parameter_count",
+            "parameters",
+            "specs.parameters specs.parameter_count",
+            parameters_text,
+            of_record=_billions,
+        ),
         Fact("Architecture", "architecture_type", path="architecture.type"),
         Fact("Variant", "architecture_variant", path="architecture.variant"),
         Fact("Layers", "layers", path="specs.layers", text=_dim),
@@ -135,7 +148,12 @@ GROUPS: Mapping[str, Sequence[Fact]] = {
         Fact("Head dimension", "head_dim", path="specs.head_dim", text=_dim),
         Fact("Hidden dimension", "hidden_dim", path="specs.hidden_dim", text=_dim),
         Fact("Feed-forward dimension", "intermediate_dim", path="specs.intermediate_dim", text=_dim),
-        Fact("Projection dimension", "projection_dims", path="architecture.projection_dims", text=_dim),
+        Fact(
+            "Projection dimension",
+            "projection_dims",
+            path="architecture.projection_dims architecture.has_projection",
+            text=_dim,
+        ),
         Fact("Vocabulary", "vocab_size", path="specs.vocab_size", text=_dim),
         Fact("Sliding window in tokens", "sliding_window", path="specs.sliding_window", text=_dim),
         Fact("Positions", "max_position_embeddings", path="specs.max_position_embeddings", text=_dim),

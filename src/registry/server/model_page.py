@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_BARS = 8
 _MOST_RELATED = 24
+_FILE_PATHS = ("file", "files", "variants", "adapters")
 
 
 class Tile(NamedTuple):
@@ -127,6 +128,7 @@ class ModelView(NamedTuple):
     unknown: Mapping[str, tuple[str, ...]]
     sources: tuple[Source, ...]
     files: tuple[File, ...]
+    file_sources: tuple[int, ...]
     quantizations: tuple[Related, ...]
     siblings: tuple[Related, ...]
     family_href: str
@@ -170,10 +172,14 @@ def model_view(
         verdict=verdict,
         memory=memory_of(record, seen.machine) if record is not None else None,
         snippets=_snippets(model, record, base_url, needs_key),
-        groups={name: tuple(_cited(one, cited) for one in shown if one.texts) for name, shown in facts.items()},
+        groups={
+            name: tuple(Cited(one, _numbers(one.path.split(), cited)) for one in shown if one.texts)
+            for name, shown in facts.items()
+        },
         unknown={name: tuple(one.label for one in shown if not one.texts) for name, shown in facts.items()},
         sources=cited,
         files=tuple(_files(record)),
+        file_sources=_numbers(_FILE_PATHS, cited),
         quantizations=_related((one for one in related if _same_weights(record, one[1])), seen),
         siblings=_related((one for one in related if not _same_weights(record, one[1])), seen)[:_MOST_RELATED],
         family_href=Asked().address(family=(model.model_family,)) if model.model_family else "",
@@ -228,17 +234,14 @@ def cited_sources(sources: Mapping[str, Sequence[str]]) -> tuple[Source, ...]:
     )
 
 
-def _cited(shown: Shown, sources: Iterable[Source]) -> Cited:
-    """Give a fact with its sources: those of its field, and of what is in it."""
-    if not shown.path:
-        return Cited(shown, ())
-    inside = f"{shown.path}."
-    numbers = (
+def _numbers(paths: Sequence[str], sources: Iterable[Source]) -> tuple[int, ...]:
+    """Give the numbers of the sources of some fields, and of what is in them."""
+    inside = tuple(f"{path}." for path in paths)
+    return tuple(
         source.number
         for source in sources
-        if any(field == shown.path or field.startswith(inside) for field in source.fields)
+        if any(field in paths or field.startswith(inside) for field in source.fields)
     )
-    return Cited(shown, tuple(numbers))
 
 
 def _estimate(record: ModelInfo, context: int | None, machine: Machine) -> Estimate | None:

@@ -102,6 +102,7 @@ showPicks();
 // The list follows what is typed and chosen; the address follows the list.
 const find = $("[data-find]");
 let asking = null;
+let shown = location.pathname + location.search;
 const addressOf = (form) => {
   const pairs = [...new FormData(form)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value);
   return pairs.length ? `/?${new URLSearchParams(pairs)}` : "/";
@@ -130,7 +131,8 @@ const begin = () => {
     clearTimeout(timer);
     const address = addressOf(form);
     if (address === location.pathname + location.search) return;
-    history[remember]({ list: true }, "", address);
+    history[remember](null, "", address);
+    shown = address;
     show(address);
   };
   form.addEventListener("submit", (event) => {
@@ -149,7 +151,12 @@ const begin = () => {
 };
 if (find) {
   begin();
-  addEventListener("popstate", () => show(location.pathname + location.search, { whole: true }));
+  addEventListener("popstate", () => {
+    const address = location.pathname + location.search;
+    if (address === shown) return; // a step within the page, such as the skip link's
+    shown = address;
+    show(address, { whole: true });
+  });
 }
 
 // `/` goes to the search, as in many tools.
