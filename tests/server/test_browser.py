@@ -258,7 +258,7 @@ def test_compare_adds_and_removes_models(visit):
     page.click(".found a >> nth=0")
     page.fill("#add", "bge-m3")
     page.click(".add button")
-    page.click(".found a >> nth=0")
+    page.click("[aria-label='Models to add'] a >> nth=0")
     assert len(asked(page)["model"]) == 2
     page.click(".compare .remove >> nth=0")
     assert asked(page) == {"model": [DENSE]}

@@ -244,6 +244,15 @@ def test_memory_lists_what_is_known_to_need_at_most_that(get):
     assert names(page)
 
 
+def test_more_models_than_are_judged_are_said_to_be_so(shipped, machine, monkeypatch):
+    monkeypatch.setattr("registry.server.pages._MOST_JUDGED", 100)
+    with client_of(shipped) as client:
+        page = Page(client.get("/?fits=1&type=chat").text)
+        narrow = Page(client.get("/?fits=1&type=colbert").text)
+    assert page.texts("p", class_="notice") == ["Among 126 models the first 100 were judged. Narrow the list further."]
+    assert narrow.texts("p", class_="notice") == []
+
+
 def test_files_on_this_machine_are_marked_and_shown(shipped, machine, tmp_path):
     record = MODEL_REGISTRY.get_model("qwen2.5-coder-14b-q5_k_m")
     kept = tmp_path / "home" / "models" / f"{record.id}.gguf"
@@ -354,6 +363,7 @@ def test_model_that_is_not_there_is_404_with_close_matches(client):
     answer = client.get("/models/colbert-v3")
     page = Page(answer.text)
     assert (answer.status_code, page.text("h1")) == (404, "Not found")
+    assert "There is no model colbert-v3 in the catalogue." in page.texts("p")
     assert "/models/colbert-v2" in page.links
 
 
@@ -470,6 +480,23 @@ def test_compare_takes_four_and_names_what_is_left_out(get):
 def test_compare_search_adds_a_model(get):
     page = get(f"/compare?model={COLBERT}&add=bge-m3")
     assert f"/compare?model={COLBERT}&model={DENSE}" in page.links
+
+
+def test_compare_with_one_model_shows_what_is_chosen(get):
+    page = get(f"/compare?model={COLBERT}")
+    assert page.all("table") == []
+    assert page.all("ul", class_="chosen")
+    assert page.texts("a", href="/compare") == ["Compare", "Remove colbertv2.0"]
+
+
+def test_compare_draws_measurements_of_the_models(catalog):
+    for name, speed in ((COLBERT, 250), (DENSE, 100)):
+        measured = {"metric_type": "embeddings_per_second", "metric_value": speed, "unit": "embeddings/s"}
+        catalog.add_metrics(name, [measured | {"hardware_type": "cpu", "hardware_name": "EPYC"}])
+    with client_of(catalog) as client:
+        page = Page(client.get(f"/compare?model={COLBERT}&model={DENSE}").text)
+    (said,) = page.texts("desc")
+    assert said == "Embeddings, higher is better. EPYC (cpu): colbert-v2 250 embeddings/s, bge-m3 100 embeddings/s."
 
 
 def test_compare_names_what_is_not_there(get):

@@ -121,8 +121,7 @@ class _Pages:
         try:
             model = self._get(name)
         except ModelNotFoundError as error:
-            message, hint = error.explained()
-            return _failed(404, message, hint, close=error.close_matches)
+            return _failed(404, f"There is no model `{name}` in the catalogue.", close=error.close_matches)
         if name != model.name:
             return RedirectResponse(model_address(model.name), 308)
         return self._model_page(model)
@@ -138,6 +137,7 @@ class _Pages:
         return _page(
             "compare.html",
             view=view,
+            charts=self._compared_charts(kept),
             names=names,
             only=request.query_params.get("only") == "differences",
             text=text,
@@ -239,6 +239,11 @@ class _Pages:
             found += [metric for metric in of_other if (metric.metric_type, metric.hardware_name) in kinds]
             names |= {metric.model_id: other.name for metric in of_other}
         return measurement_charts(found, names)
+
+    def _compared_charts(self, models: Sequence[CatalogModel]) -> Sequence[str]:
+        """Draw what was measured of models that stand side by side."""
+        found = [metric for model in models for metric in self._catalog.metrics(model.id, limit=_MOST_METRICS)]
+        return measurement_charts(found, {model.id: model.name for model in models}) if len(models) > 1 else ()
 
     def _family(self, model: CatalogModel) -> list[tuple[CatalogModel, ModelInfo | None]]:
         if model.model_family is None:
