@@ -192,7 +192,7 @@ def test_sqlite_that_is_too_old_is_refused(monkeypatch: pytest.MonkeyPatch, path
 
 # What a user without rights does; root may write everywhere, so that it becomes nobody first.
 UNPRIVILEGED = """\
-import os, sys
+import os, sys, urllib.parse
 sys.path.insert(0, sys.argv[2])
 import registry.catalog
 from registry.errors import CatalogFileError

@@ -64,11 +64,15 @@ class Connections:
         self.timeout_s = timeout_s
         self._closed = False
         self._reset()
-        if path is None:
-            self._writer = self._connect(":memory:", _STEP_S)
-            migrate(self._writer, partial(check_empty, self.name))
-        else:
-            self._prepare(path)
+        try:
+            if path is None:
+                self._writer = self._connect(":memory:", _STEP_S)
+                migrate(self._writer, partial(check_empty, self.name))
+            else:
+                self._prepare(path)
+        except BaseException:
+            self.close()
+            raise
         _ALL.add(self)
 
     def _reset(self) -> None:
