@@ -98,6 +98,7 @@ ROOM_PACKAGES = {
     "loaders/reranker": {"numpy"},
     "loaders/sparse": {"numpy", "scipy"},
     "loaders/transformer": {"huggingface_hub", "torch", "tqdm", "transformers"},
+    "server/rendering": {"jinja2"},
 }
 BUILD_MAY_IMPORT = {
     "__init__": {"emit", "plan", "problems", "schema", "source", "validate"},

@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from registry.errors import RegistryError
-from registry.hardware.requirement import estimate_with, without_gpus
-from registry.records import ChatModel
 from registry.server.addresses import Asked, compare_address, model_address
 from registry.server.facts import groups_of, pieces_of, repository_address
 from registry.server.figures import count_text, license_text, size_text, type_text
-from registry.server.memory_chart import Bar, Mark, bar_of, drawn_marks, memory_svg
+from registry.server.model_memory import MemoryView, memory_of
 from registry.server.snippets import Snippet, snippets_of, stored_snippets
 from registry.server.views import STATES, marks_of, size_of
 
 if TYPE_CHECKING:
     from registry.catalog import CatalogModel
-    from registry.hardware import Estimate, Machine
     from registry.records import LoraAdapter, ModelFile, ModelInfo
     from registry.server.facts import Shown
     from registry.server.this_machine import Seen, Verdict
 
-_MOST_BARS = 8
 _MOST_RELATED = 24
 _FILE_PATHS = ("file", "files", "variants", "adapters")
 
@@ -54,28 +49,6 @@ class Source(NamedTuple):
     number: int
     pieces: tuple[tuple[str, bool], ...]
     fields: tuple[str, ...]
-
-
-class MemoryView(NamedTuple):
-    """Memory by context length.
-
-    Attributes:
-        bars: What the model takes; empty where it cannot be told.
-        svg: The same, drawn.
-        beyond: What this machine has that is far beyond the drawing, in words.
-        method: How it was found.
-        notes: What that takes for granted.
-        missing: What would have to be known, where nothing can be told.
-        text_length: True where the context is the length of a text, not that of a conversation.
-    """
-
-    bars: tuple[Bar, ...]
-    svg: str
-    beyond: tuple[str, ...]
-    method: str
-    notes: tuple[str, ...]
-    missing: tuple[str, ...]
-    text_length: bool
 
 
 class File(NamedTuple):
@@ -176,7 +149,9 @@ def model_view(
             name: tuple(Cited(one, _numbers(one.path.split(), cited)) for one in shown if one.texts)
             for name, shown in facts.items()
         },
-        unknown={name: tuple(one.label for one in shown if not one.texts) for name, shown in facts.items()},
+        unknown={
+            name: tuple(_in_sentence(one.label) for one in shown if not one.texts) for name, shown in facts.items()
+        },
         sources=cited,
         files=tuple(_files(record)),
         file_sources=_numbers(_FILE_PATHS, cited),
@@ -188,39 +163,6 @@ def model_view(
             (key, tuple(pieces_of(text))) for key, text in sorted(model.metadata.items()) if not hasattr(record, key)
         ),
     )
-
-
-def memory_of(record: ModelInfo, machine: Machine) -> MemoryView:
-    """Estimate the memory of a model by context, in main memory, and draw it beside what this machine has."""
-    chat = isinstance(record, ChatModel)
-    found = [estimate for context in contexts_of(record) if (estimate := _estimate(record, context, machine))]
-    known = [estimate for estimate in found if estimate.total_bytes is not None]
-    if not known:
-        missing = found[0].missing if found else ("what its file says",)
-        return MemoryView((), "", (), "", (), missing, not chat)
-    bars = tuple(map(bar_of, known))
-    marks = marks_of_machine(machine)
-    title = f"Memory that {record.name} takes, by {'context' if chat else 'text'} length"
-    beyond = tuple(map(str, drawn_marks(bars, marks)[1]))
-    drawing = memory_svg(bars, marks, title=title)
-    return MemoryView(bars, drawing, beyond, known[-1].method, known[-1].notes, (), not chat)
-
-
-def contexts_of(record: ModelInfo) -> Sequence[int | None]:
-    """Give the contexts to draw: those that double, up to the longest that the model holds."""
-    longest = record.context_length
-    if longest is None:
-        return [None]
-    shortest = 2048 if isinstance(record, ChatModel) else 128 if longest <= 1024 else 512
-    doubled = [shortest << step for step in range(24) if shortest << step < longest]
-    return [*doubled[-_MOST_BARS + 1 :], longest]
-
-
-def marks_of_machine(machine: Machine) -> tuple[Mark, ...]:
-    """Give what a machine has, as lines to draw: main memory, and GPUs with memory of their own."""
-    found = [("available", "available now", machine.ram_available_bytes), ("total", "memory", machine.ram_total_bytes)]
-    found += [("gpu", gpu.name, gpu.memory_total_bytes) for gpu in machine.gpus if not gpu.unified]
-    return tuple(Mark(kind, label, size) for kind, label, size in found if size is not None)
 
 
 def cited_sources(sources: Mapping[str, Sequence[str]]) -> tuple[Source, ...]:
@@ -244,13 +186,6 @@ def _numbers(paths: Sequence[str], sources: Iterable[Source]) -> tuple[int, ...]
     )
 
 
-def _estimate(record: ModelInfo, context: int | None, machine: Machine) -> Estimate | None:
-    try:
-        return estimate_with(record, context, machine=without_gpus(machine))
-    except RegistryError:  # a package that reads headers is missing, or a number of the record cannot be
-        return None
-
-
 def _tiles(model: CatalogModel, verdict: Verdict) -> tuple[Tile, ...]:
     needed = "" if verdict.need_bytes is None else size_text(verdict.need_bytes)
     found = [
@@ -264,6 +199,11 @@ def _tiles(model: CatalogModel, verdict: Verdict) -> tuple[Tile, ...]:
     ]
     optional = {"Embedding", "Quantization"}
     return tuple(tile for tile in found if tile.text or tile.label not in optional)
+
+
+def _in_sentence(label: str) -> str:
+    """Write a label in the middle of a sentence: `layers`, but `KV heads`."""
+    return label if label[:2].isupper() else label[:1].lower() + label[1:]
 
 
 def _successor(record: ModelInfo | None) -> tuple[str, str] | None:

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastapi import APIRouter
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from registry.catalog import SORTS
 from registry.errors import CatalogModelNotFoundError, ModelNotFoundError
 from registry.server.addresses import FACETS, PAGE_SIZE, Asked, asked_of, compare_address, is_tidy, model_address
-from registry.server.assets import FOREVER
 from registry.server.comparison import MOST_MODELS, compared
-from registry.server.kept_answers import keep
 from registry.server.measured import measured_of, measurement_charts
 from registry.server.memory_chart import PARTS
 from registry.server.model_page import model_view
-from registry.server.rendering import assets, render
+from registry.server.narrowing import chips_of, facet_of, sizes_of, sorts_of
+from registry.server.page_files import asset, favicon
+from registry.server.rendering import render
 from registry.server.this_machine import ThisMachine
-from registry.server.views import (
-    ListView,
-    chips_of,
-    columns_of,
-    facet_of,
-    machine_text,
-    pages_of,
-    row_of,
-    sizes_of,
-    sorts_of,
-)
+from registry.server.views import ListView, columns_of, machine_text, pages_of, row_of
 
 if TYPE_CHECKING:
-    from registry.catalog import CatalogModel, Metric, Page
+    from registry.catalog import CatalogModel, Metric, Page, ValueCount
     from registry.records import ModelInfo
     from registry.server.failures import Failure
     from registry.server.model_page import Related
@@ -63,8 +52,8 @@ def router(services: Services, machine: ThisMachine | None = None) -> APIRouter:
         "/": pages.models,
         "/models/{name}": pages.model,
         "/compare": pages.compare,
-        "/static/{name}": _asset,
-        "/favicon.ico": _favicon,
+        "/static/{name}": asset,
+        "/favicon.ico": favicon,
     }
     for address, answer in addresses.items():
         routes.add_api_route(address, answer, methods=["GET", "HEAD"], response_model=None)
@@ -85,18 +74,12 @@ def _failed(
     return HTMLResponse(page, status, dict(headers or {}))
 
 
-def _asset(request: Request, name: str) -> Response:
-    keep(request)
-    for asset in assets().values():
-        if asset.address == f"/static/{name}":
-            return Response(asset.content, media_type=asset.media_type, headers={"Cache-Control": FOREVER})
-    raise HTTPException(404)
+class _Values(NamedTuple):
+    """What can be chosen in the list, as of one revision of the store."""
 
-
-def _favicon() -> Response:
-    """Give the drawing to browsers that look where it always was."""
-    drawing = assets()["favicon.svg"]
-    return Response(drawing.content, media_type=drawing.media_type, headers={"Cache-Control": "public, max-age=86400"})
+    revision: str
+    models: int
+    by_facet: Mapping[str, Sequence[ValueCount]]
 
 
 class _Pages:
@@ -107,6 +90,7 @@ class _Pages:
         self._registry = services.registry
         self._options = services.options
         self._machine = machine
+        self._kept_values: _Values | None = None
 
     def models(self, request: Request) -> Response:
         """Give the list of models."""
@@ -151,30 +135,33 @@ class _Pages:
 
     def _list(self, asked: Asked, seen: Seen) -> ListView:
         found, note = self._searched(asked, seen)
-        stats = self._catalog.stats()
-        counts = {
-            "type": self._catalog.types,
-            "family": self._catalog.families,
-            "capability": self._catalog.capabilities,
-            "tag": self._catalog.tags,
-            "language": self._catalog.languages,
-            "license": self._catalog.licenses,
-        }
+        values = self._values()
         return ListView(
             asked=asked,
             rows=tuple(row_of(model, self._record(model), seen) for model in found.models),
             columns=columns_of(asked, SORTS),
-            facets=tuple(facet_of(name, counts[name](), asked) for name in FACETS),
+            facets=tuple(facet_of(name, values.by_facet[name], asked) for name in FACETS),
             sizes=sizes_of(asked),
             sorts=sorts_of(asked, SORTS),
             chips=chips_of(asked),
             pages=pages_of(asked, found.total),
             total=found.total,
             first=found.offset + 1 if found.models else 0,
-            all_models=stats.models,
+            all_models=values.models,
             machine=machine_text(seen),
             note=note,
         )
+
+    def _values(self) -> _Values:
+        """Give what can be chosen; a large store has many families, and they seldom change."""
+        revision = self._catalog.revision()
+        if (kept := self._kept_values) is None or kept.revision != revision:
+            catalog = self._catalog
+            lists = (catalog.types, catalog.families, catalog.capabilities, catalog.tags, catalog.languages)
+            counts = [values() for values in (*lists, catalog.licenses)]
+            kept = _Values(revision, catalog.stats().models, dict(zip(FACETS, counts, strict=True)))
+            self._kept_values = kept
+        return kept
 
     def _searched(self, asked: Asked, seen: Seen) -> tuple[Page, str]:
         """Give a page of what is asked for, and what has to be known of how it was found."""
