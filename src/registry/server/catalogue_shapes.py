@@ -11,8 +11,7 @@ Schema = dict[str, Any]
 
 MAX_METRICS = 1000  # in one request
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
-_SURROGATES = r"\ud800-\udfff"
-_TIME = r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$"
+_TIME = r"^\s*((19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?\s*$"
 _NAME = r"^[A-Za-z0-9._:+-]*$"
 _JOINED = frozenset({"capabilities", "tags"})
 _MEANINGS = {
@@ -63,8 +62,8 @@ def _optional(field: Field, schema: Schema) -> Schema:
 
 
 def _text(field: Field) -> Schema:
-    inside = f"[^{_CONTROL}{_SURROGATES}]" if field.one_line else rf"[^\x00{_SURROGATES}]"
-    pattern = rf"^\s*[^\s{_CONTROL}{_SURROGATES}]{inside}*$" if field.required else rf"^\s*{inside}*\s*$"
+    inside = f"[^{_CONTROL}]" if field.one_line else r"[^\x00]"
+    pattern = rf"^\s*[^\s{_CONTROL}]{inside}*$" if field.required else rf"^\s*{inside}*\s*$"
     return _optional(field, {"type": "string", "maxLength": field.max_length, "pattern": pattern})
 
 
@@ -87,14 +86,14 @@ def _time(field: Field) -> Schema:
 
 
 def _list(field: Field) -> Schema:
-    one = f"[^,{_CONTROL}{_SURROGATES}]"  # character of a value
+    one = f"[^,{_CONTROL}]"  # character of a value
     several = {
         "type": "array",
         "maxItems": MAX_LIST_LENGTH,
         "items": {
             "type": "string",
             "maxLength": field.max_length,
-            "pattern": rf"^\s*[^,\s{_CONTROL}{_SURROGATES}]{one}*$",
+            "pattern": rf"^\s*[^,\s{_CONTROL}]{one}*$",
         },
     }
     text = {"type": "string", "pattern": rf"^({one}{{0,{field.max_length}}},)*{one}{{0,{field.max_length}}}$"}
@@ -107,12 +106,12 @@ def _mapping(field: Field) -> Schema:
         "maxProperties": MAX_LIST_LENGTH,
         "propertyNames": {
             "maxLength": 200,
-            "pattern": rf"^\s*[^\s{_CONTROL}{_SURROGATES}][^{_CONTROL}{_SURROGATES}]*$",
+            "pattern": rf"^\s*[^\s{_CONTROL}][^{_CONTROL}]*$",
         },
         "additionalProperties": {
             "type": "string",
             "maxLength": field.max_length,
-            "pattern": rf"^[^\x00{_SURROGATES}]*$",
+            "pattern": r"^[^\x00]*$",
         },
     }
 
@@ -221,7 +220,8 @@ _CHANGES = {name: _asked(field) for name, field in FIELDS.items()}
 SCHEMAS: dict[str, Schema] = {
     "CatalogModel": _MODEL,
     "NewCatalogModel": _object(
-        {**_CHANGES, "display_name": {**_CHANGES["display_name"], "type": ["string", "null"]}}, required=["name"]
+        {**_CHANGES, "display_name": {**_CHANGES["display_name"], "description": "Name for people; left out: `name`."}},
+        required=["name"],
     ),
     "CatalogModelChanges": {**_object(_CHANGES, required=[]), "description": "Fields to change; `null` empties one."},
     "Metric": _METRIC,

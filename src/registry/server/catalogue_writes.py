@@ -11,6 +11,8 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from registry.catalog import FIELDS
+from registry.catalog.fields import METRIC_FIELDS, Field
 from registry.errors import InvalidFieldError
 from registry.server.answers import enveloped, json_answer, json_bytes, refusal
 from registry.server.catalogue_parameters import NOTHING
@@ -49,7 +51,7 @@ class Writes:
     async def add(self, request: Request) -> Response:
         """Add a model. Its name must be new."""
         read_query(request.scope["query_string"], NOTHING)
-        fields = _object(await read_json(request))
+        fields = _object(await read_json(request), FIELDS)
         if "name" not in fields:
             raise InvalidFieldError("name", "the name of the new model", None)
         model = await self._in_turn(lambda: self._catalog.add(**fields))
@@ -58,7 +60,7 @@ class Writes:
     async def change(self, request: Request) -> Response:
         """Change fields of a model; `null` empties one. With `If-Match` only the state that was read."""
         read_query(request.scope["query_string"], NOTHING)
-        changes, wanted = _object(await read_json(request)), model_of(request)
+        changes, wanted = _object(await read_json(request), FIELDS), model_of(request)
 
         def change() -> CatalogModel:
             self._check(request, wanted)
@@ -83,7 +85,7 @@ class Writes:
         """Add a measurement of a model, or a list of them: all or none."""
         read_query(request.scope["query_string"], NOTHING)
         sent, model = await read_json(request), model_of(request)
-        rows = [_object(row) for row in (sent if isinstance(sent, list) else [sent])]
+        rows = [_object(row, METRIC_FIELDS) for row in (sent if isinstance(sent, list) else [sent])]
         if not 1 <= len(rows) <= MAX_METRICS:
             raise InvalidFieldError("metrics", f"1 to {MAX_METRICS} measurements", len(rows))
         added = await self._in_turn(lambda: self._catalog.add_metrics(model, rows))
@@ -110,10 +112,21 @@ class Writes:
         return json_answer(self._texts.answer(model), status, {**headers, "etag": etag})
 
 
-def _object(sent: Any) -> dict[str, Any]:
+def _object(sent: Any, fields: Mapping[str, Field]) -> dict[str, Any]:
+    """Take a JSON object; a text in it is as long as it was sent, blanks at its ends included."""
     if not isinstance(sent, dict):
         raise InvalidFieldError("body", "a JSON object", sent)
+    for name, value in sent.items():
+        if name in fields and any(len(text) > fields[name].max_length for text in _texts(value, fields[name])):
+            raise InvalidFieldError(name, fields[name].expected, value)
     return sent
+
+
+def _texts(value: Any, field: Field) -> list[str]:
+    if isinstance(value, str):
+        return value.split(",") if field.kind == "list" else [value]
+    found = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
+    return [each for each in found if isinstance(each, str)]
 
 
 def _address(request: Request, more: str = "") -> str:

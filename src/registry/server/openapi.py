@@ -65,11 +65,6 @@ _IF_NONE_MATCH = {
     "description": "ETag of an answer that the client has: 304 where it is still right.",
     "schema": _STRING,
 }
-_IF_MATCH = {
-    **_IF_NONE_MATCH,
-    "name": "If-Match",
-    "description": "ETag of the state that the client has read: 412 where the model has changed since.",
-}
 
 
 def describe(app: FastAPI) -> None:
@@ -122,8 +117,6 @@ def _complete(path: str, method: str, operation: Described) -> None:
         if "HTTPValidationError" in str(known) or "content" not in known:
             content = {} if status == "304" else {"content": {"application/json": {"schema": failure}}}
             responses[status] = {"description": meaning, **content}
-    if any("{model}" in each for each in (path,)) and path.startswith("/api"):
-        operation["parameters"] += [_IF_MATCH] if method in ("PATCH", "DELETE") else []
     if method == "GET" and path != OPEN_TO_ALL and path.startswith("/api"):
         operation["parameters"] += [_IF_NONE_MATCH]
     for status, response in responses.items():

@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl
 from registry._settings import parse_size
 from registry.errors import InvalidOptionError
 
-_MAX_PARAMETERS = 100
-_MAX_INTEGER = 2**63 - 1  # SQLite's
+_MAX_PARAMETERS = 200
+_MAX_REPEATED = 20
+_MAX_INTEGER = 2**53 - 1  # the store's
 _MAX_TEXT = 1000
 _MAX_SIZE_TEXT = 20
 _SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)? ?([kKmMgGtT][iI]?[bB]?|[bB])?$"
@@ -38,7 +39,7 @@ class Parameter(NamedTuple):
 
     def described(self) -> dict[str, object]:
         """Give it as OpenAPI has it."""
-        schema = {"type": "array", "items": self.schema, "maxItems": _MAX_PARAMETERS} if self.repeats else self.schema
+        schema = {"type": "array", "items": self.schema, "maxItems": _MAX_REPEATED} if self.repeats else self.schema
         return {"name": self.name, "in": "query", "required": False, "description": self.meaning, "schema": schema}
 
 
@@ -101,6 +102,8 @@ def read_query(query: bytes, parameters: Mapping[str, Parameter]) -> dict[str, A
             raise InvalidOptionError(name, parameter.expected, said[:_MAX_TEXT])
         if parameter.repeats:
             found[name] = (*found.get(name, ()), value) if said else found.get(name, ())
+            if len(found[name]) > _MAX_REPEATED:
+                raise InvalidOptionError(name, f"at most {_MAX_REPEATED} values", f"{len(found[name])} or more")
         elif name in found:
             raise InvalidOptionError(name, "the parameter once", said[:_MAX_TEXT], "Send it only once.")
         else:

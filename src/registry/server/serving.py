@@ -16,11 +16,15 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from registry.errors import InvalidOptionError
 from registry.server._app import create_app
 from registry.server.access_log import LOGGER as ACCESS_LOGGER
 from registry.server.access_log import BufferedHandler
+from registry.server.answers import json_bytes
+from registry.server.failures import Failure
+from registry.server.representation import represent
 
 if TYPE_CHECKING:
     from registry.queries import ModelRegistry
@@ -60,7 +64,7 @@ def serve(
 def _configured(app: Any, options: ServerOptions) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=_Protocol,
         loop="auto",
         ws="none",
         lifespan="on",
@@ -71,6 +75,20 @@ def _configured(app: Any, options: ServerOptions) -> uvicorn.Config:
         timeout_graceful_shutdown=math.ceil(options.shutdown_timeout_s),
         backlog=_BACKLOG,
     )
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP, with failures in the form of this server also where a request cannot be read at all."""
+
+    def send_400_response(self, msg: str) -> None:
+        failure = Failure(400, "invalid_http", msg, "Its first line or a header is not as HTTP wants it.")
+        is_openai = (getattr(self, "url", b"") or b"").startswith(b"/v1")
+        body = json_bytes(failure.openai() if is_openai else failure.envelope())
+        made = represent(400, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))], body)
+        headers = [*self.server_state.default_headers, *made.headers, (b"connection", b"close")]
+        lines = [b"%s: %s\r\n" % header for header in headers]
+        self.transport.write(b"".join([b"HTTP/1.1 400 Bad Request\r\n", *lines, b"\r\n", made.body]))
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):
