@@ -152,7 +152,7 @@ def test_request_that_waits_too_long_is_429(serve: Serve, tokens: list[int]) -> 
     served = serve(serve.endless(), queue_timeout_s=0.1)
     with closing(Raw(served)):
         until(lambda: len(tokens) > 1)
-        with pytest.raises(openai.RateLimitError, match="it was not ready within 0.1 s") as caught:
+        with pytest.raises(openai.RateLimitError, match=r"it was not ready within 0\.1 s") as caught:
             ask(served)
         assert int(caught.value.response.headers["Retry-After"]) >= 1
     until(lambda: is_idle(served))
@@ -169,7 +169,7 @@ def test_answer_that_takes_too_long_is_504_and_frees_the_model(serve: Serve) -> 
 
 def test_stream_that_takes_too_long_ends_with_an_error(serve: Serve) -> None:
     served = serve(serve.endless(), request_timeout_s=0.5)
-    with pytest.raises(openai.APIError, match="was not done with the request after 0.5 s") as caught:
+    with pytest.raises(openai.APIError, match=r"was not done with the request after 0\.5 s") as caught:
         list(ask(served, stream=True))
     assert not isinstance(caught.value, openai.APIStatusError)
     until(lambda: is_idle(served))
