@@ -110,12 +110,8 @@ def _name_bad(file: str, bad: Sequence[BadRow | str], count: int) -> None:
     """Name bad rows on the standard error."""
     for row in bad[:_SHOWN]:
         say("bad row", f"{file}: {row}")
-    if count > _SHOWN:
-        more = count - min(len(bad), _SHOWN)
-        say(
-            "",
-            f"and {more:,} bad rows more in {file}{'; `--json` has the first of them' if len(bad) > _SHOWN else ''}.",
-        )
+    if more := count - min(len(bad), _SHOWN):
+        say("", f"and {more:,} bad row{'' if more == 1 else 's'} more in {file}; `--json` has the first 1,000.")
 
 
 def _told(file: str, error: RegistryError | OSError) -> dict[str, Any]:
