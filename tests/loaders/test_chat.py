@@ -200,6 +200,51 @@ def test_complete_keeps_control_tokens_of_the_prompt_and_stops_at_those_of_the_c
             opened.complete(wrong)
 
 
+def test_stream_completion_has_the_shape_of_openais_chunks(chat: Maker) -> None:
+    chunks = list(chat([" Hel", "lo", "<|user|>", "</s>"]).stream_completion(" the cat", stop="zzz"))
+    assert [chunk["choices"] for chunk in chunks] == [
+        [{"index": 0, "text": text, "finish_reason": reason}]
+        for text, reason in ((" Hel", None), ("lo", None), ("", "stop"))
+    ]
+    assert {(chunk["object"], chunk["model"]) for chunk in chunks} == {("text_completion", "tiny-chat")}
+    assert len({(chunk["id"], chunk["created"]) for chunk in chunks}) == 1
+    assert ["usage" in chunk for chunk in chunks] == [False, False, True]
+    assert chunks[-1]["usage"] == {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
+    assert chunks[0]["id"].startswith("cmpl-")
+
+
+@pytest.mark.parametrize("options", [{}, {"stop": "lo w"}, {"max_tokens": 2}, {"stop": ["."], "seed": 1}], ids=str)
+def test_stream_completion_adds_up_to_the_whole(options: Any, chat: Maker) -> None:
+    opened = chat(SCRIPT)
+    whole = opened.complete(" the cat", **options)
+    *_, last = chunks = list(opened.stream_completion(" the cat", **options))
+    said = "".join(chunk["choices"][0]["text"] for chunk in chunks)
+    assert (said, last["choices"][0]["finish_reason"]) == tuple(
+        whole["choices"][0][key] for key in ("text", "finish_reason")
+    )
+    assert last["usage"] == whole["usage"]
+
+
+def test_stream_completion_that_is_closed_frees_the_model_within_a_token(chat: Maker, made_tokens: list[int]) -> None:
+    opened = chat.endless()
+    with opened.stream_completion(" the cat") as stream:
+        next(stream)
+        next(stream)
+    assert len(made_tokens) == 2
+    assert list(stream) == []
+    assert opened.complete(" the cat", max_tokens=1)["usage"]["completion_tokens"] == 1
+
+
+def test_stream_completion_refuses_at_once_what_is_wrong(chat: Maker) -> None:
+    opened = chat(SCRIPT)
+    with pytest.raises(InvalidInputError, match=r"^`prompt`: expected some text, got an empty string\."):
+        opened.stream_completion("")
+    with pytest.raises(ContextOverflowError):
+        opened.stream_completion("x" * 600)
+    with pytest.raises(TypeError, match=r"^`tools` is not an option of `stream_completion`\."):
+        opened.stream_completion("hello", tools=[])
+
+
 # Thoughts, stops, role markers
 
 
