@@ -51,6 +51,22 @@ class Source(NamedTuple):
     fields: tuple[str, ...]
 
 
+class Facts(NamedTuple):
+    """All facts of a model.
+
+    Attributes:
+        groups: Name of a group and its facts that are known.
+        unknown: Name of a group and the labels of those that are not.
+        sources: Where they were read.
+        of_files: Numbers of the sources of its files.
+    """
+
+    groups: Mapping[str, tuple[Cited, ...]]
+    unknown: Mapping[str, tuple[str, ...]]
+    sources: tuple[Source, ...]
+    of_files: tuple[int, ...]
+
+
 class File(NamedTuple):
     """A file of the model."""
 
@@ -78,8 +94,6 @@ class ModelView(NamedTuple):
     Attributes:
         kind: Its type as people read it.
         successor: Name and address of the model to use instead, if there is one.
-        groups: Name of a group and its facts that are known.
-        unknown: Name of a group and the labels of those that are not.
         quantizations: The same weights in other precisions.
         siblings: Other models of the family.
         family_href: Address of the list of the family; empty where it has none.
@@ -97,11 +111,8 @@ class ModelView(NamedTuple):
     verdict: Verdict
     memory: MemoryView | None
     snippets: tuple[Snippet, ...]
-    groups: Mapping[str, tuple[Cited, ...]]
-    unknown: Mapping[str, tuple[str, ...]]
-    sources: tuple[Source, ...]
+    facts: Facts
     files: tuple[File, ...]
-    file_sources: tuple[int, ...]
     quantizations: tuple[Related, ...]
     siblings: tuple[Related, ...]
     family_href: str
@@ -130,8 +141,6 @@ def model_view(
         base_url: Where this server answers.
         needs_key: Whether a request that uses a model has to bring the key.
     """
-    cited = cited_sources(sources)
-    facts = groups_of(model, record)
     related = [(other, of) for other, of in family if other.name != model.name]
     verdict = seen.verdict(model, record)
     return ModelView(
@@ -145,16 +154,8 @@ def model_view(
         verdict=verdict,
         memory=memory_of(record, seen.machine) if record is not None else None,
         snippets=_snippets(model, record, base_url, needs_key),
-        groups={
-            name: tuple(Cited(one, _numbers(one.path.split(), cited)) for one in shown if one.texts)
-            for name, shown in facts.items()
-        },
-        unknown={
-            name: tuple(_in_sentence(one.label) for one in shown if not one.texts) for name, shown in facts.items()
-        },
-        sources=cited,
+        facts=_facts(model, record, sources),
         files=tuple(_files(record)),
-        file_sources=_numbers(_FILE_PATHS, cited),
         quantizations=_related((one for one in related if _same_weights(record, one[1])), seen),
         siblings=_related((one for one in related if not _same_weights(record, one[1])), seen)[:_MOST_RELATED],
         family_href=Asked().address(family=(model.model_family,)) if model.model_family else "",
@@ -174,6 +175,17 @@ def cited_sources(sources: Mapping[str, Sequence[str]]) -> tuple[Source, ...]:
     return tuple(
         Source(number, tuple(pieces_of(text)), tuple(paths)) for number, (text, paths) in enumerate(fields.items(), 1)
     )
+
+
+def _facts(model: CatalogModel, record: ModelInfo | None, sources: Mapping[str, Sequence[str]]) -> Facts:
+    cited = cited_sources(sources)
+    shown = groups_of(model, record)
+    known = {
+        name: tuple(Cited(one, _numbers(one.path.split(), cited)) for one in facts if one.texts)
+        for name, facts in shown.items()
+    }
+    unknown = {name: tuple(_in_sentence(one.label) for one in facts if not one.texts) for name, facts in shown.items()}
+    return Facts(known, unknown, cited, _numbers(_FILE_PATHS, cited))
 
 
 def _numbers(paths: Sequence[str], sources: Iterable[Source]) -> tuple[int, ...]:
