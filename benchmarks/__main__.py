@@ -26,6 +26,7 @@ from benchmarks import (
     memory,
     rendering,
     scale,
+    serving_models,
     typing_cost,
 )
 from benchmarks.measure import Table, machine
@@ -48,6 +49,7 @@ GROUPS: dict[str, tuple[Callable[[Workspace, int], list[Table]], int]] = {
     "keeping": (keeping.measure, 7),
     "rendering": (rendering.measure, 21),
     "command": (command.measure, 21),
+    "serving_models": (serving_models.measure, 5),
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 
