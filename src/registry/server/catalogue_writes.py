@@ -52,7 +52,7 @@ class Writes:
         """Add a model. Its name must be new."""
         read_query(request.scope["query_string"], NOTHING)
         fields = _object(await read_json(request), FIELDS)
-        if "name" not in fields:
+        if fields.get("name") is None:
             raise InvalidFieldError("name", "the name of the new model", None)
         model = await self._in_turn(lambda: self._catalog.add(**fields))
         return self._written(model, 201, {"location": _address(request, f"/{quote(model.name)}")})

@@ -111,6 +111,8 @@ def _operations(document: Described) -> Iterator[tuple[str, str, Described]]:
 def _complete(path: str, method: str, operation: Described) -> None:
     """Add what the front may answer, before or instead of the route."""
     responses: Described = operation["responses"]
+    if path.startswith("/v1") and method != "GET":
+        responses.pop("422", None)  # the framework's: these routes answer 400
     failure = reference("ErrorAnswer" if path.startswith("/v1") else "CatalogFailure")
     for status, meaning in _failures(path, method).items():
         known = responses.get(status, {})
