@@ -228,6 +228,10 @@ JSON: Mapping[str, Mapping[str, str]] = {
         "notes": "What could not be measured, a sentence each.",
         "stored": "Numbers of the measurements in the store.",
     },
+    "serve": {
+        "address": "Where it answers: `http://127.0.0.1:8081`. It is printed once it does; the access log follows.",
+        "writable": "True where there is a key.",
+    },
     "generate": {
         "file": "What was read.",
         "output": "The module.",

@@ -139,7 +139,7 @@ def test_application_suggests_and_completes_without_importing(run_python: Callab
         "except SystemExit: pass\n"
         "print('registry.cli.models' in sys.modules)"
     )
-    assert run_python(code).split() == ["search", "select", "False"]
+    assert run_python(code).split() == ["search", "select", "serve", "False"]
 
 
 def test_application_is_made_anew() -> None:

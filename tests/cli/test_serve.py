@@ -1,5 +1,6 @@
 """`registry serve`."""
 
+import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,15 @@ def test_serve_says_where_and_that_nothing_can_be_written(run: Run, served: list
         "Serving at http://127.0.0.1:8081. Ctrl-C stops.\n"
         "note: nothing can be written: set `REGISTRY_API_KEY` to allow that to who has the key.\n"
     )
+
+
+def test_serve_json_prints_the_address_once_it_answers(
+    run: Run, served: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("serve", "--json", "--api-key", KEY)
+    served[0][1]["announce"]("http://127.0.0.1:8081")
+
+    assert json.loads(capsys.readouterr().out) == {"address": "http://127.0.0.1:8081", "writable": True}
 
 
 def test_serve_takes_a_registry_of_ones_own(run: Run, served: list[Any], small: Callable[..., str]) -> None:

@@ -58,12 +58,7 @@ COMMANDS = {
     "export": Entry("Catalogue", "exchange", "export_models", "Write models of the catalogue store to a file."),
     "metrics": Entry("Catalogue", "metrics", "app", "Write down, list and compare what was measured of models."),
     "bench": Entry("Catalogue", "bench", "bench", "Measure a model on this machine, and store what was measured."),
-    "serve": Entry(
-        "Catalogue",
-        "serve",
-        "serve",
-        "Serve the catalogue, models in the shape of OpenAI's API, and web pages, until Ctrl-C.",
-    ),
+    "serve": Entry("Catalogue", "serve", "serve", "Serve catalogue, models and web pages over HTTP."),
     "generate": Entry("Build", "building", "generate", "Write the typed module of a models.json."),
     "validate": Entry("Build", "building", "validate", "Report everything that is wrong with a models.json."),
     "completion": Entry("Build", "completion", "completion", "Print the completion script of a shell."),

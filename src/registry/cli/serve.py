@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from registry.cli._errors import CommandError, say
-from registry.cli._options import Registry, registry_of, size_of
+from registry.cli._options import Json, Registry, registry_of, size_of
+from registry.cli._output import show_json
 
 _KEY_ADVICE = "`--api-key` shows the key to everybody who lists processes: set `REGISTRY_API_KEY` instead."
 
@@ -62,15 +65,18 @@ def serve(
     no_access_log: Annotated[
         bool, typer.Option("--no-access-log", help="Write no line of JSON for each request.")
     ] = False,
+    json: Json = False,
 ) -> None:
-    """Serve the catalogue, models in the shape of OpenAI's API, and web pages, until Ctrl-C.
+    """Serve catalogue, models and web pages over HTTP.
+
+    Models are used in the shape of OpenAI's API. Ctrl-C stops the server, and answers in flight finish.
 
     The access log goes to the standard output, one line of JSON for each request; the rest to the standard error.
 
     Examples:
         registry serve
         REGISTRY_API_KEY=... registry serve --host 0.0.0.0 --port 8081
-        registry serve --allow-download --max-models 1 --role coding=qwen2.5-coder-7b-q4_k_m
+        registry serve --allow-download --role coding=qwen2.5-coder-7b-q4_k_m
         registry serve --no-access-log --cors-origin https://app.example
     """
     from registry._extras import require
@@ -99,10 +105,14 @@ def serve(
         access_log=not no_access_log,
         shutdown_timeout_s=shutdown_timeout,
     )
-    run(options, registry=registry_of(registry), announce=lambda address: _announce(address, options.api_key))
+    announce = partial(_announce, key=options.api_key, json=json)
+    run(options, registry=registry_of(registry), announce=announce)
 
 
-def _announce(address: str, key: str | None) -> None:
+def _announce(address: str, *, key: str | None, json: bool) -> None:
+    if json:
+        show_json({"address": address, "writable": key is not None})
+        sys.stdout.flush()  # who reads it waits for it
     say("", f"Serving at {address}. Ctrl-C stops.")
     if key is None:
         say("note", "nothing can be written: set `REGISTRY_API_KEY` to allow that to who has the key.")
