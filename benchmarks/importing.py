@@ -83,8 +83,9 @@ def measure(workspace: Workspace, rounds: int) -> list[Table]:
     unchanged = Comparison.of(again[1:], [found.rival.median] * rounds)  # the first is that of the round thrown away
     table.lines.append(Line.ratio("the same file once more: nothing to write", against, unchanged))
     table.remarks.append(
-        "Every turn begins with an empty store, in one transaction, in a fresh process. Both sides pay for the indexes, "
-        f"the counts and the index of words. The file has {file.stat().st_size / _MEGABYTE:.0f} MB and 21 columns."
+        "Every turn begins with an empty store, in one transaction, in a fresh process. Both sides pay for the "
+        "indexes, the counts and the index of words. "
+        f"The file has {file.stat().st_size / _MEGABYTE:.0f} MB and 21 columns."
     )
     return [table, *([_long(workspace, folder)] if rounds > 3 else [])]
 

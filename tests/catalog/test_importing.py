@@ -173,6 +173,18 @@ def test_model_that_is_as_its_row_has_it_is_left_alone(catalog: Catalog) -> None
     assert state_of(catalog) == before
 
 
+def test_import_that_changes_nothing_is_no_change_of_the_store(tmp_path: Path) -> None:
+    text = "name,tags,metrics\na,x,\nb,,[]\n"
+    with Catalog.open(tmp_path / "c.db") as catalog:
+        _csv(catalog, text)
+        before = catalog.revision()
+
+        assert _counts(_csv(catalog, text)) == (2, 0, 0, 2, 0)
+        assert catalog.revision() == before
+        assert _csv(catalog, "name,tags\na,y\n").updated == 1
+        assert catalog.revision() != before
+
+
 def test_words_of_what_was_imported_and_updated_are_found(catalog: Catalog) -> None:
     _csv(catalog, "name,description,capabilities\na,green apples,fruit\nb,blue plums,fruit\n")
     _csv(catalog, "name,description\na,red cherries\n")
@@ -442,7 +454,7 @@ def test_progress_tells_rows_and_bytes(catalog: Catalog, tmp_path: Path) -> None
     told: list[ImportProgress] = []
     import_models(catalog, path, progress=told.append)
 
-    assert told == [ImportProgress(2, 1, 9, 9)]
+    assert told == [ImportProgress(2, 1, 9, 9)] * 2
 
 
 def test_progress_that_raises_leaves_the_store_as_it_was(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:

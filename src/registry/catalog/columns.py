@@ -105,12 +105,11 @@ class Column:
     def _checked(self, value: Any) -> Any:
         if value is ABSENT:
             return ABSENT
-        if value is None or value == "":
-            if self.name == "display_name":
-                return ABSENT  # a model always has a name to show
-            if self.name == "name":
-                self._found_bad = True
-                return _Bad("there is no `name`.")
+        if self.name == "display_name" and not value:
+            return ABSENT  # a model always has a name to show
+        if self.name == "name" and not value:
+            self._found_bad = True
+            return _Bad("there is no `name`.")
         try:
             return self._parse(value)
         except InvalidFieldError as error:

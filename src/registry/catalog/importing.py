@@ -94,7 +94,7 @@ def import_models(
         source: A path, or an open file of text or bytes in UTF-8.
         format: `None`: told by the ending of the file; CSV for a stream.
         strict: True: where any row is bad, nothing is imported.
-        progress: Called some ten times a second. What it raises ends the import.
+        progress: Called some ten times a second, and at the end. What it raises ends the import.
 
     Raises:
         InvalidInputError: It is not UTF-8, has columns that are unknown, or is no JSON; nothing is imported.
@@ -122,6 +122,7 @@ def import_models(
             for batch in chain((first,), batches):
                 tally.count(batch, bulk)
             bulk.close()
+            tally.tell(at_end=True)
             if strict and tally.bad_rows:
                 raise ImportRowsError(text.name, tally.problems())
     return tally.report()
@@ -175,7 +176,7 @@ class _Tally:
         self._unchanged += written.unchanged
         self.bad_rows += len(bad)
         self._bad += bad[: MAX_BAD_ROWS - len(self._bad)]
-        self._tell()
+        self.tell()
 
     def report(self) -> ImportReport:
         """Give what was counted."""
@@ -187,9 +188,10 @@ class _Tally:
         rest = self.bad_rows - len(self._bad)
         return (*map(str, self._bad), *([f"and {rest:,} more bad rows."] if rest else []))
 
-    def _tell(self) -> None:
+    def tell(self, *, at_end: bool = False) -> None:
+        """Say how far it has come, where it is time to."""
         now = time.monotonic()
-        if self._progress is not None and now - self._told_s >= _INTERVAL_S:
+        if self._progress is not None and (at_end or now - self._told_s >= _INTERVAL_S):
             self._told_s = now
             text = self._text
             self._progress(ImportProgress(self._rows, self.bad_rows, text.done_bytes, text.total_bytes))
