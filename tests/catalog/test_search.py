@@ -399,6 +399,19 @@ def test_broad_text_is_in_the_order_of_numbers_with_names_first(monkeypatch: pyt
         ]
 
 
+@pytest.mark.parametrize("ranked", [0, 1000])
+def test_model_of_that_very_name_is_first(monkeypatch: pytest.MonkeyPatch, ranked: int) -> None:
+    monkeypatch.setattr(ranking, "RANKED", ranked)
+    models: Models = [{"name": f"qwen-{n}", "tags": ["t"], "file_size_bytes": 8} for n in range(3)]
+    models += [{"name": "qwen", "tags": ["t"], "file_size_bytes": 9}, {"name": "x", "notes": "qwen"}]
+    with store(models) as catalog:
+        assert names(catalog.search("QWEN "))[0] == "qwen"
+        assert names(catalog.search("qwen", tag="t"))[0] == "qwen"
+        pages = [names(catalog.search("qwen", limit=2, offset=offset)) for offset in (0, 2, 4)]
+        assert [name for page in pages for name in page] == names(catalog.search("qwen"))
+        assert sorted(names(catalog.search("qwen", max_ram_bytes=10))) == ["qwen-0", "qwen-1", "qwen-2"]
+
+
 def test_total_is_remembered_until_a_model_changes(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     from registry.catalog import totals
 

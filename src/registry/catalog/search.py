@@ -48,7 +48,7 @@ def search(
     ids: list[int] = []
     if wanted is not None and limit and offset < total:
         if order is None and wanted.words is not None:
-            ids = best_page(connection, totals, wanted, wanted.words, total, limit, offset)
+            ids = best_page(connection, totals, wanted, text.strip(), total, limit, offset)
         else:
             every = totals.of(connection, None, [], None)
             ids = sorted_page(connection, wanted, total, every, order or Order("name"), limit, offset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +18,7 @@ from registry.catalog.indexing import finish
 from registry.catalog.search import search
 from registry.catalog.syncing import apply_plans, plan_sync, report_of
 from registry.catalog.totals import Totals
+from registry.errors import CatalogFileError
 from registry.queries import ModelRegistry
 
 
@@ -48,7 +49,10 @@ class Catalog:
         """
         if path is not None and os.fspath(path) == ":memory:":
             return cls(Connections(None, timeout_s))
-        return cls(Connections(catalog_file() if path is None else Path(os.fspath(path)).expanduser(), timeout_s))
+        file = catalog_file() if path is None else Path(os.fspath(path)).expanduser()
+        catalog = cls(Connections(file, timeout_s))
+        catalog._finish_others()
+        return catalog
 
     @property
     def path(self) -> Path | None:
@@ -225,7 +229,7 @@ class Catalog:
     def stats(self) -> Stats:
         """Count models and bytes: in all, by size class, family and type."""
         with self._connections.reading() as connection:
-            return statistics.stats(connection)
+            return self._totals.remembered(connection, "stats", lambda: statistics.stats(connection))
 
     # Measurements
 
@@ -299,9 +303,17 @@ class Catalog:
         with self._connections.writing(finish) as connection:
             yield connection
 
+    def _finish_others(self) -> None:
+        """Index what another program has written: triggers run there too, but no write ends as one does here."""
+        with self._connections.reading() as connection:
+            is_waiting = connection.execute("SELECT 1 FROM unindexed").fetchone()
+        if is_waiting:
+            with suppress(CatalogFileError), self._writing():  # a store that cannot be written is read as it is
+                pass
+
     def _value_counts(self, kind: str) -> tuple[ValueCount, ...]:
         with self._connections.reading() as connection:
-            return statistics.value_counts(connection, kind)
+            return self._totals.remembered(connection, kind, lambda: statistics.value_counts(connection, kind))
 
     def _metric_filters(
         self, connection: sqlite3.Connection, model: int | str | None, given: Mapping[str, str | None]

@@ -1,24 +1,48 @@
-"""How many models a search finds, exactly: from the counts that triggers keep, or counted once and remembered."""
+"""What was counted, exactly: by triggers, or once when it was asked for, and remembered until a model changes."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
 
 from registry.catalog.wanted import Wanted
 
+T = TypeVar("T")
 _REMEMBERED = 4096
 _EVERY = "SELECT ifnull(sum(models), 0) FROM value_counts WHERE kind = 'model'"
 
 
 class Totals:
-    """What was counted in one store. Every trigger that changes what a search may find counts `model_changes` up."""
+    """What was counted in one store. Every trigger that changes what may be counted grows `model_changes`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._found: OrderedDict[tuple[int, str | None, int | None], int] = OrderedDict()
+        self._found: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def remembered(self, connection: sqlite3.Connection, what: Hashable, count: Callable[[], T]) -> T:
+        """Give what `count` gives, or gave since a model last changed.
+
+        Args:
+            connection: In a transaction, so that it sees one state of the store.
+            what: Tells it from other things that are counted.
+            count: Counts it, on this connection.
+        """
+        # The second number is 0 but in memory, where the one connection also sees what is not kept yet.
+        key = (_number(connection, "SELECT model_changes FROM store", ()), connection.total_changes, what)
+        with self._lock:
+            if key in self._found:
+                self._found.move_to_end(key)
+                found: T = self._found[key]
+                return found
+        found = count()
+        with self._lock:
+            self._found[key] = found
+            if len(self._found) > _REMEMBERED:
+                self._found.popitem(last=False)
+        return found
 
     def of_wanted(self, connection: sqlite3.Connection, wanted: Wanted) -> int:
         """Give how many models a search finds."""
@@ -35,25 +59,15 @@ class Totals:
         """Give how many models a query of the index of words finds, of those that need so much memory at most.
 
         Args:
-            connection: In a transaction, so that it sees one state of the store.
+            connection: In a transaction.
             query: `None`: every model.
             counts: How many each filter finds, where the query is made of filters only.
             max_ram_bytes: `None`: however much they need.
         """
         if max_ram_bytes is None and counts is not None and len(counts) < 2:
             return counts[0] if counts else _number(connection, _EVERY, ())
-        changes = _number(connection, "SELECT model_changes FROM store", ())
-        key = (changes, query, max_ram_bytes)
-        with self._lock:
-            if key in self._found:
-                self._found.move_to_end(key)
-                return self._found[key]
-        found = _counted(connection, query, max_ram_bytes)
-        with self._lock:
-            self._found[key] = found
-            if len(self._found) > _REMEMBERED:
-                self._found.popitem(last=False)
-        return found
+        what = (query, max_ram_bytes)
+        return self.remembered(connection, what, lambda: _counted(connection, query, max_ram_bytes))
 
 
 def _counted(connection: sqlite3.Connection, query: str | None, max_ram_bytes: int | None) -> int:
