@@ -441,6 +441,25 @@ def test_own_model_says_whose_it_is_and_what_cannot_be_done(evil):
     assert page.all("code", id="code-command") == []
 
 
+def test_metadata_that_repeats_the_record_is_left_out(catalog):
+    catalog.update(CHAT, metadata={**catalog.get(CHAT).metadata, "revision": "again", "card": "https://example.org"})
+    with client_of(catalog) as client:
+        page = Page(client.get(f"/models/{CHAT}").text)
+    assert "revision" not in page.texts("dt")
+    assert page.texts("a", href="https://example.org") == ["https://example.org"]
+
+
+def test_what_is_added_is_listed_and_can_be_chosen_at_once(catalog):
+    with client_of(catalog) as client:
+        before = Page(client.get("/").text)
+        catalog.add(name="mine", display_name="Mine", type="brand-new")
+        after = Page(client.get("/?type=brand-new").text)
+    assert before.all("input", name="type", value="brand-new") == []
+    assert names(after) == ["mine"]
+    assert after.all("input", name="type", value="brand-new", checked=None)
+    assert after.texts("span", class_="mark-own") == ["Your own"]
+
+
 def test_edited_fact_is_marked_and_loses_its_sources(catalog):
     catalog.update(CHAT, license="MIT")
     with client_of(catalog) as client:
@@ -463,6 +482,14 @@ def test_compare_with_only_differences_leaves_out_what_is_the_same(get):
     rows = get(f"/compare?model={COLBERT}&model={DENSE}&only=differences").texts("th", scope="row")
     assert rows
     assert all(row.endswith("(differs)") for row in rows)
+
+
+def test_compare_takes_silence_for_no_difference(get):
+    page = get("/compare?model=splade-v3&model=colbert-v2")
+    rows = page.texts("th", scope="row")
+    assert "Layers" in rows
+    assert "Vocabulary" in rows
+    assert "Embedding dimension (differs)" in rows
 
 
 def test_compare_says_not_known_where_nothing_is(get):

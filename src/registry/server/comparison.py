@@ -78,7 +78,7 @@ def compared(models: Sequence[tuple[CatalogModel, ModelInfo | None]], seen: Seen
             model.display_name,
             model_address(model.name),
             compare_address(name for name in names if name != model.name),
-            marks_of(record, seen),
+            marks_of(model, record, seen),
         )
         for model, record in models
     )

@@ -146,7 +146,7 @@ def model_view(
     return ModelView(
         model=model,
         kind=type_text(model.type) or "",
-        marks=marks_of(record, seen),
+        marks=marks_of(model, record, seen),
         successor=_successor(record),
         hub_href=repository_address(model.huggingface_id),
         compare_href=compare_address([model.name]),

@@ -82,7 +82,7 @@ def snippets_of(record: ModelInfo, module: str, base_url: str, *, needs_key: boo
 def stored_snippets(name: str, base_url: str) -> tuple[Snippet, ...]:
     """Give how to read a model that only the store knows: there is no record to load it by."""
     code = f"from registry.catalog import Catalog\n\nwith Catalog.open() as catalog:\n    print(catalog.get({name!r}))"
-    note = "A model of your own: the catalogue keeps what you say of it. To load it, give it a record in a models.json."
+    note = "Only the catalogue store knows this model. To load it, give it a record in a models.json."
     return (
         Snippet("python", "Python", "python", code, note),
         Snippet("curl", "HTTP", "sh", f"curl {base_url}/api/models/{name}"),

@@ -140,7 +140,7 @@ def row_of(model: CatalogModel, record: ModelInfo | None, seen: Seen) -> Row:
         state=verdict.state,
         fits=fits_text(verdict),
         reason=verdict.reason,
-        marks=marks_of(record, seen),
+        marks=marks_of(model, record, seen),
     )
 
 
@@ -154,14 +154,14 @@ def fits_text(verdict: Verdict) -> str:
     return "" if verdict.state == "unknown" and verdict.need_bytes is None else STATES[verdict.state]
 
 
-def marks_of(record: ModelInfo | None, seen: Seen) -> tuple[tuple[str, str], ...]:
+def marks_of(model: CatalogModel, record: ModelInfo | None, seen: Seen) -> tuple[tuple[str, str], ...]:
     """Give what is said beside a model's name: kind and words."""
     said = (
         ("recommended", "Recommended", record is not None and record.recommended),
         ("deprecated", "Deprecated", record is not None and record.deprecated),
         ("successor", "Has a successor", record is not None and record.superseded_by is not None),
         ("here", "On this machine", seen.path(record) is not None),
-        ("own", "Your own", record is None),
+        ("own", "Your own", model.source == "user"),
     )
     return tuple((kind, words) for kind, words, holds in said if holds)
 
