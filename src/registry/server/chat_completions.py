@@ -10,10 +10,11 @@ from fastapi import APIRouter, Request, Response
 from registry.chat.messages import check_messages
 from registry.errors import InvalidOptionError, UnsupportedModelError
 from registry.records import ChatModel
+from registry.server.answers import json_answer, json_bytes
 from registry.server.chat_shapes import ChatCompletion, ChatRequest, Sampling
 from registry.server.openai_answers import FAILURES, streamed
 from registry.server.openai_requests import JsonRoute, client_of
-from registry.server.streaming import events, json_bytes, stream, while_connected
+from registry.server.streaming import events, stream, while_connected
 
 if TYPE_CHECKING:
     from registry.loaders import Chat, ChatCompletionChunk
@@ -37,7 +38,7 @@ def router(services: Services) -> APIRouter:
         if asked.stream:
             return await stream(request, services.desks.open(record, work, client))
         body = await while_connected(request, services.desks.ask(record, work, client))
-        return Response(body, media_type="application/json")
+        return json_answer(body)
 
     return routes
 

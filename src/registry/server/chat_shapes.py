@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from registry.server.openai_requests import Shape, Text, kind_of, no_tokens, only
+from registry.server.openai_requests import AtLeast0, AtLeast1, Int64, Shape, Text, kind_of, no_tokens, only
 
 _NO_EFFECT = "Accepted and without effect here."
 _THINKING = "What a model thinks is set with `chat_template_kwargs`, such as `enable_thinking`."
@@ -36,15 +36,13 @@ class Sampling(Shape):
         None, ge=0, le=2, description="0 takes the likeliest token. Left out: the record."
     )
     top_p: float | None = Field(None, ge=0, le=1, description="Probability mass that is sampled from.")
-    top_k: int | None = Field(None, ge=0, description="Likeliest tokens that are sampled from; 0: all. Not OpenAI's.")
+    top_k: AtLeast0 | None = Field(None, description="Likeliest tokens that are sampled from; 0: all. Not OpenAI's.")
     repeat_penalty: float | None = Field(
         None, gt=0, description="Factor against tokens that were just used; 1 is none. Not OpenAI's."
     )
-    max_tokens: int | None = Field(None, ge=1, description="Longest answer in tokens. Left out: the record's.")
+    max_tokens: AtLeast1 | None = Field(None, description="Longest answer in tokens. Left out: the record's.")
     stop: Stops | None = None
-    seed: int | None = Field(
-        None, ge=-(2**63), lt=2**63, description="The same seed and prompt give the same answer on the same machine."
-    )
+    seed: Int64 | None = Field(None, description="The same seed and prompt give the same answer on the same machine.")
     user: str | None = Field(None, description="Who asks: users of one address take turns at a model.")
     n: Annotated[Any, *only(1, remedy="Ask several times.")] = Field(None, description="One answer is made.")
     frequency_penalty: Annotated[Any, *only(0, remedy="Use `repeat_penalty`.")] = None
@@ -151,7 +149,7 @@ class ChatRequest(Sampling):
     """A conversation to be answered."""
 
     messages: list[Message] = Field(min_length=1)
-    max_completion_tokens: int | None = Field(None, ge=1, description="The same as `max_tokens`.")
+    max_completion_tokens: AtLeast1 | None = Field(None, description="The same as `max_tokens`.")
     response_format: ResponseFormat | None = Field(None, description="What the answer must be; it always is.")
     tools: list[Tool] | None = Field(None, description="Tools for models whose template has a way to offer them.")
     tool_choice: Annotated[Any, *only("auto", "none", remedy="A call cannot be forced: ask for JSON instead.")] = None

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import APIRouter, Request, Response
 
+from registry.server.answers import json_answer, json_bytes
 from registry.server.chat_completions import chat_record, sampling_options, wants_usage
 from registry.server.chat_shapes import CompletionRequest, TextCompletion
 from registry.server.openai_answers import FAILURES, streamed
 from registry.server.openai_requests import JsonRoute, client_of
-from registry.server.streaming import events, json_bytes, stream, while_connected
+from registry.server.streaming import events, stream, while_connected
 
 if TYPE_CHECKING:
     from registry.loaders import Chat
@@ -32,7 +33,7 @@ def router(services: Services) -> APIRouter:
         if asked.stream:
             return await stream(request, services.desks.open(record, work, client))
         body = await while_connected(request, services.desks.ask(record, work, client))
-        return Response(body, media_type="application/json")
+        return json_answer(body)
 
     return routes
 

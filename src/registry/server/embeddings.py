@@ -14,8 +14,9 @@ from pydantic_core import to_json
 from registry.errors import InvalidInputError, UnsupportedModelError
 from registry.loaders.options import check_truncation
 from registry.records import DenseModel
+from registry.server.answers import json_answer
 from registry.server.openai_answers import FAILURES
-from registry.server.openai_requests import JsonRoute, Shape, Text, client_of, kind_of, no_tokens
+from registry.server.openai_requests import AtLeast1, JsonRoute, Shape, Text, client_of, kind_of, no_tokens
 from registry.server.streaming import while_connected
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class EmbeddingRequest(Shape):
     encoding_format: Literal["float", "base64"] | None = Field(
         None, description="`base64`: little-endian float32, a third of the size and much faster to read."
     )
-    dimensions: int | None = Field(None, ge=1, description="Size to cut the vectors to, one that the model has.")
+    dimensions: AtLeast1 | None = Field(None, description="Size to cut the vectors to, one that the model has.")
     input_type: Literal["query", "document", "search_query", "search_document"] | None = Field(
         None, description="Which prompt of the model goes in front. Left out: none. Not OpenAI's."
     )
@@ -110,7 +111,7 @@ def router(services: Services) -> APIRouter:
         encoded = await while_connected(request, services.desks.ask(record, _work(asked), client))
         # The next request has the model already while this one's vectors are written.
         body = await asyncio.to_thread(_written, encoded, record.id, asked)
-        return Response(body, media_type="application/json")
+        return json_answer(body)
 
     return routes
 

@@ -44,5 +44,6 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 
 def streamed(answer: type[BaseModel]) -> dict[str, Any]:
     """Describe an answer that is one object, or with `stream` events."""
-    events = {"text/event-stream": {"schema": {"type": "string"}}}
+    chunks = '`data: {...}` for each chunk, `data: [DONE]` at the end; `data: {"error": ...}` where it breaks off.'
+    events = {"text/event-stream": {"schema": {"description": chunks}}}
     return {"model": answer, "description": "The answer.", "content": events}

@@ -10,10 +10,10 @@ from typing import Annotated, Any, TypeAlias
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
-from starlette.exceptions import HTTPException
 
+from registry.server.answers import refusal
 from registry.server.failures import Failure
 from registry.server.fair_queue import Client
 
@@ -27,6 +27,15 @@ _TOKENS = (
 )
 _REMEDY = "`/docs` describes what may be sent."
 
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# Integers as JSON Schema has them, where 1.0 is one.
+AtLeast1: TypeAlias = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+AtLeast0: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+Int64: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63), BeforeValidator(_whole)]
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -77,11 +86,6 @@ def no_tokens(value: object) -> object:
     if isinstance(value, list) and value and isinstance(value[0], int | list):
         raise PydanticCustomError("token_ids", "{text}", {"text": _TOKENS})
     return value
-
-
-def refusal(failure: Failure) -> HTTPException:
-    """Give a failure as an error that a route can raise."""
-    return HTTPException(failure.status, detail=failure)  # type: ignore[arg-type] # what the app's handlers take
 
 
 def client_of(request: Request, *users: str | None) -> Client:

@@ -10,9 +10,10 @@ from pydantic import BaseModel, Discriminator, Field, Tag
 
 from registry.errors import UnsupportedModelError
 from registry.records import DenseModel, MultiVectorModel, RerankerModel
+from registry.server.answers import json_answer, json_bytes
 from registry.server.openai_answers import FAILURES
-from registry.server.openai_requests import JsonRoute, Shape, Text, client_of
-from registry.server.streaming import json_bytes, while_connected
+from registry.server.openai_requests import AtLeast1, JsonRoute, Shape, Text, client_of
+from registry.server.streaming import while_connected
 
 if TYPE_CHECKING:
     from registry.loaders import DenseEncoder, LateInteractionEncoder, Reranker
@@ -45,7 +46,7 @@ class RerankRequest(Shape):
     model: Text = Field(description="Id, alias or role of a reranker, a late-interaction model or a dense one.")
     query: Text
     documents: Documents = Field(min_length=1, max_length=_MOST_DOCUMENTS, description='Texts, or `{"text": ...}`.')
-    top_n: int | None = Field(None, ge=1, description="Give the best so many only.")
+    top_n: AtLeast1 | None = Field(None, description="Give the best so many only.")
     return_documents: bool | None = Field(None, description="Give the texts back with the results.")
     user: str | None = Field(None, description="Who asks: users of one address take turns at a model.")
 
@@ -93,7 +94,7 @@ def router(services: Services) -> APIRouter:
         texts = [document if isinstance(document, str) else document.text for document in asked.documents]
         work, client = _work(record, asked.query, texts), client_of(request, asked.user)
         scored = await while_connected(request, services.desks.ask(record, work, client))
-        return Response(json_bytes(_answer(scored, record.id, texts, asked)), media_type="application/json")
+        return json_answer(json_bytes(_answer(scored, record.id, texts, asked)))
 
     return routes
 

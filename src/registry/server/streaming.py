@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fastapi import Request
 from starlette.responses import Response
 
+from registry.server.answers import json_bytes, refusal
 from registry.server.failures import Failure, failure_of
-from registry.server.openai_requests import refusal
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -24,11 +23,6 @@ T = TypeVar("T")
 DONE = b"data: [DONE]\n\n"
 _GONE = Failure(499, "client_gone", "The client has closed the connection.")  # as nginx calls it in its log
 _LOG = logging.getLogger("registry.server")
-
-
-def json_bytes(value: object) -> bytes:
-    """Write JSON in UTF-8. Half of a surrogate pair, which a model may write in a call, becomes an escape."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
 def event(value: object) -> bytes:

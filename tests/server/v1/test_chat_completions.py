@@ -184,7 +184,7 @@ def test_parameter_that_cannot_be_honoured_is_named(name: str, value: Any, serve
         ({"temperature": "1"}, '`temperature`: Input should be a valid number, got "1".'),
         ({"temperature": 3}, "`temperature`: Input should be less than or equal to 2, got 3."),
         ({"max_tokens": 0}, "`max_tokens`: Input should be greater than or equal to 1, got 0."),
-        ({"max_tokens": 1.0}, "`max_tokens`: Input should be a valid integer, got 1.0."),
+        ({"max_tokens": 1.5}, "`max_tokens`: Input should be a valid integer, got 1.5."),
         ({"stream": "yes"}, '`stream`: Input should be a valid boolean, got "yes".'),
         ({"stop": ""}, '`stop`: String should have at least 1 character, got "".'),
         ({"stop": ["a", 5]}, "`stop[1]`: Input should be a valid string, got 5."),
