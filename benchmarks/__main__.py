@@ -27,6 +27,7 @@ from benchmarks import (
     memory,
     rendering,
     scale,
+    serving,
     serving_models,
     typing_cost,
 )
@@ -51,6 +52,7 @@ GROUPS: dict[str, tuple[Callable[[Workspace, int], list[Table]], int]] = {
     "importing": (importing.measure, 5),
     "rendering": (rendering.measure, 21),
     "command": (command.measure, 21),
+    "serving": (serving.measure, 9),
     "serving_models": (serving_models.measure, 5),
 }
 PAGE = ROOT / "docs" / "benchmarks.md"

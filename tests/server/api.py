@@ -10,7 +10,7 @@ from typing import Any
 
 import tiny
 
-from .web import Registry
+from .v1.few_records import FewRecords
 
 KEY = "a-key-of-the-tests"
 AUTH = {"authorization": f"Bearer {KEY}"}
@@ -24,9 +24,9 @@ METRIC = {
 
 
 @cache
-def records() -> Registry:
+def records() -> FewRecords:
     """A registry of three models: one that chats, one that encodes, one that ranks."""
-    return Registry(
+    return FewRecords(
         _chat_record(),
         tiny.dense_record(id="see", family="See", tags=("small",)),
         tiny.reranker_record(id="rank", family="Rank"),

@@ -34,7 +34,7 @@ def test_model_has_its_fields_and_its_record(api: Any) -> None:
     assert list(answer) == ["success", "data"]
     assert (model["id"], model["name"], model["type"], model["model_family"]) == (1, "talk", "chat", "Talk")
     assert model["tags"] == "small,chat"
-    assert model["source"] == "small"
+    assert model["source"] == "few"
     assert model["record"] == json.loads(json.dumps(asdict(records().find_model("talk"))))
 
 
