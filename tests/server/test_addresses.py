@@ -75,6 +75,10 @@ def test_what_cannot_be_is_passed_over(pairs):
     assert asked_of(pairs, SORTS) == Asked()
 
 
+def test_size_beyond_what_a_database_compares_is_as_much_as_it_can():
+    assert asked_of([("max_ram", "99999999999TB")], SORTS).max_ram_bytes == 2**62
+
+
 def test_very_many_values_are_cut():
     assert len(asked_of([("tag", str(number)) for number in range(100)], SORTS).tag) == 20
 

@@ -244,13 +244,22 @@ def test_memory_lists_what_is_known_to_need_at_most_that(get):
     assert names(page)
 
 
-def test_more_models_than_are_judged_are_said_to_be_so(shipped, machine, monkeypatch):
+def test_memory_of_more_models_than_are_judged_is_left_to_the_store(shipped, machine, monkeypatch):
     monkeypatch.setattr("registry.server.pages._MOST_JUDGED", 100)
+    machine(available=5 * GB)
     with client_of(shipped) as client:
         page = Page(client.get("/?fits=1&type=chat").text)
         narrow = Page(client.get("/?fits=1&type=colbert").text)
-    assert page.texts("p", class_="notice") == ["Among 126 models the first 100 were judged. Narrow the list further."]
+    assert names(page) == [model.name for model in shipped.search(type="chat", max_ram_bytes=3 * GB).models]
+    assert page.texts("p", class_="notice")[0].startswith("So many models are not judged one by one")
     assert narrow.texts("p", class_="notice") == []
+
+
+def test_files_of_more_models_than_are_looked_for_are_said_to_be_so(shipped, machine, monkeypatch):
+    monkeypatch.setattr("registry.server.pages._MOST_JUDGED", 100)
+    with client_of(shipped) as client:
+        page = Page(client.get("/?here=1&type=chat").text)
+    assert page.texts("p", class_="notice")[0].startswith("Only the first 5,000 of these models")
 
 
 def test_files_on_this_machine_are_marked_and_shown(shipped, machine, tmp_path):

@@ -70,6 +70,13 @@ def test_model_of_which_too_little_is_known_is_not_known_to_fit():
     assert judged(kept()) == Verdict("unknown", None, "Nobody has stated how much memory it needs.")
 
 
+def test_model_of_the_store_alone_is_judged_by_its_weights_and_a_quarter_more():
+    found = judged(kept(file_size_bytes=4 * GB), available=7 * GB)
+    reason = "It needs 5 GB, by the size of its weights and a quarter more."
+    assert found == Verdict("fits", 5 * GB, reason)
+    assert judged(kept(file_size_bytes=4 * GB), available=7 * GB - 1).state == "tight"
+
+
 def test_machine_that_tells_nothing_makes_no_model_fit():
     found = judged(kept(), replace(CHAT, ram_required_mb=None), available=None, total=None)
     assert (found.state, found.reason) == ("unknown", "This machine does not tell how much memory it has.")

@@ -19,6 +19,7 @@ _LONGEST_TEXT = 200
 _MOST_VALUES = 20
 _MOST_PAGES = 10**6
 _LONGEST_SIZE = 20
+_MOST_BYTES = 2**62  # more than SQLite can compare with means the same
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ def _page(text: str) -> int:
 
 
 def _size(text: str) -> int | None:
-    return parse_size(text) if len(text) <= _LONGEST_SIZE else None  # a longer one could be more than any number holds
+    size = parse_size(text) if len(text) <= _LONGEST_SIZE else None  # a longer one may be more than a float holds
+    return None if size is None else min(size, _MOST_BYTES)
 
 
 def _written(value: Any) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -80,18 +81,23 @@ class Chip(NamedTuple):
     href: str
 
 
+def choices_of(values: Sequence[ValueCount]) -> Sequence[ValueCount]:
+    """Give the values to choose from: all, or of very many those that most models have, one more than are shown."""
+    if len(values) <= _MOST_CHOICES:
+        return values
+    return heapq.nsmallest(_MOST_CHOICES + 1, values, key=lambda value: (-value.models, value.value))
+
+
 def facet_of(name: str, values: Sequence[ValueCount], asked: Asked) -> Facet:
-    """Give a condition with the values that models have; of very many those that most models have."""
+    """Give a condition with the values to choose from, as `choices_of` gives them."""
     chosen: tuple[str, ...] = getattr(asked, name)
     folded = {value.casefold() for value in chosen}
     style: Literal["boxes", "menu", "field"] = (
         "boxes" if len(values) <= _MOST_BOXES else "menu" if len(values) <= _MOST_CHOICES else "field"
     )
-    if style == "field":
-        values = sorted(values, key=lambda value: (-value.models, value.value))[:_MOST_CHOICES]
     options = tuple(
         Option(value.value, _label(name, value.value), value.models, value.value.casefold() in folded)
-        for value in values
+        for value in values[:_MOST_CHOICES]
     )
     if style != "field":
         options = tuple(sorted(options, key=lambda option: option.label.casefold()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastapi import APIRouter
@@ -16,7 +17,7 @@ from registry.server.comparison import MOST_MODELS, compared
 from registry.server.measured import measured_of, measurement_charts
 from registry.server.memory_chart import PARTS
 from registry.server.model_page import model_view
-from registry.server.narrowing import chips_of, facet_of, sizes_of, sorts_of
+from registry.server.narrowing import chips_of, choices_of, facet_of, sizes_of, sorts_of
 from registry.server.page_files import asset, favicon
 from registry.server.rendering import render
 from registry.server.this_machine import ThisMachine
@@ -32,6 +33,13 @@ if TYPE_CHECKING:
 
 # What fits and what is here is decided model by model: among so many at most.
 _MOST_JUDGED = 5000
+_TOO_MANY = (
+    "So many models are not judged one by one: these need little enough by what is stated of them, "
+    "or by the size of their weights and a quarter more."
+)
+_FIRST_JUDGED = (
+    f"Only the first {_MOST_JUDGED:,} of these models were looked for on this machine. Narrow the list further."
+)
 _MOST_METRICS = 100
 _MOST_FAMILY = 200
 _MOST_CHARTED = 12
@@ -158,7 +166,7 @@ class _Pages:
         if (kept := self._kept_values) is None or kept.revision != revision:
             catalog = self._catalog
             lists = (catalog.types, catalog.families, catalog.capabilities, catalog.tags, catalog.languages)
-            counts = [values() for values in (*lists, catalog.licenses)]
+            counts = [choices_of(values()) for values in (*lists, catalog.licenses)]
             kept = _Values(revision, catalog.stats().models, dict(zip(FACETS, counts, strict=True)))
             self._kept_values = kept
         return kept
@@ -168,14 +176,13 @@ class _Pages:
         offset = (asked.page - 1) * PAGE_SIZE
         if not asked.needs_machine:
             return self._search(asked, limit=PAGE_SIZE, offset=offset), ""
+        many = self._search(asked, limit=1).total > _MOST_JUDGED
+        if many and (most := _most_bytes(asked, seen)) is not None:
+            return self._search(asked, limit=PAGE_SIZE, offset=offset, max_ram_bytes=most), _TOO_MANY
         every = self._search(asked, limit=_MOST_JUDGED)
-        note = ""
-        if every.total > len(every.models):
-            note = f"Among {every.total:,} models the first {_MOST_JUDGED:,} were judged. Narrow the list further."
         kept = tuple(model for model in every.models if self._holds(asked, model, seen))
-        return type(every)(
-            models=kept[offset : offset + PAGE_SIZE], total=len(kept), limit=PAGE_SIZE, offset=offset
-        ), note
+        page = replace(every, models=kept[offset : offset + PAGE_SIZE], total=len(kept), offset=offset)
+        return page, _FIRST_JUDGED if many else ""
 
     def _holds(self, asked: Asked, model: CatalogModel, seen: Seen) -> bool:
         """Say whether a model is what this machine is asked about."""
@@ -189,8 +196,9 @@ class _Pages:
         small_enough = most is None or (verdict.need_bytes is not None and verdict.need_bytes <= most)
         return small_enough and (not asked.fits or verdict.state == "fits")
 
-    def _search(self, asked: Asked, *, limit: int, offset: int = 0) -> Page:
+    def _search(self, asked: Asked, *, limit: int, offset: int = 0, max_ram_bytes: int | None = None) -> Page:
         conditions: dict[str, Any] = {name: getattr(asked, name) or None for name in FACETS}
+        conditions["max_ram_bytes"] = max_ram_bytes
         return self._catalog.search(asked.search, **conditions, sort=asked.sort or None, limit=limit, offset=offset)
 
     # One model
@@ -283,6 +291,14 @@ class _Pages:
     def _record(self, model: CatalogModel) -> Any:
         """Give the typed record of a model that is a registry's."""
         return None if model.source == "user" else self._registry.find_model(model.name)
+
+
+def _most_bytes(asked: Asked, seen: Seen) -> int | None:
+    """Give the most memory that the store alone can be asked for; `None` where it cannot decide."""
+    if asked.here or (asked.fits and seen.free_bytes is None):
+        return None
+    wanted = (asked.max_ram_bytes, seen.free_bytes if asked.fits else None)
+    return min(size for size in wanted if size is not None)
 
 
 def _page(template: str, **values: Any) -> HTMLResponse:

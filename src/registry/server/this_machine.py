@@ -52,18 +52,29 @@ class Seen:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.seen_s = time.monotonic()
-        self._verdicts: dict[tuple[object, int | None], Verdict] = {}
+        self._verdicts: dict[ModelInfo, Verdict] = {}
         self._paths: dict[ModelInfo, Path | None] = {}
 
     def verdict(self, model: CatalogModel, record: ModelInfo | None) -> Verdict:
-        """Say whether a model fits; what the store says it needs counts before what is computed."""
+        """Say whether a model fits; what people state in the store counts before what is computed."""
         stated_mb = model.ram_required_mb
         if record is not None and stated_mb == getattr(record, "ram_required_mb", None):
             stated_mb = None  # what the record says, which is asked with all that belongs to it
-        key = (record if stated_mb is None else None, stated_mb)
-        if key not in self._verdicts:
-            self._verdicts[key] = self._judge(record, stated_mb)
-        return self._verdicts[key]
+        if stated_mb is not None:
+            return self._compare(stated_mb * 10**6, "as the catalogue states")
+        if record is None and (size := model.file_size_bytes) is not None:
+            return self._compare(size + size // 4, "by the size of its weights and a quarter more")
+        if record is None:
+            return Verdict("unknown", None, "Nobody has stated how much memory it needs.")
+        if record not in self._verdicts:
+            self._verdicts[record] = self._judge(record)
+        return self._verdicts[record]
+
+    @property
+    def free_bytes(self) -> int | None:
+        """Main memory that models may take now; `None`: not known."""
+        free = self.machine.ram_available_bytes
+        return None if free is None else max(0, free - reserved(None))
 
     def path(self, record: ModelInfo | None) -> Path | None:
         """Give where the files of a model lie on this machine, or `None`."""
@@ -74,11 +85,7 @@ class Seen:
                 self._paths[record] = None
         return None if record is None else self._paths[record]
 
-    def _judge(self, record: ModelInfo | None, stated_mb: int | None) -> Verdict:
-        if stated_mb is not None:
-            return self._compare(stated_mb * 10**6)
-        if record is None:
-            return Verdict("unknown", None, "Nobody has stated how much memory it needs.")
+    def _judge(self, record: ModelInfo) -> Verdict:
         try:
             need = need_of(record, machine=without_gpus(self.machine))
             if need.total_bytes is None:
@@ -97,14 +104,13 @@ class Seen:
         ever = fit([record], available_ram=machine.ram_total_bytes, machine=machine).entries[0]
         return Verdict("tight" if ever.fits else "large", need_bytes, now.reason)
 
-    def _compare(self, need_bytes: int) -> Verdict:
-        """Compare a stated need with main memory."""
-        free, total = self.machine.ram_available_bytes, self.machine.ram_total_bytes
-        reason = f"It needs {size_text(need_bytes)}, as the catalogue states."
+    def _compare(self, need_bytes: int, basis: str) -> Verdict:
+        """Compare with main memory."""
+        free, total = self.free_bytes, self.machine.ram_total_bytes
+        reason = f"It needs {size_text(need_bytes)}, {basis}."
         if free is None or total is None:
             return Verdict("unknown", need_bytes, f"{reason} This machine does not tell how much memory it has.")
-        kept = reserved(None)
-        state: State = "fits" if need_bytes <= free - kept else "tight" if need_bytes <= total - kept else "large"
+        state: State = "fits" if need_bytes <= free else "tight" if need_bytes <= total - reserved(None) else "large"
         return Verdict(state, need_bytes, reason)
 
 
