@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from registry.catalog.checking import BadRow
 from registry.catalog.columns import ABSENT, METADATA, Absent, MetricRow
 from registry.catalog.fields import COLUMNS, FIELDS, LISTS
+from registry.catalog.indexing import finish
 from registry.catalog.reading import load_models
 from registry.catalog.writing import TABLES, USER, update_model
 
@@ -77,6 +78,7 @@ class Bulk:
         remembered = (*zip(ids, new, strict=True), *((model_id, place) for place, model_id in old.items()))
         rows = ((model_id, batch.lines[place]) for model_id, place in remembered)
         self._connection.executemany("INSERT INTO temp.imported VALUES (?, ?)", rows)
+        finish(self._connection)  # as it goes along: at the end it would be a minute in which nothing seems to happen
         return Written(len(new), updated, len(old) - updated, bad)
 
     def _known(self, names: Sequence[str]) -> dict[int, tuple[int, int | None]]:
