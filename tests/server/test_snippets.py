@@ -90,6 +90,15 @@ def test_unpinned_model_is_fetched_with_the_option_that_allows_it():
     assert "registry download bge-m3 --allow-unpinned" in found["command"].splitlines()
 
 
+def test_weights_that_are_never_loaded_are_pointed_out():
+    note = snippets_of(MODEL_REGISTRY.get_model("bge-m3"), MODULE, BASE)[0].note
+    assert note == (
+        "The record names weights as pytorch only, which are never loaded: without safetensors in the repository, "
+        "fetching is refused."
+    )
+    assert snippets_of(MODEL_REGISTRY.get_model("colbert-v2"), MODULE, BASE)[0].note == ""
+
+
 def test_remote_code_is_allowed_by_name_and_pointed_out():
     record = replace(MODEL_REGISTRY.get_model("bge-m3"), requires_remote_code=True)
     found = {one.key: one for one in snippets_of(record, MODULE, BASE)}

@@ -120,8 +120,19 @@ def _command(record: ModelInfo, module: str) -> Snippet:
     lines = [f'pip install "typed-model-registry[cli,{extra}]"', " ".join([*words, *other])]
     if use := _use(record):
         lines.append(" ".join([use, *other]))
-    note = "" if _is_pinned(record) else "The record pins neither a commit nor a sha256: what comes is written down."
-    return Snippet("command", "Command line", "sh", "\n".join(lines), note)
+    return Snippet("command", "Command line", "sh", "\n".join(lines), _command_note(record))
+
+
+def _command_note(record: ModelInfo) -> str:
+    notes = [] if _is_pinned(record) else ["The record pins neither a commit nor a sha256: what comes is written down."]
+    weights = {file.role for file in getattr(record, "files", ())} & {"safetensors", "gguf", "pytorch", "onnx"}
+    if weights and not weights & {"safetensors", "gguf"}:
+        named = " and ".join(sorted(weights))
+        notes.append(
+            f"The record names weights as {named} only, which are never loaded: without safetensors in the "
+            "repository, fetching is refused."
+        )
+    return " ".join(notes)
 
 
 def _use(record: ModelInfo) -> str | None:
