@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import (
     ROOT,
+    catalog_search,
     chatting,
     command,
     downloading,
@@ -52,6 +53,7 @@ GROUPS: dict[str, tuple[Callable[[Workspace, int], list[Table]], int]] = {
     "importing": (importing.measure, 5),
     "rendering": (rendering.measure, 21),
     "command": (command.measure, 21),
+    "catalog_search": (catalog_search.measure, 9),
     "serving": (serving.measure, 9),
     "serving_models": (serving_models.measure, 5),
 }

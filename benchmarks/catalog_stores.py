@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from random import Random
 
@@ -40,7 +40,7 @@ def fill(path: Path, count: int) -> Path:
     if not path.exists():
         with Catalog.open(path) as catalog:
             models = _models(count)
-            while rows := [row for row, _ in zip(models, range(_AT_ONCE), strict=False)]:
+            while rows := list(islice(models, _AT_ONCE)):
                 with catalog._writing() as connection:
                     _insert(connection, rows)
     return path
@@ -59,7 +59,7 @@ def _insert(connection: sqlite3.Connection, rows: list[Row]) -> None:
 
 
 def _models(count: int) -> Iterator[Row]:
-    random = Random(count)  # noqa: S311 - not for secrets
+    random = Random(count)
     number = 0
     publishers = [_word(random, 3) for _ in range(max(20, count // 250))]
     tags = list(TAGS) + [_word(random, 3) for _ in range(max(50, count // 500))]
@@ -75,11 +75,11 @@ def _models(count: int) -> Iterator[Row]:
 
 def _series(random: Random, publisher: str, tags: list[str], tag_shares: list[float]) -> Iterator[Row]:
     """Make the models of one series: a name in some sizes, each in some formats."""
-    name = f"{_word(random, 2)} {_word(random, 3)}".title()
+    name = f"{_word(random, 2)} {_word(random, 4)}".title()
     base = random.choices((*_BASES, name), (*_BASE_SHARES, 330))[0]
     kind = random.choices(_TYPES, _TYPE_SHARES)[0]
     tasks = _TASKS["chat" if kind == "chat" else "other"]
-    license, year = random.choices(LICENSES, range(len(LICENSES), 0, -1))[0], random.randint(2020, 2026)
+    spdx, year = random.choices(LICENSES, range(len(LICENSES), 0, -1))[0], random.randint(2020, 2026)
     lists = {
         "capabilities": random.sample(tasks, random.randint(1, 3)),
         "tags": list(dict.fromkeys(random.choices(tags, cum_weights=tag_shares, k=random.randint(0, 5)))),
@@ -97,7 +97,7 @@ def _series(random: Random, publisher: str, tags: list[str], tag_shares: list[fl
             dim = None if kind == "chat" else random.choice((384, 768, 1024))
             ram = stored // 800_000 if random.random() < 0.1 else None
             released = f"{year}-{random.randint(1, 12):02d}"
-            facts = (kind, base, label, size, quantization, file_format, publisher, f"{publisher}/{slug}", license)
+            facts = (kind, base, label, size, quantization, file_format, publisher, f"{publisher}/{slug}", spdx)
             yield (slug, title, *facts, released, context, dim, stored, ram, text, None, TIME, TIME), lists
 
 

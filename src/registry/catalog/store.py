@@ -51,7 +51,11 @@ class Catalog:
             return cls(Connections(None, timeout_s))
         file = catalog_file() if path is None else Path(os.fspath(path)).expanduser()
         catalog = cls(Connections(file, timeout_s))
-        catalog._finish_others()
+        try:
+            catalog._finish_others()
+        except BaseException:
+            catalog.close()
+            raise
         return catalog
 
     @property
