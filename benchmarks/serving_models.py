@@ -20,7 +20,7 @@ from benchmarks.models import chat_gguf, chat_record
 from benchmarks.texts import texts
 from benchmarks.workspace import Workspace
 
-CLIENTS, TEXTS, REQUESTS = 8, 32, 6  # so many clients send so many requests of so many texts
+CLIENTS, TEXTS, REQUESTS = 8, 32, 3  # so many clients send so many requests of so many texts
 DIRECT = "`load(ALL_MINILM_L6_V2).encode`, one call for the texts of each request"
 THROUGHPUT = Target(0.9, "x faster", at_least=True)
 ADDED = Target(10, "ms")

@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from server.v1.conftest import Serve, Served  # noqa: E402
 TEXTS = ["the cat", "a dog and the cat", "hello"]
 PROMPTS = {"query_prompt": "hello ", "document_prompt": "the "}
 SIZES = {"matryoshka_dims": (8, 16)}
+Direct = Callable[..., Any]
 
 
 @pytest.fixture
@@ -30,16 +32,16 @@ def ask(served: Served, given: Any = TEXTS, **options: Any) -> Any:
     return served.client.embeddings.create(model=options.pop("model", "tiny-dense"), input=given, **options)
 
 
-def direct(served: Served, method: str = "encode", texts: Any = TEXTS, **options: Any) -> Any:
+@pytest.fixture
+def direct(home: Path) -> Direct:
     """Encode without the server."""
-    record = served.services.registry["tiny-dense"]
-    with load(record, path=Path(served.services.manager_path), **options) as encoder:
-        return getattr(encoder, method)(texts)
 
+    def encode(served: Served, method: str = "encode", texts: Any = TEXTS, **options: Any) -> Any:
+        record = served.services.registry["tiny-dense"]
+        with load(record, path=home / "models" / "tiny-dense", **options) as encoder:
+            return getattr(encoder, method)(texts)
 
-@pytest.fixture(autouse=True)
-def path_of_the_model(served: Served, home: Path) -> None:
-    object.__setattr__(served.services, "manager_path", home / "models" / "tiny-dense")
+    return encode
 
 
 def vectors(answer: Any) -> Any:
@@ -48,7 +50,7 @@ def vectors(answer: Any) -> Any:
 
 
 @pytest.mark.parametrize("encoding_format", ["float", "base64"])
-def test_vectors_are_those_of_the_loader_bit_for_bit(encoding_format: str, served: Served) -> None:
+def test_vectors_are_those_of_the_loader_bit_for_bit(encoding_format: str, served: Served, direct: Direct) -> None:
     answer = ask(served, encoding_format=encoding_format)
     found = answer.data
     if encoding_format == "base64":
@@ -60,7 +62,7 @@ def test_vectors_are_those_of_the_loader_bit_for_bit(encoding_format: str, serve
         assert np.array_equal(vectors(answer), direct(served))
 
 
-def test_client_that_chooses_the_format_itself_gets_the_same(served: Served) -> None:
+def test_client_that_chooses_the_format_itself_gets_the_same(served: Served, direct: Direct) -> None:
     assert np.array_equal(vectors(ask(served)), direct(served))
 
 
@@ -86,7 +88,7 @@ def test_answer_has_the_shape_of_openais(served: Served) -> None:
         (None, "encode"),
     ],
 )
-def test_input_type_chooses_the_prompt(input_type: str | None, method: str, served: Served) -> None:
+def test_input_type_chooses_the_prompt(input_type: str | None, method: str, served: Served, direct: Direct) -> None:
     expected = direct(served, method)
     answer = ask(served, extra_body={"input_type": input_type})
     assert np.array_equal(vectors(answer), expected)
@@ -94,7 +96,7 @@ def test_input_type_chooses_the_prompt(input_type: str | None, method: str, serv
 
 
 @pytest.mark.parametrize("dim", [8, 16, 32])
-def test_dimensions_give_what_loading_with_that_size_gives(dim: int, served: Served) -> None:
+def test_dimensions_give_what_loading_with_that_size_gives(dim: int, served: Served, direct: Direct) -> None:
     expected = direct(served, truncate_dim=dim)
     found = vectors(ask(served, dimensions=dim))
     assert found.shape == (3, dim)
@@ -118,7 +120,7 @@ def test_dimensions_that_the_model_has_not_are_refused(served: Served) -> None:
     )
 
 
-def test_order_is_kept_over_many_texts(served: Served) -> None:
+def test_order_is_kept_over_many_texts(served: Served, direct: Direct) -> None:
     texts = [f"{'the ' * (number % 7)}cat {'dog ' * (number % 3)}" for number in range(600)]
     assert np.allclose(vectors(ask(served, texts)), direct(served, texts=texts), atol=1e-6)
 
@@ -127,6 +129,7 @@ def test_long_texts_are_cut_and_told_or_refused(served: Served) -> None:
     texts = ["cat", "the " * 100, "dog"]
     answer = ask(served, texts)
     assert answer.truncated == [1]
+    assert ask(served, ["cat"] * 300 + ["the " * 100]).truncated == [300]
     assert answer.usage.prompt_tokens == 3 + 64 + 3
     with pytest.raises(openai.BadRequestError) as caught:
         ask(served, texts, extra_body={"truncate": False})
