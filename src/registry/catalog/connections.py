@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from registry.catalog.migrations import migrate, migrations, version_of
-from registry.catalog.sqlite_errors import BUSY, code_of, translated
+from registry.catalog.sqlite_errors import code_of, translated
 from registry.catalog.store_file import (
     address,
     check_empty,
@@ -29,6 +29,7 @@ from registry.catalog.store_file import (
     check_version,
     has_journal,
 )
+from registry.catalog.transactions import began, not_busy, savepoint, transaction
 from registry.errors import CatalogBusyError, CatalogFileError
 
 _IDLE_READERS = 8  # kept open while nobody uses them
@@ -94,12 +95,12 @@ class Connections:
         self._check_open()
         with translated(self.name, _READ_WAIT_S):
             if self.path is None:
-                with self._write_lock, _transaction(self._memory()) as connection:
+                with self._write_lock, transaction(self._memory()) as connection:
                     yield connection
                 return
             connection = self._take()
             try:
-                with _transaction(connection):
+                with transaction(connection):
                     yield connection
             finally:
                 self._give_back(connection)
@@ -124,12 +125,12 @@ class Connections:
             self._check_open()
             with translated(self.name, self.timeout_s or 0.0):
                 connection = self._open_writer()
-                if connection.in_transaction:
-                    with _savepoint(connection):
+                if connection.intransaction:
+                    with savepoint(connection):
                         yield connection
                     return
-                self._wait(lambda: _began(connection), start)
-                with _transaction(connection, begun=True):
+                self._wait(lambda: began(connection), start)
+                with transaction(connection, begun=True):
                     yield connection
                     self._check_process(pid)
                     if finish is not None:
@@ -159,7 +160,7 @@ class Connections:
             with self._pool_lock:
                 idle, self._idle = [*self._idle, self._watch], []
                 self._watch = None
-            if self._writer is not None and not self._writer.in_transaction:
+            if self._writer is not None and not self._writer.intransaction:
                 idle.append(self._writer)
                 self._writer = None
             for connection in idle:
@@ -194,8 +195,8 @@ class Connections:
     def _make(self, path: Path) -> None:
         start = time.monotonic()
         connection = self._writer = self._connect(address(path, "mode=rwc"), _STEP_S)
-        self._wait(lambda: _not_busy(lambda: migrate(connection, partial(check_empty, self.name))), start)
-        self._wait(lambda: _not_busy(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone()), start)
+        self._wait(lambda: not_busy(lambda: migrate(connection, partial(check_empty, self.name))), start)
+        self._wait(lambda: not_busy(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone()), start)
 
     def _take(self) -> sqlite3.Connection:
         with self._pool_lock:
@@ -297,48 +298,3 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, *, begun: bool = False) -> Iterator[sqlite3.Connection]:
-    """Run a block in a transaction; one that reads may be inside one that writes."""
-    if not begun:
-        if connection.in_transaction:
-            yield connection
-            return
-        connection.execute("BEGIN")
-    pid = os.getpid()
-    try:
-        yield connection
-        connection.execute("COMMIT")
-    except BaseException:
-        if pid == os.getpid() and connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-@contextmanager
-def _savepoint(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("SAVEPOINT part")
-    try:
-        yield
-    except BaseException:
-        if connection.in_transaction:  # SQLite may have ended it: the disk is full
-            connection.execute("ROLLBACK TO part")
-            connection.execute("RELEASE part")
-        raise
-    connection.execute("RELEASE part")
-
-
-def _began(connection: sqlite3.Connection) -> bool:
-    return _not_busy(lambda: connection.execute("BEGIN IMMEDIATE"))
-
-
-def _not_busy(action: Callable[[], object]) -> bool:
-    try:
-        action()
-    except sqlite3.OperationalError as error:
-        if code_of(error) not in BUSY:
-            raise
-        return False
-    return True
