@@ -125,7 +125,7 @@ class Connections:
             self._check_open()
             with translated(self.name, self.timeout_s or 0.0):
                 connection = self._open_writer()
-                if connection.intransaction:
+                if connection.in_transaction:
                     with savepoint(connection):
                         yield connection
                     return
@@ -160,7 +160,7 @@ class Connections:
             with self._pool_lock:
                 idle, self._idle = [*self._idle, self._watch], []
                 self._watch = None
-            if self._writer is not None and not self._writer.intransaction:
+            if self._writer is not None and not self._writer.in_transaction:
                 idle.append(self._writer)
                 self._writer = None
             for connection in idle:

@@ -14,7 +14,7 @@ from registry.catalog.sqlite_errors import BUSY, code_of
 def transaction(connection: sqlite3.Connection, *, begun: bool = False) -> Iterator[sqlite3.Connection]:
     """Run a block in a transaction; one that reads may be inside one that writes."""
     if not begun:
-        if connection.intransaction:
+        if connection.in_transaction:
             yield connection
             return
         connection.execute("BEGIN")
@@ -23,7 +23,7 @@ def transaction(connection: sqlite3.Connection, *, begun: bool = False) -> Itera
         yield connection
         connection.execute("COMMIT")
     except BaseException:
-        if pid == os.getpid() and connection.intransaction:
+        if pid == os.getpid() and connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
 
@@ -35,7 +35,7 @@ def savepoint(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if connection.intransaction:  # SQLite may have ended it: the disk is full
+        if connection.in_transaction:  # SQLite may have ended it: the disk is full
             connection.execute("ROLLBACK TO part")
             connection.execute("RELEASE part")
         raise
