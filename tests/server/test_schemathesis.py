@@ -24,7 +24,7 @@ def tried(address: str, folder: Path, paths: str, *words: str) -> "subprocess.Co
     """Let schemathesis try the paths that match; its seed is fixed, and nothing is kept from run to run."""
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{address}/openapi.json", "--checks", "all"]
     command += ["--include-path-regex", paths, "--seed", "1", "--generation-deterministic", "--no-color"]
-    command += ["--warnings", "off", "--workers", "2", *words]
+    command += ["--warnings", "off", *words]
     env = {name: value for name, value in os.environ.items() if not name.startswith(("REGISTRY_", "SCHEMATHESIS"))}
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=300)
 
@@ -52,6 +52,6 @@ def test_catalogue_is_as_described_where_the_server_has_no_key(tmp_path: Path) -
 
 def test_models_are_as_described(tmp_path: Path) -> None:
     with client(api_key=None) as api, server(api.app) as address:
-        done = tried(address, tmp_path, _V1, "--phases", "examples,fuzzing", "--max-examples", "10")
+        done = tried(address, tmp_path, _V1, "--phases", "examples,coverage,fuzzing", "--max-examples", "5")
 
     assert_passed(done)

@@ -99,7 +99,22 @@ def description_of(app: FastAPI) -> Described:
     components["headers"] = dict(_HEADERS)
     for path, method, operation in _operations(made):
         _complete(path, method, operation)
+    _whole_bounds(made)
     return made
+
+
+def _whole_bounds(node: Any) -> None:
+    """Write the bounds of whole numbers as such: the framework makes them floats, which do not hold 2**63 - 1."""
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        _whole_bounds(inner)
+    if not isinstance(node, dict) or node.get("type") != "integer":
+        return
+    for bound, inclusive, step in (("exclusiveMaximum", "maximum", -1), ("exclusiveMinimum", "minimum", 1)):
+        if bound in node:
+            node[inclusive] = int(node.pop(bound)) + step
+    for bound in ("minimum", "maximum"):
+        if bound in node:
+            node[bound] = int(node[bound])
 
 
 def _operations(document: Described) -> Iterator[tuple[str, str, Described]]:
