@@ -10,7 +10,7 @@ import tiny
 from waiting import until
 
 from registry.records import ModelFile
-from server.v1.conftest import Serve
+from server.v1.served import Serve
 
 HELLO: Any = [{"role": "user", "content": "hello"}]
 SCRIPT = ("Hel", "lo", " wor", "ld", ".")

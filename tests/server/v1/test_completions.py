@@ -5,7 +5,7 @@ from typing import Any
 import openai
 import pytest
 
-from server.v1.conftest import Serve
+from server.v1.served import Serve
 
 
 def ask(served: Any, **options: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import tiny
 
-from server.v1.conftest import Serve
+from server.v1.served import Serve
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 

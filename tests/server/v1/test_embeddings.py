@@ -15,7 +15,7 @@ import tiny  # noqa: E402 - after it is known that it can be imported
 
 from registry.loaders import load  # noqa: E402
 from registry.server.embeddings import _decimals  # noqa: E402
-from server.v1.conftest import Serve, Served  # noqa: E402
+from server.v1.served import Serve, Served  # noqa: E402
 
 TEXTS = ["the cat", "a dog and the cat", "hello"]
 PROMPTS = {"query_prompt": "hello ", "document_prompt": "the "}

@@ -8,7 +8,7 @@ import openai
 import pytest
 import tiny
 
-from server.v1.conftest import Serve, Served
+from server.v1.served import Serve, Served
 
 HELLO = {"model": "tiny-chat", "messages": [{"role": "user", "content": "hello"}]}
 KEY = "a-key-of-more-than-16-characters"

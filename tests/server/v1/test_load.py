@@ -13,7 +13,7 @@ import pytest
 import tiny
 from waiting import WAIT_S, until
 
-from server.v1.conftest import Serve, Served
+from server.v1.served import Serve, Served
 
 HELLO: Any = [{"role": "user", "content": "hello"}]
 SOON = 8_000  # tokens; an answer that nobody stops has twice as many

@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from registry.records import Profile, RoleModel
-from server.v1.conftest import Serve
+from server.v1.served import Serve
 
 
 def test_models_are_listed_with_what_is_known_of_them(serve: Serve) -> None:

@@ -12,7 +12,7 @@ pytest.importorskip("sentence_transformers")
 import tiny
 
 from registry.server.chat_shapes import ChatRequest, CompletionRequest
-from server.v1.conftest import Serve
+from server.v1.served import Serve
 
 PAGE = (Path(__file__).parents[3] / "docs" / "openai.md").read_text("utf-8")
 ROLES = {"general": "tiny-chat", "embedding": "tiny-dense"}

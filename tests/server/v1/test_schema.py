@@ -9,7 +9,7 @@ import hypothesis  # noqa: E402 - after it is known that it can be imported
 import tiny  # noqa: E402
 from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402
 
-from server.v1.conftest import Serve, Served  # noqa: E402
+from server.v1.served import Serve, Served  # noqa: E402
 
 MODELS = {"/v1/embeddings": "tiny-dense", "/v1/rerank": "tiny-dense"}
 # What is of the right shape may still be refused: roles out of order, a schema that no grammar can follow.
