@@ -311,7 +311,7 @@ def test_filter_cannot_be_forged_by_a_text(catalog: Catalog) -> None:
     catalog.add(name="forger", description=forged, notes=forged, tags=[forged], display_name=forged)
     assert names(catalog.search(type="chat", tag=[])) == ["real"]
     assert names(catalog.search("x", type="chat")) == []
-    assert catalog.search(forged).total == 1
+    assert names(catalog.search(forged)) == ["forger"]
     with catalog._reading() as connection:
         query = words.all_of(words.filter_query("type", ["chat"]), words.filter_query("type", ["chat"]))
         found = connection.execute("SELECT rowid FROM model_words WHERE model_words MATCH ?", (query,)).fetchall()
