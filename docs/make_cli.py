@@ -199,8 +199,8 @@ JSON: Mapping[str, Mapping[str, str]] = {
         "scores": "A list of `index`, `score`, `text`, best first.",
     },
     "import": {
-        "files": "A list of `file`, `rows`, `added`, `updated`, `unchanged`, `bad_rows` (all numbers of rows), and `bad`: "
-        "a list of `line`, `name`, `reason`, the first 1,000 of the bad rows.",
+        "files": "A list of `file`, `rows`, `added`, `updated`, `unchanged`, `bad_rows` (all numbers of rows), and "
+        "`bad`: a list of `line`, `name`, `reason`, the first 1,000 of the bad rows.",
         "failed": "Files of which nothing was imported: a list of `file`, `error`, `hint`, and with `--strict` "
         "`problems`, a sentence for each bad row.",
     },

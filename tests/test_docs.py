@@ -118,6 +118,7 @@ def test_readme_python_blocks_print_what_their_comments_say() -> None:
         ("README.md", {"", "minilm"}),
         ("docs/loading.md", {"", "minilm", "tiny", "chat", "chat-json", "chat-tools"}),
         ("docs/retrieval.md", {"", "minilm", "tiny"}),
+        ("docs/catalog.md", {""}),
         ("docs/hardware.md", {"hardware"}),
         ("docs/integrations.md", {"langchain"}),
         ("docs/integrations.md", {"llama_index"}),
@@ -198,7 +199,7 @@ def test_page_links_lead_to_files_that_exist(page: str) -> None:
 _LINKED = [
     "README.md",
     *(f"docs/{name}.md" for name in ("loading", "retrieval", "integrations", "hardware", "fetching", "command-line")),
-    *(f"docs/{name}.md" for name in ("configuration", "troubleshooting")),
+    *(f"docs/{name}.md" for name in ("configuration", "troubleshooting", "catalog", "openai", "serving", "web")),
 ]
 
 
