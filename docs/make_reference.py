@@ -198,8 +198,8 @@ SERVING = """\
 # Reference: keeping and serving
 
 What [`registry.catalog`](#registrycatalog) and [`registry.server`](#registryserver) offer, written from their
-docstrings. How to use them is told in [catalog.md](catalog.md) and [serving.md](serving.md); the addresses of the server
-are described in [api/openapi.json](api/openapi.json). The records and errors are in [reference.md](reference.md).
+docstrings. How to use them is told in [catalog.md](catalog.md) and [serving.md](serving.md); the addresses of the
+server are described in [api/openapi.json](api/openapi.json). The records and errors are in [reference.md](reference.md).
 """
 
 GENERATED = """\
