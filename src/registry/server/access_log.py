@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections import deque
-from json.encoder import encode_basestring_ascii as quoted
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import IO, NamedTuple
 
 LOGGER = logging.getLogger("registry.access")
@@ -18,6 +19,9 @@ _LINE = (
 _MAX_TEXT = 1000  # of what the client has sent: a line shall not be as long as it likes
 _FLUSH_S = 0.2
 _MAX_LINES = 100_000  # that wait while the reader of the log stands still; more are dropped, and counted
+
+
+quoted = lru_cache(maxsize=1024)(encode_basestring_ascii)  # the same clients ask for the same addresses
 
 
 class Line(NamedTuple):
