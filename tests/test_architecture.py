@@ -99,6 +99,8 @@ ROOM_PACKAGES = {
     "loaders/sparse": {"numpy", "scipy"},
     "loaders/transformer": {"huggingface_hub", "torch", "tqdm", "transformers"},
     "server/rendering": {"jinja2"},
+    "server/embeddings": {"numpy", "pydantic_core"},
+    "server/openai_requests": {"pydantic_core"},
 }
 BUILD_MAY_IMPORT = {
     "__init__": {"emit", "plan", "problems", "schema", "source", "validate"},
