@@ -399,6 +399,19 @@ def test_broad_text_is_in_the_order_of_numbers_with_names_first(monkeypatch: pyt
         ]
 
 
+def test_names_come_before_labels_and_these_before_descriptions_the_shortest_first() -> None:
+    models: Models = [
+        {"name": "d", "description": "qwen chat"},
+        {"name": "b-2", "tags": ["qwen"], "capabilities": ["chat"]},
+        {"name": "b", "model_family": "Qwen", "organization": "Chatters"},
+        {"name": "qwen-of-some-chatters"},
+        {"name": "x", "display_name": "Qwen Chat"},
+        {"name": "c", "tags": ["qwen"], "notes": "chat"},
+    ]
+    with store(models) as catalog:
+        assert names(catalog.search("chat qwen")) == ["x", "qwen-of-some-chatters", "b", "b-2", "d", "c"]
+
+
 @pytest.mark.parametrize("ranked", [0, 1000])
 def test_model_of_that_very_name_is_first(monkeypatch: pytest.MonkeyPatch, ranked: int) -> None:
     monkeypatch.setattr(ranking, "RANKED", ranked)

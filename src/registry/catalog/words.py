@@ -15,7 +15,8 @@ from registry.catalog.indexing import completions
 MARK = "\u00a4"  # begins the words of the index that stand for filters, and no others
 MAX_WORDS = 64  # what is beyond is not looked for
 INDEXED_BEGINNING = 3  # beginnings of words of this length at most are in the index themselves
-_NAMES = "{name display_name}"
+NAMES = "name display_name"
+LABELS = f"{NAMES} model_family organization tags capabilities"
 _PARTS = re.compile("[a-z0-9]+")
 _COMPLETED = 32  # the words that a beginning may stand for, one by one
 
@@ -50,14 +51,14 @@ def all_of(*queries: str | None) -> str | None:
     return " AND ".join(f"({query})" for query in queries if query) or None
 
 
-def in_names(words: str) -> str:
-    """Give the query for models that have all words in their names."""
-    return f"{_NAMES} : ({words})"
+def in_columns(columns: str, words: str) -> str:
+    """Give the query for models that have all words in some columns: `NAMES`, `LABELS`."""
+    return f"{{{columns}}} : ({words})"
 
 
 def without(query: str, other: str) -> str:
-    """Give the query for what `query` finds and `other` does not."""
-    return f"({query}) NOT ({other})"
+    """Give the query for what `query` finds and `other`, if it is not empty, does not."""
+    return f"({query}) NOT ({other})" if other else query
 
 
 # As the view `model_texts` writes them.
