@@ -219,3 +219,10 @@ def test_reader_sees_one_moment(opened: Any) -> None:
         thread.join(60)
         assert connection.execute("SELECT count(*) FROM models").fetchone() == before
     assert catalog.stats().models == 2
+
+
+def test_metadata_that_is_new_may_be_an_empty_text() -> None:
+    with Catalog.open(":memory:") as catalog:
+        catalog.add(name="mine")
+
+        assert catalog.update("mine", metadata={"new": ""}).metadata == {"new": ""}

@@ -16,7 +16,7 @@ FAILURES = [
         Failure(
             404,
             "model_not_found",
-            "Model `colbert-v3` is not in the catalogue `catalog.db`.",
+            "Model `colbert-v3` is not in the catalogue.",
             "Did you mean `colbert-v2`?",
             "model",
         ),
@@ -49,7 +49,7 @@ FAILURES = [
         Failure(
             503,
             "catalog_busy",
-            "Another process is writing to `catalog.db`, and was not done after 10 s.",
+            "Another process is writing to the catalogue, and was not done after 10 s.",
             "Nothing was changed. Try again, or wait for longer.",
             None,
             {"Retry-After": "1"},
@@ -63,10 +63,24 @@ FAILURES = [
         ZeroDivisionError("secret"),
         Failure(500, "internal_error", "Something went wrong in the server.", "Its log has the request id."),
     ),
-    (HTTPException(404), Failure(404, "not_found", "Not Found.")),
+    (
+        errors.CatalogFileError("/home/me/catalog.db", "is damaged", "Restore a copy."),
+        Failure(500, "catalog_unusable", "The catalogue is damaged. It was left as it is.", "Restore a copy."),
+    ),
+    (
+        errors.ModelExistsError("mine", "catalog.db"),
+        Failure(409, "model_exists", "The catalogue has a model `mine` already.", "Update it, or choose another name."),
+    ),
+    (HTTPException(404), Failure(404, "not_found", "Not Found.", "`/openapi.json` lists what there is.")),
     (
         HTTPException(405, headers={"Allow": "GET"}),
-        Failure(405, "method_not_allowed", "Method Not Allowed.", headers={"Allow": "GET"}),
+        Failure(
+            405,
+            "method_not_allowed",
+            "Method Not Allowed.",
+            "The header `Allow` names the methods that it has.",
+            headers={"Allow": "GET"},
+        ),
     ),
     (
         HTTPException(401, detail=Failure(401, "no_key", "No key."), headers={"WWW-Authenticate": "Bearer"}),  # type: ignore[arg-type]
@@ -74,7 +88,13 @@ FAILURES = [
     ),
     (
         RequestValidationError([{"type": "int", "loc": ("query", "limit"), "msg": "Should be a number", "input": "x"}]),
-        Failure(422, "invalid_request", "`limit`: Should be a number.", "`/docs` describes what may be sent.", "limit"),
+        Failure(
+            422,
+            "invalid_request",
+            "`limit`: Should be a number.",
+            "`/openapi.json` describes what may be sent.",
+            "limit",
+        ),
     ),
 ]
 

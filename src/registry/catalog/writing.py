@@ -153,7 +153,7 @@ def _change_metadata(connection: sqlite3.Connection, model_id: int, values: Mapp
     """Change the metadata, and tell whether what the registry put there was changed."""
     query = "SELECT key, value, source FROM model_metadata WHERE model_id = ?"
     old = {key: (value, source) for key, value, source in connection.execute(query, (model_id,))}
-    new = {key: old[key] if old.get(key, ("",))[0] == value else (value, USER) for key, value in values.items()}
+    new = {key: old[key] if old.get(key, (None,))[0] == value else (value, USER) for key, value in values.items()}
     put_metadata(connection, model_id, new)
     return any(source != USER and new.get(key) != (value, source) for key, (value, source) in old.items())
 

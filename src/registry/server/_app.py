@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from registry.catalog import Catalog
 from registry.errors import RegistryError
@@ -24,9 +24,10 @@ from registry.server import (
     rerank,
     telemetry,
 )
+from registry.server.answers import answer_of
 from registry.server.desks import Desks
-from registry.server.failures import Failure, failure_of
-from registry.server.front import Front
+from registry.server.failures import failure_of
+from registry.server.front import Application
 from registry.server.names import ModelNames
 from registry.server.openapi import describe
 from registry.server.options import ServerOptions
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from registry.queries import ModelRegistry
 
 _ROUTERS = (catalogue, model_list, chat_completions, completions, embeddings, rerank, telemetry, pages)
+
+_WRITE_WAIT_S = 30.0  # for another process that writes to the store; then the answer is 503
 
 
 def create_app(
@@ -64,12 +67,16 @@ def create_app(
     options = options or ServerOptions()
     records = MODEL_REGISTRY if registry is None else registry
     with ExitStack() as opened:
-        store = catalog if catalog is not None else opened.enter_context(Catalog.open(options.catalog_path))
+        store = catalog if catalog is not None else opened.enter_context(_store(options))
         store.sync(records)
         models = manager if manager is not None else opened.enter_context(_manager(options, records))
         names = ModelNames(records, options.roles)
         services = Services(options, records, store, models, names, Desks(models, options), Telemetry())
         return _assembled(services, opened.pop_all())
+
+
+def _store(options: ServerOptions) -> Catalog:
+    return Catalog.open(options.catalog_path, timeout_s=_WRITE_WAIT_S)
 
 
 def _manager(options: ServerOptions, records: ModelRegistry[Any]) -> ModelManager:
@@ -88,26 +95,16 @@ def _assembled(services: Services, opened: ExitStack) -> FastAPI:
             yield
             await services.desks.close()
 
-    app = FastAPI(title="registry", lifespan=lifespan, redoc_url=None)
-    app.state.services = services
+    app = Application(
+        services, title="registry", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     for routes in _ROUTERS:
         app.include_router(routes.router(services))
     for kind in (RegistryError, RequestValidationError, HTTPException, TimeoutError):
         app.add_exception_handler(kind, _answer)
     describe(app)
-    app.add_middleware(Front, services=services)
     return app
 
 
 async def _answer(request: Request, error: Exception) -> Response:
     return answer_of(request, failure_of(error))
-
-
-def answer_of(request: Request, failure: Failure) -> Response:
-    """Give a failure in the form that its address speaks: OpenAI's, the catalogue's, or a page."""
-    path = request.url.path
-    if path.startswith("/v1"):
-        return JSONResponse(failure.openai(), failure.status, failure.headers)
-    if not path.startswith(("/api", "/health", "/metrics")) and "text/html" in request.headers.get("accept", ""):
-        return pages.failed(request, failure)
-    return JSONResponse(failure.envelope(), failure.status, failure.headers)

@@ -44,11 +44,14 @@ class Failure(NamedTuple):
         return {"error": {"message": message, "type": kind, "param": self.param, "code": self.code}}
 
 
+DESCRIBED = "`/openapi.json` describes what may be sent."
+_HINTS = {404: "`/openapi.json` lists what there is.", 405: "The header `Allow` names the methods that it has."}
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 # The first class that an error is of decides.
 _STATUSES: Sequence[tuple[type[BaseException], int, str]] = (
     (errors.ModelNotFoundError, 404, "model_not_found"),
+    (errors.ProfileNotFoundError, 404, "profile_not_found"),
     (errors.ModelNotDownloadedError, 404, "model_not_downloaded"),
     (errors.ModelExistsError, 409, "model_exists"),
     (errors.ContextOverflowError, 400, "context_length_exceeded"),
@@ -73,6 +76,12 @@ _STATUSES: Sequence[tuple[type[BaseException], int, str]] = (
     (errors.RegistryError, 500, "failed"),
     (asyncio.TimeoutError, 504, "timeout"),
 )
+_PLACES: Sequence[tuple[type[BaseException], str]] = (
+    (errors.CatalogModelNotFoundError, "registry"),
+    (errors.ModelExistsError, "path"),
+    (errors.CatalogBusyError, "path"),
+    (errors.CatalogFileError, "path"),
+)
 _PARAMS: Sequence[tuple[type[BaseException], str]] = (
     (errors.InvalidFieldError, "field"),
     (errors.InvalidOptionError, "option"),
@@ -88,9 +97,21 @@ def failure_of(error: BaseException) -> Failure:
         return _refused(error)
     for kind, status, code in _STATUSES:
         if isinstance(error, kind):
-            message, hint = error.explained() if isinstance(error, errors.RegistryError) else ("It took too long.", "")
+            message, hint = _told(error)
             return Failure(status, code, message, hint, _param(error), _headers(error, status))
     return Failure(500, "internal_error", "Something went wrong in the server.", "Its log has the request id.")
+
+
+def _told(error: BaseException) -> tuple[str, str]:
+    """Give problem and remedy; where the store lies on this machine is nothing for those who ask."""
+    if not isinstance(error, errors.RegistryError):
+        return "It took too long.", ""
+    problem, remedy = error.explained()
+    place = next((getattr(error, name) for kind, name in _PLACES if isinstance(error, kind)), None)
+    if place is None:
+        return problem, remedy
+    problem = problem.replace(f"catalogue `{place}`", "catalogue").replace(f"`{place}`", "the catalogue")
+    return problem[0].upper() + problem[1:], remedy
 
 
 def _param(error: BaseException) -> str | None:
@@ -112,14 +133,15 @@ def _refused(error: HTTPException) -> Failure:
     phrase = HTTPStatus(error.status_code).phrase
     said = str(error.detail)
     message = f"{phrase}." if said == phrase else said
-    return Failure(error.status_code, phrase.lower().replace(" ", "_"), message, headers=headers)
+    hint = _HINTS.get(error.status_code, "")
+    return Failure(error.status_code, phrase.lower().replace(" ", "_"), message, hint, headers=headers)
 
 
 def _invalid(error: RequestValidationError) -> Failure:
     problems = error.errors()
     told = "; ".join(dict.fromkeys(_problem(problem) for problem in problems))
     named = next((_place(problem) for problem in problems if _place(problem)), None)
-    return Failure(422, "invalid_request", f"{told}.", "`/docs` describes what may be sent.", named)
+    return Failure(422, "invalid_request", f"{told}.", DESCRIBED, named)
 
 
 def _place(problem: Mapping[str, Any]) -> str:

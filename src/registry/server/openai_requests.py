@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic_core import PydanticCustomError
 
 from registry.server.answers import refusal
-from registry.server.failures import Failure
+from registry.server.failures import DESCRIBED, Failure
 from registry.server.fair_queue import Client
 
 _LONG_BODY = 2**16  # bytes; to read more takes longer than the event loop should be kept from others
@@ -25,7 +25,6 @@ _TOKENS = (
     "expected texts, got token ids, which only the model's own tokenizer can give. Send the texts "
     "(LangChain: `OpenAIEmbeddings(check_embedding_ctx_length=False)`)."
 )
-_REMEDY = "`/docs` describes what may be sent."
 
 
 def _whole(value: object) -> object:
@@ -121,7 +120,7 @@ def _invalid(error: RequestValidationError) -> Failure:
     more = f"; and {len(told) - _MOST_PROBLEMS} more problems" if len(told) > _MOST_PROBLEMS else ""
     message = "; ".join(told[:_MOST_PROBLEMS])
     named = _place(problems[0]["loc"], error.body) if problems else ""
-    return Failure(400, "invalid_request", f"{message}{more}.", _REMEDY, named or None)
+    return Failure(400, "invalid_request", f"{message}{more}.", DESCRIBED, named or None)
 
 
 def _told(problem: Mapping[str, Any], body: object) -> str:
