@@ -199,7 +199,8 @@ SERVING = """\
 
 What [`registry.catalog`](#registrycatalog) and [`registry.server`](#registryserver) offer, written from their
 docstrings. How to use them is told in [catalog.md](catalog.md) and [serving.md](serving.md); the addresses of the
-server are described in [api/openapi.json](api/openapi.json). The records and errors are in [reference.md](reference.md).
+server are described in [api/openapi.json](api/openapi.json). The records and errors are in
+[reference.md](reference.md).
 """
 
 GENERATED = """\

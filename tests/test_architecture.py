@@ -99,6 +99,8 @@ ROOM_PACKAGES = {
     "loaders/sparse": {"numpy", "scipy"},
     "loaders/transformer": {"huggingface_hub", "torch", "tqdm", "transformers"},
     "server/rendering": {"jinja2"},
+    "server/serving": {"uvicorn"},
+    "server/telemetry": {"prometheus_client"},
     "server/embeddings": {"numpy", "pydantic_core"},
     "server/openai_requests": {"pydantic_core"},
 }
