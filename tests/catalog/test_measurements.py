@@ -60,6 +60,14 @@ def test_measurements_are_filtered_and_counted(measured: Catalog, filters: dict[
     assert measured.count_metrics(**filters) == len(ids)
 
 
+def test_measurements_are_filtered_by_letters_of_every_script_whatever_the_case(measured: Catalog) -> None:
+    (added,) = measured.add_metrics("a", [{**LOAD, "hardware_name": "Ärger 3000", "metric_type": "größe"}])
+
+    assert measured.metrics(hardware_name="ärger 3000", metric_type="GRÖSSE") == (added,)
+    assert measured.count_metrics(hardware_name="ÄRGER 3000") == 1
+    assert measured.metrics(hardware_name="Ärger 4000") == ()
+
+
 def test_measurements_without_a_time_are_of_now(measured: Catalog) -> None:
     before = measured.get("a").created_at
     (metric,) = measured.add_metrics("a", [{**LOAD, "measured_at": None}])

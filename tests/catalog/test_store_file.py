@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from registry.catalog import Catalog, migrations, store_file
+from registry.catalog.reading import load_models
 from registry.errors import CatalogFileError, RegistryError
 
 RESTORE = "Put a copy of it back that is whole, or move it away: a new one is made where none is."
@@ -64,6 +65,20 @@ def test_list_of_tables_overwritten_with_zeroes_is_refused_and_kept(filled: Path
         file.seek(100)
         file.write(b"\0" * (4096 - 100))
     assert refused(filled) == f"is damaged: database disk image is malformed. It was left as it is. {RESTORE}"
+
+
+def test_unknown_format_of_the_tables_is_damage(filled: Path) -> None:
+    with filled.open("r+b") as file:
+        file.seek(44)  # the schema format number: 1 to 4
+        file.write(b"\xff" * 4)
+    assert refused(filled) == f"is damaged: unsupported file format. It was left as it is. {RESTORE}"
+
+
+def test_index_that_names_a_lost_model_is_damage(filled: Path, opened: Opened) -> None:
+    with pytest.raises(CatalogFileError) as caught, opened()._reading() as connection:
+        load_models(connection, [1, 4711])
+    problem = "is damaged: an index names model 4711, which is not there. It was left as it is."
+    assert str(caught.value) == f"`{filled}` {problem} {RESTORE}"
 
 
 def test_database_of_another_program_is_refused_and_kept(path: Path) -> None:

@@ -25,7 +25,7 @@ def find_metrics(
     for name, number in (("limit", 0 if limit is None else limit), ("offset", offset)):
         if not 0 <= number <= MAX_INTEGER:
             raise InvalidFieldError(name, f"a whole number from 0 to {MAX_INTEGER}", number)
-    where, values = _where(filters)
+    where, values = _where(connection, filters)
     query = (
         f"SELECT {', '.join(_COLUMNS)} FROM performance_metrics{where} "
         "ORDER BY measured_at DESC, id DESC LIMIT ? OFFSET ?"
@@ -36,7 +36,7 @@ def find_metrics(
 
 def count_metrics(connection: sqlite3.Connection, filters: Mapping[str, int | str | None]) -> int:
     """Give the number of measurements that pass the filters."""
-    where, values = _where(filters)
+    where, values = _where(connection, filters)
     (count,) = connection.execute(f"SELECT count(*) FROM performance_metrics{where}", values).fetchone()
     return int(count)
 
@@ -75,7 +75,20 @@ def remove_metric(connection: sqlite3.Connection, metric_id: int) -> None:
         raise InvalidFieldError("metric_id", "the number of a measurement in the store", metric_id)
 
 
-def _where(filters: Mapping[str, int | str | None]) -> tuple[str, list[int | str]]:
-    given = {name: filters[name] for name in _FILTERS if filters.get(name) is not None}
-    where = " AND ".join(f"{name} = ?" for name in given)
-    return f" WHERE {where}" if where else "", [value for value in given.values() if value is not None]
+def _where(connection: sqlite3.Connection, filters: Mapping[str, int | str | None]) -> tuple[str, list[int | str]]:
+    conditions: list[str] = []
+    values: list[int | str] = []
+    for name in _FILTERS:
+        if (wanted := filters.get(name)) is not None:
+            spelled = [wanted] if isinstance(wanted, int) else _spellings(connection, name, wanted)
+            conditions.append(f"{name} IN ({', '.join('?' * len(spelled))})")
+            values += spelled
+    return f" WHERE {' AND '.join(conditions)}" if conditions else "", values
+
+
+def _spellings(connection: sqlite3.Connection, column: str, value: str) -> list[str]:
+    """Give how a value is written in the store, whatever its case. SQLite itself folds ASCII only."""
+    if value.isascii():
+        return [value]
+    rows = connection.execute(f"SELECT DISTINCT {column} FROM performance_metrics WHERE {column} GLOB '*[^ -~]*'")
+    return [text for (text,) in rows if text.casefold() == value.casefold()]

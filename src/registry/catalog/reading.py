@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from registry.catalog.entries import CatalogModel
 from registry.catalog.fields import COLUMNS, MAX_NAME_LENGTH
+from registry.catalog.sqlite_errors import damage
 from registry.errors import CatalogModelNotFoundError
 
 _NAMES = ("id", *COLUMNS, "source", "created_at", "updated_at")
@@ -44,7 +45,11 @@ def get_model(connection: sqlite3.Connection, model: int | str, path: str) -> Ca
 
 
 def load_models(connection: sqlite3.Connection, ids: Sequence[int]) -> tuple[CatalogModel, ...]:
-    """Give the models with these numbers, in this order."""
+    """Give the models with these numbers, in this order.
+
+    Raises:
+        sqlite3.DatabaseError: One of them is not there, although an index of the same moment names it.
+    """
     found: dict[int, CatalogModel] = {}
     for start in range(0, len(ids), _AT_ONCE):
         some = ids[start : start + _AT_ONCE]
@@ -52,6 +57,8 @@ def load_models(connection: sqlite3.Connection, ids: Sequence[int]) -> tuple[Cat
         for row in rows:
             model = _model_of(row)
             found[model.id] = model
+    if missing := [number for number in ids if number not in found]:
+        raise damage(f"an index names model {missing[0]}, which is not there")
     return tuple(found[number] for number in ids)
 
 

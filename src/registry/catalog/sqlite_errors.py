@@ -48,12 +48,24 @@ def translated(path: str, waited_s: float = 0.0) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        code = code_of(error)
-        if not code and "decode" in str(error):  # Python's own: a text that is not UTF-8, as only damage leaves
-            code = sqlite3.SQLITE_CORRUPT
+        code = sqlite3.SQLITE_CORRUPT if _tells_damage(error) else code_of(error)
         if code in BUSY:
             raise CatalogBusyError(path, waited_s) from error
         if code not in _PROBLEMS:
             raise
         problem, remedy = _PROBLEMS[code]
         raise CatalogFileError(path, problem.format(error), remedy) from error
+
+
+def damage(text: str) -> sqlite3.DatabaseError:
+    """Give the error that SQLite would raise had it seen itself that the file is damaged."""
+    error = sqlite3.DatabaseError(text)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def _tells_damage(error: sqlite3.Error) -> bool:
+    """Tell whether an error without a code of its own is one that only damage leaves."""
+    if not code_of(error):
+        return "decode" in str(error)  # Python's own: a text that is not UTF-8
+    return code_of(error) == sqlite3.SQLITE_ERROR and str(error) == "unsupported file format"  # in the first page
