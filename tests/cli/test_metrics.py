@@ -92,6 +92,10 @@ def test_add_stores_everything_it_is_told(run: Run, tmp_path: Path) -> None:
     }
 
 
+def test_add_knows_the_unit_of_a_type_in_any_case(run: Run) -> None:
+    assert run("metrics", "add", FIRST, "--type", "Load_Time", "--value", 2, *L4, "--json").json["unit"] == "s"
+
+
 def test_add_takes_models_by_alias_and_number_and_those_of_the_user(run: Run) -> None:
     with Catalog.open() as catalog:
         number = catalog.add(name="mine").id
@@ -232,6 +236,18 @@ def test_overview_counts_by_type(run: Run, store: None, home: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("words", [(), ("list",), ("list", FIRST), ("compare", FIRST), ("remove", "1", "--yes")])
+def test_commands_that_read_make_no_store(run: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    path = tmp_path / "none.db"
+
+    assert run("metrics", *words, "--catalog", path) == (
+        1,
+        "",
+        f"error: There is no catalogue `{path}`.\nhint: `registry import` makes it.\n",
+    )
+    assert not path.exists()
+
+
 # Comparing
 
 
@@ -357,6 +373,10 @@ def test_remove_deletes_what_is_named(run: Run, store: None) -> None:
 
     assert (result.code, result.out, result.err) == (0, "", "Removed 2 measurements.\n")
     assert [line[0] for line in run("metrics", "list").rows] == ["5", "3", "2"]
+
+
+def test_remove_of_a_number_that_is_named_twice_counts_it_once(run: Run, store: None) -> None:
+    assert run("metrics", "remove", 1, 1, "--yes") == (0, "", "Removed 1 measurement.\n")
 
 
 def test_remove_json_has_the_numbers(run: Run, store: None) -> None:

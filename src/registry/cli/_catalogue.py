@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from registry.cli._errors import FAILED, CommandError
 from registry.cli._options import complete_ids, registry_of
 from registry.errors import CatalogModelNotFoundError, ModelNotFoundError, RegistryError
 
@@ -46,6 +47,15 @@ StoredModels = Annotated[
 MaybeStoredModel = Annotated[
     str | None, typer.Argument(metavar="ID", help="Name or number of a model.", autocompletion=complete_models)
 ]
+
+
+def opened(path: Path | None, *, writes: bool = True) -> Catalog:
+    """Open the store; one that is named and not there is made only to write to it."""
+    from registry.catalog import Catalog
+
+    if path is not None and not writes and not path.exists():
+        raise CommandError(f"There is no catalogue `{path}`.", "`registry import` makes it.", FAILED)
+    return Catalog.open(path)
 
 
 def model_in(catalog: Catalog, name: str, module: str | None) -> CatalogModel:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from registry.cli._catalogue import CatalogFile, model_in
+from registry.cli._catalogue import CatalogFile, model_in, opened
 from registry.cli._errors import say
 from registry.cli._options import Json, ModelId, Registry, registry_of
 from registry.cli._output import Column, cell, console, number, show_facts, show_json, show_table
@@ -54,7 +54,6 @@ def bench(
         registry bench all-minilm-l6-v2
         registry bench qwen3-0.6b-q8_0 --runs 3 --context-length 8192 --threads 4
     """
-    from registry.catalog import Catalog
     from registry.loaders import LoadOptions, measure
 
     record: ModelInfo = registry_of(registry).lookup_model(model)
@@ -66,7 +65,7 @@ def bench(
         "dtype": dtype,
     }
     options = LoadOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    with nullcontext() if no_store else Catalog.open(catalog) as store:
+    with nullcontext() if no_store else opened(catalog) as store:
         # Before minutes are spent on what cannot be stored.
         kept = None if store is None else model_in(store, record.id, registry)
         with _progress(record.id) as tell:

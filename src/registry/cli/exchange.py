@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from registry.cli._catalogue import CatalogFile
+from registry.cli._catalogue import CatalogFile, opened
 from registry.cli._errors import FAILED, INTERRUPTED, CommandError, explained, say
 from registry.cli._options import Json, Registry, one_of, registry_of, size_of
 from registry.cli._output import Column, console, number, printable, show_json, show_table
@@ -63,7 +63,7 @@ def import_models(
     """
     done: list[ImportReport] = []
     failed: list[dict[str, Any]] = []
-    with _opened(catalog) as store:
+    with opened(catalog) as store:
         for file in files:
             try:
                 done.append(_import(store, file, format, strict=strict))
@@ -179,7 +179,7 @@ def export_models(
     most = size_of(max_ram, "--max-ram")
     given = {"family": family, "type": type, "capability": capability, "tag": tag, "language": language}
     _check_target(file, format, force=force, json=json)
-    with _opened(catalog, writes=sync) as store:
+    with opened(catalog, writes=sync) as store:
         if sync:
             store.sync(registry_of(registry))
         filters = _filters(store, {**given, "license": license})
@@ -241,15 +241,6 @@ def _target(file: str) -> Iterator[Path | TextIO]:
             yield stream
         finally:
             stream.detach()
-
-
-def _opened(path: Path | None, *, writes: bool = True) -> Catalog:
-    """Open the store; one that is named and not there is made only to write to it."""
-    from registry.catalog import Catalog
-
-    if path is not None and not writes and not path.exists():
-        raise CommandError(f"There is no catalogue `{path}`.", "`registry import` makes it.", FAILED)
-    return Catalog.open(path)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry.cli._app import add, group
-from registry.cli._catalogue import CatalogFile, MaybeStoredModel, StoredModel, StoredModels, model_in
+from registry.cli._catalogue import CatalogFile, MaybeStoredModel, StoredModel, StoredModels, model_in, opened
 from registry.cli._errors import FAILED, CommandError, say
 from registry.cli._options import Json, Registry, Yes, confirm, one_of
 from registry.cli._output import Column, show_facts, show_json, show_table
@@ -54,7 +54,7 @@ def overview(context: typer.Context, catalog: CatalogFile = None, json: Json = F
     """
     if context.invoked_subcommand is not None:
         return
-    with _opened(catalog) as store:
+    with opened(catalog, writes=False) as store:
         rows = store.metrics()
         path = store.path
     types = dict(Counter(row.metric_type for row in rows).most_common())
@@ -112,7 +112,7 @@ def add_metric(
         "context_size": context_size,
         "measured_at": measured_at,
     }
-    with _opened(catalog) as store:
+    with opened(catalog) as store:
         found = model_in(store, model, registry)
         try:
             (added,) = store.add_metrics(found.id, [row])
@@ -146,7 +146,7 @@ def list_metrics(
         registry metrics list
         registry metrics list qwen3-0.6b-q8_0 --type tokens_per_second --json
     """
-    with _opened(catalog) as store:
+    with opened(catalog, writes=False) as store:
         wanted = None if model is None else model_in(store, model, registry).id
         found = store.metrics(wanted, metric_type=metric_type, hardware_type=hardware_type, hardware_name=hardware_name)
         names = _names(store, found)
@@ -188,7 +188,7 @@ def compare(
 
     if svg is not None and svg.exists() and not force:
         raise CommandError(f"`{svg}` is there already.", "Choose another name, or give `--force`.")
-    with _opened(catalog) as store:
+    with opened(catalog, writes=False) as store:
         chosen = {each.id: each.name for each in (model_in(store, name, registry) for name in models)}
         stored = [row for model_id in chosen for row in store.metrics(model_id)]
     found = newest(_matching(stored, metric_type, hardware))
@@ -223,14 +223,15 @@ def remove(
     Examples:
         registry metrics remove 12 13 --yes
     """
+    numbers = list(dict.fromkeys(numbers))
     several = "s" if len(numbers) > 1 else ""
-    with _opened(catalog) as store:
+    with opened(catalog, writes=False) as store:
         there = {row.id for row in store.metrics()}
         if missing := [number for number in numbers if number not in there]:
             told = " or ".join(map(str, missing))
             raise CommandError(f"No measurement has the number {told}.", "`registry metrics list` shows them.", FAILED)
         confirm(f"Delete {len(numbers)} measurement{several}?", yes=yes)
-        for number in dict.fromkeys(numbers):
+        for number in numbers:
             store.remove_metric(number)
     if json:
         show_json({"removed": numbers})
@@ -238,16 +239,10 @@ def remove(
         say("", f"Removed {len(numbers)} measurement{several}.")
 
 
-def _opened(path: Path | None) -> Catalog:
-    from registry.catalog import Catalog
-
-    return Catalog.open(path)
-
-
 def _unit_of(metric_type: str) -> str:
     from registry.catalog.metric_types import METRIC_TYPES
 
-    known = METRIC_TYPES.get(metric_type)
+    known = METRIC_TYPES.get(metric_type.strip().casefold())
     if known is None:
         raise typer.BadParameter(f"`{metric_type}` is no known type: say the unit of its values", param_hint="--unit")
     return known.unit
