@@ -279,8 +279,26 @@ def test_named_pipe_is_written_to_and_stays(catalog: Catalog, tmp_path: Path) ->
 
 
 def test_folder_that_is_not_there_is_an_error_of_the_system(catalog: Catalog, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as caught:
         export_models(catalog, tmp_path / "none" / "m.csv")
+
+    assert caught.value.filename == str(tmp_path / "none" / "m.csv")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such permissions here")
+def test_file_that_is_replaced_keeps_its_permissions(catalog: Catalog, tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.touch(mode=0o600)
+    export_models(catalog, path)
+
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_file_with_the_longest_name_is_written(catalog: Catalog, tmp_path: Path) -> None:
+    path = tmp_path / f"{'m' * 251}.csv"
+
+    assert export_models(catalog, path) == 0
+    assert path.exists()
 
 
 def test_format_that_is_unknown_is_refused_before_anything_is_written(catalog: Catalog, tmp_path: Path) -> None:

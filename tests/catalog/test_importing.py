@@ -302,6 +302,22 @@ def test_bad_rows_of_json_are_told_by_line(catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        ("7", " Write it without quotation marks."),
+        ("4,096", " Write it with a decimal point, and nothing between thousands."),
+        ("many", ""),
+    ],
+)
+def test_number_of_json_that_is_a_text_is_a_bad_row(catalog: Catalog, value: str, remedy: str) -> None:
+    text = json.dumps({"name": "a", "context_length": value})
+    expected = "`context_length`: expected a whole number from 1 to 9007199254740991, or nothing"
+
+    report = import_models(catalog, io.StringIO(text), format="jsonl")
+    assert _bad(report) == [f"line 1 (a): {expected}, got {value!r}.{remedy}"]
+
+
+@pytest.mark.parametrize(
     ("column", "cell", "reason"),
     [
         ("notes", "a\0b", "`notes`: expected text, at most 100000 characters, or nothing, got 'a\\x00b'."),
@@ -373,7 +389,8 @@ def test_strict_imports_a_file_without_bad_rows(catalog: Catalog) -> None:
             "name,metadata,metadata.k",
             "there is a column `metadata` and one for a single key of it: one way or the other",
         ),
-        ("name,,notes", "a column has no name"),
+        ("name,,notes", "column 2 has no name"),
+        (",name", "column 1 has no name (pandas writes its index there: `to_csv(..., index=False)`)"),
         (
             "nam,xyzzy,",
             "column 'nam' is unknown (did you mean `name`?); column 'xyzzy' is unknown; there is no column `name`",

@@ -15,6 +15,7 @@ from registry.errors import InvalidFieldError, InvalidInputError
 METADATA = "metadata."  # begins the name of a column that has the values of one key
 _MODULE = re.compile(r"user|[^\W\d]\w*(\.[^\W\d]\w*)*")
 _LOCALISED = re.compile(r"\s*[+-]?\d{1,3}([.,' \u00a0\u202f]?\d{3})*(,\d+)?\s*")
+_QUOTED = re.compile(r"\s*[+-]?\d+(\.\d+)?\s*")
 _REMEMBERED = 4096  # values of a column that are checked once only
 _LONGEST_REMEMBERED = 64  # characters of one
 
@@ -135,7 +136,11 @@ class _Known(dict[str, Any]):
 
 def _reason(error: InvalidFieldError) -> str:
     text = str(error)
-    if error.expected.startswith("a number") and isinstance(error.got, str) and _LOCALISED.fullmatch(error.got):
+    if not error.expected.startswith(("a number", "a whole number")) or not isinstance(error.got, str):
+        return text
+    if _QUOTED.fullmatch(error.got):  # in JSON: of a table it would have been read
+        return f"{text} Write it without quotation marks."
+    if _LOCALISED.fullmatch(error.got):
         return f"{text} Write it with a decimal point, and nothing between thousands."
     return text
 
@@ -236,8 +241,8 @@ def known_columns(headings: Sequence[str], place: str) -> list[str]:
     columns = [_spelled(heading) for heading in headings]
     problems = [
         *(
-            _unknown(column, heading)
-            for column, heading in zip(columns, headings, strict=True)
+            _unknown(column, heading, number)
+            for number, (column, heading) in enumerate(zip(columns, headings, strict=True), start=1)
             if not _is_known(column)
         ),
         *(f"column `{column}` stands there {columns.count(column)} times" for column in _repeated(columns)),
@@ -267,8 +272,11 @@ def _repeated(columns: Sequence[str]) -> list[str]:
     return [column for column in dict.fromkeys(columns) if columns.count(column) > 1 and column]
 
 
-def _unknown(column: str, heading: str) -> str:
-    return f"column {heading!r} is unknown{did_you_mean(column)}" if column else "a column has no name"
+def _unknown(column: str, heading: str, number: int) -> str:
+    if column:
+        return f"column {heading!r} is unknown{did_you_mean(column)}"
+    index = " (pandas writes its index there: `to_csv(..., index=False)`)" if number == 1 else ""
+    return f"column {number} has no name{index}"
 
 
 def did_you_mean(name: str) -> str:

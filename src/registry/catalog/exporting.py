@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -154,10 +155,16 @@ def _writing(target: str | os.PathLike[str] | TextIO) -> AbstractContextManager[
 @contextmanager
 def _replacing(path: Path) -> Iterator[TextIO]:
     """Write a file beside the one that it replaces when it is whole."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}")
+    draft = path.with_name(f".{path.name[:40]}.{os.getpid()}-{get_ident()}")
     try:
         with draft.open("w", encoding="utf-8", newline="") as file:
+            if path.exists():
+                shutil.copymode(path, draft)  # who might not read the file before may not read the new one
             yield file
         draft.replace(path)
+    except OSError as error:
+        if error.filename == str(draft):  # nobody has heard of that file
+            error.filename = str(path)
+        raise
     finally:
         draft.unlink(missing_ok=True)
