@@ -14,30 +14,24 @@ from starlette.responses import Response
 from registry.catalog import Catalog
 from registry.errors import RegistryError
 from registry.loaders import LoadOptions, ModelManager
-from registry.server import (
-    catalogue,
-    chat_completions,
-    completions,
-    embeddings,
-    model_list,
-    pages,
-    rerank,
-    telemetry,
-)
+from registry.server import telemetry
 from registry.server.answers import answer_of
-from registry.server.desks import Desks
 from registry.server.failures import failure_of
 from registry.server.front import Application
-from registry.server.names import ModelNames
 from registry.server.openapi import describe
 from registry.server.options import ServerOptions
+from registry.server.rest import routes
 from registry.server.services import Services
 from registry.server.telemetry import Telemetry
+from registry.server.v1 import chat_completions, completions, embeddings, model_list, rerank
+from registry.server.v1.desks import Desks
+from registry.server.v1.names import ModelNames
+from registry.server.web import pages
 
 if TYPE_CHECKING:
     from registry.queries import ModelRegistry
 
-_ROUTERS = (catalogue, model_list, chat_completions, completions, embeddings, rerank, telemetry, pages)
+_ROUTERS = (routes, model_list, chat_completions, completions, embeddings, rerank, telemetry, pages)
 
 _WRITE_WAIT_S = 30.0  # for another process that writes to the store; then the answer is 503
 
@@ -98,8 +92,8 @@ def _assembled(services: Services, opened: ExitStack) -> FastAPI:
     app = Application(
         services, title="registry", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    for routes in _ROUTERS:
-        app.include_router(routes.router(services))
+    for room in _ROUTERS:
+        app.include_router(room.router(services))
     for kind in (RegistryError, RequestValidationError, HTTPException, TimeoutError):
         app.add_exception_handler(kind, _answer)
     describe(app)

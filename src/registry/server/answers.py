@@ -56,7 +56,7 @@ def answer_of(request: Request, failure: Failure) -> Response:
     if path.startswith(_OPENAI_PATHS):
         return json_answer(json_bytes(failure.openai()), failure.status, failure.headers)
     if not path.startswith(_DATA_PATHS) and "text/html" in request.headers.get("accept", ""):
-        from registry.server import pages  # which are not needed to speak JSON
+        from registry.server.web import pages  # which are not needed to speak JSON
 
         return pages.failed(request, failure)
     return json_answer(json_bytes(failure.envelope()), failure.status, failure.headers)

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 import registry
-from registry.server.catalogue_shapes import SCHEMAS, reference
+from registry.server.rest.shapes import SCHEMAS, reference
 from registry.server.security import OPEN_TO_ALL
 
 Described = dict[str, Any]

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from registry.catalog import Catalog
     from registry.loaders import ModelManager
     from registry.queries import ModelRegistry
-    from registry.server.desks import Desks
-    from registry.server.names import ModelNames
     from registry.server.options import ServerOptions
     from registry.server.telemetry import Telemetry
+    from registry.server.v1.desks import Desks
+    from registry.server.v1.names import ModelNames
 
 
 @dataclass(frozen=True)

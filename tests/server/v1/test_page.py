@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("sentence_transformers")
 import tiny
 
-from registry.server.chat_shapes import ChatRequest, CompletionRequest
+from registry.server.v1.chat_shapes import ChatRequest, CompletionRequest
 from server.v1.served import Serve
 
 PAGE = (Path(__file__).parents[3] / "docs" / "openai.md").read_text("utf-8")

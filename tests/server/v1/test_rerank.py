@@ -14,7 +14,7 @@ pytest.importorskip("sentence_transformers")
 import tiny  # noqa: E402 - after it is known that it can be imported
 
 from registry.loaders import load  # noqa: E402
-from registry.server.rerank import RerankRequest, _answer, _Scored  # noqa: E402
+from registry.server.v1.rerank import RerankRequest, _answer, _Scored  # noqa: E402
 from server.v1.served import Serve, Served  # noqa: E402
 
 QUERY = "the cat"

@@ -1,0 +1,1 @@
+"""The catalogue as JSON: the routes under `/api`, and `/health`."""

@@ -1,0 +1,1 @@
+"""Models over HTTP in the shape of OpenAI's API: the routes under `/v1`."""

@@ -1,0 +1,226 @@
+"""A desk for each model: requests queue, clients take turns, and one thread does the work with the model."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from registry.errors import ModelBusyError, ModelClosedError
+from registry.loaders.texts import TruncationWarning
+from registry.server.v1.calls import Call, Limits
+from registry.server.v1.fair_queue import FairQueue
+
+if TYPE_CHECKING:
+    from registry.loaders import ModelManager
+    from registry.records import ModelInfo
+    from registry.server.options import ServerOptions
+    from registry.server.v1.calls import Work
+    from registry.server.v1.fair_queue import Client
+
+T = TypeVar("T")
+
+_IDLE_S = 60.0  # after which a thread ends: one that is kept has the threads of its libraries ready
+_NEWEST = 0.3  # weight of the newest duration in their mean
+_LONGEST_RETRY_S = 600
+_CLOSING_S = 10.0
+
+
+class DeskStatus(NamedTuple):
+    """One desk.
+
+    Attributes:
+        model_id: The model.
+        waiting: Requests in the queue.
+        is_busy: True while one is being answered, or the model is being loaded for it.
+        seconds: Mean time of the latest requests with the model; `None` before the first.
+    """
+
+    model_id: str
+    waiting: int
+    is_busy: bool
+    seconds: float | None
+
+
+class Desks:
+    """Takes requests to the desks of their models. Its coroutines and calls are for the event loop.
+
+    Args:
+        manager: Lends the models; loads those that are missing.
+        options: How many may wait, and for how long.
+    """
+
+    def __init__(self, manager: ModelManager, options: ServerOptions) -> None:
+        self._manager = manager
+        self._length = options.queue_length
+        self._limits = Limits(options.queue_timeout_s, options.request_timeout_s)
+        self._lock = threading.Lock()
+        self._desks: dict[str, _Desk] = {}
+        self._is_closed = False
+        # What was cut is said in the answers; the log of a server is the wrong place for it.
+        warnings.filterwarnings("ignore", category=TruncationWarning, module=r"registry\.server\.")
+
+    def open(self, record: ModelInfo, work: Work[T], client: Client) -> Call[T]:
+        """Put a request into the queue of a model. Whoever opens a call must cancel it in the end.
+
+        Args:
+            record: The model.
+            work: What to do with the loaded model. It runs in the thread of the model, which is lent meanwhile.
+            client: Who asks.
+
+        Raises:
+            ModelBusyError: The queue is full, and this client has no fewer requests in it than others.
+            ModelClosedError: The server is being stopped.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise ModelClosedError("the server")
+            desk = self._desks.get(record.id)
+            if desk is None:
+                desk = self._desks[record.id] = _Desk(record, self._manager, self._length)
+        call = Call(record.id, client, work, self._limits)
+        desk.enter(call)
+        return call
+
+    async def ask(self, record: ModelInfo, work: Work[T], client: Client) -> T:
+        """Wait for the one piece that the work gives. Otherwise as `open`; a cancelled task stops the work.
+
+        Raises:
+            The errors of `open`, of `Call.more` and of the work.
+        """
+        call = self.open(record, work, client)
+        try:
+            (piece,) = await call.more()
+            return piece
+        finally:
+            call.cancel()
+
+    def status(self) -> tuple[DeskStatus, ...]:
+        """Give what goes on at the desks that have been used."""
+        with self._lock:
+            desks = tuple(self._desks.values())
+        return tuple(desk.status() for desk in desks)
+
+    async def close(self) -> None:
+        """Take no more requests, send away those that wait, stop those that are served, and wait for the threads.
+
+        A thread that loads a model cannot be stopped; it is waited for a few seconds.
+        """
+        with self._lock:
+            self._is_closed = True
+            desks = tuple(self._desks.values())
+        for desk in desks:
+            desk.close()
+        ends_at = time.monotonic() + _CLOSING_S
+        for desk in desks:
+            await asyncio.to_thread(desk.join, ends_at)
+
+
+class _Desk:
+    """The queue of one model, and the thread that serves it."""
+
+    def __init__(self, record: ModelInfo, manager: ModelManager, length: int) -> None:
+        self._record = record
+        self._manager = manager
+        self._length = length
+        self._queue: FairQueue[Call[Any]] = FairQueue()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._now: Call[Any] | None = None
+        self._since = 0.0
+        self._mean_s: float | None = None
+        self._is_closed = False
+
+    def enter(self, call: Call[Any]) -> None:
+        """Put a call into the queue; where that is full, someone with more of them gives way, or this one does."""
+        call.wait_at(self.leave, self.retry_after_s)
+        with self._changed:
+            if self._is_closed:
+                raise ModelClosedError("the server")
+            displaced = None
+            if (self._now is not None or self._queue) and len(self._queue) >= self._length:
+                displaced = self._queue.displace(call.client)
+                if displaced is None:
+                    raise self._full()
+            self._queue.put(call.client, call)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=f"desk of {self._record.id}", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+            problem = self._full()
+        if displaced is not None:
+            displaced.end(problem)
+
+    def leave(self, call: Call[Any]) -> None:
+        """Take a call out of the queue, if it is in it."""
+        with self._changed:
+            if not self._queue.remove(call.client, call):
+                return
+        call.end()
+
+    def retry_after_s(self) -> int:
+        """Estimate when all that wait now will have been served, by what the latest took."""
+        with self._changed:
+            return self._wait_s()
+
+    def status(self) -> DeskStatus:
+        """Give what goes on."""
+        with self._changed:
+            return DeskStatus(self._record.id, len(self._queue), self._now is not None, self._mean_s)
+
+    def close(self) -> None:
+        """Send away who waits, and stop what is being done."""
+        with self._changed:
+            self._is_closed = True
+            waiting = [self._queue.take() for _ in range(len(self._queue))]
+            now = self._now
+            self._changed.notify()
+        for call in waiting:
+            call.end(ModelClosedError("the server"))
+        if now is not None:
+            now.cancel(ModelClosedError("the server"))
+
+    def join(self, ends_at: float) -> None:
+        """Wait for the thread, until a time of the monotonic clock."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(max(0.0, ends_at - time.monotonic()))
+
+    def _run(self) -> None:
+        while (call := self._next()) is not None:
+            error: BaseException | None = None
+            try:
+                with self._manager.use(self._record) as handle:
+                    call.serve(handle)
+            except BaseException as raised:  # whatever it is, it is told to who waits for the answer
+                error = raised
+            with self._changed:
+                took_s = time.monotonic() - self._since
+                self._mean_s = took_s if self._mean_s is None else self._mean_s + _NEWEST * (took_s - self._mean_s)
+                self._now = None
+            call.end(error)
+            del call, error  # or the last request would be kept until the next one
+
+    def _next(self) -> Call[Any] | None:
+        """Wait for the next call; `None` when the thread is to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._is_closed, _IDLE_S)
+            if not self._queue:
+                self._thread = None
+                return None
+            self._now = self._queue.take()
+            self._since = time.monotonic()
+            return self._now
+
+    def _full(self) -> ModelBusyError:
+        waiting = len(self._queue)
+        reason = f"{waiting} request{' is' if waiting == 1 else 's are'} waiting for it already."
+        return ModelBusyError(self._record.id, reason if waiting else "it answers another request.", self._wait_s())
+
+    def _wait_s(self) -> int:
+        running_s = time.monotonic() - self._since if self._now is not None else 0.0
+        each_s = max(self._mean_s or 0.0, running_s if self._mean_s is None else 0.0)
+        return min(max(math.ceil(each_s * (len(self._queue) + 1)), 1), _LONGEST_RETRY_S)

@@ -1,0 +1,145 @@
+"""`/v1/rerank`: documents ordered by how well they answer a query, in the shape of Jina's and Cohere's APIs."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Discriminator, Field, Tag
+
+from registry.errors import UnsupportedModelError
+from registry.records import DenseModel, MultiVectorModel, RerankerModel
+from registry.server.answers import json_answer, json_bytes
+from registry.server.v1.answers import FAILURES
+from registry.server.v1.requests import AtLeast1, JsonRoute, Shape, Text, client_of
+from registry.server.v1.streaming import while_connected
+
+if TYPE_CHECKING:
+    from registry.loaders import DenseEncoder, LateInteractionEncoder, Reranker
+    from registry.records import ModelInfo
+    from registry.server.services import Services
+    from registry.server.v1.calls import Call, Work
+
+_MOST_DOCUMENTS = 2048
+_AT_ONCE = 64  # documents that are read before it is looked whether the client is still there
+
+
+class Document(Shape):
+    """A document as an object."""
+
+    text: str
+
+
+def _kind(value: object) -> str:
+    return "<text>" if isinstance(value, str) else "<object>"
+
+
+Documents: TypeAlias = list[
+    Annotated[Annotated[str, Tag("<text>")] | Annotated[Document, Tag("<object>")], Discriminator(_kind)]
+]
+
+
+class RerankRequest(Shape):
+    """A query, and documents that may answer it."""
+
+    model: Text = Field(description="Id, alias or role of a reranker, a late-interaction model or a dense one.")
+    query: Text
+    documents: Documents = Field(min_length=1, max_length=_MOST_DOCUMENTS, description='Texts, or `{"text": ...}`.')
+    top_n: AtLeast1 | None = Field(None, description="Give the best so many only.")
+    return_documents: bool | None = Field(None, description="Give the texts back with the results.")
+    user: str | None = Field(None, description="Who asks: users of one address take turns at a model.")
+
+
+class Result(BaseModel):
+    """One document."""
+
+    index: int = Field(description="Position in the request.")
+    relevance_score: float = Field(
+        description="The higher the better; compare scores of one model only: a reranker's, MaxSim or a similarity."
+    )
+    document: Document | None = None
+
+
+class RerankUsage(BaseModel):
+    """Tokens of the query and of each document, counted once, with special tokens."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class RerankAnswer(BaseModel):
+    """The documents, the best first; equal scores in the order of the request."""
+
+    object: str
+    model: str
+    results: list[Result]
+    usage: RerankUsage
+
+
+class _Scored(NamedTuple):
+    scores: list[float]
+    tokens: int
+
+
+def router(services: Services) -> APIRouter:
+    """Give the route."""
+    routes = APIRouter(prefix="/v1", tags=["OpenAI-compatible"], route_class=JsonRoute)
+    answers: dict[int | str, dict[str, Any]] = {200: {"model": RerankAnswer, "description": "The results."}}
+
+    @routes.post("/rerank", response_model=None, responses=FAILURES | answers)
+    async def rerank(asked: RerankRequest, request: Request) -> Response:
+        """Order documents by how well they answer a query. A model that is not loaded is loaded first."""
+        record = services.names.find(asked.model)
+        texts = [document if isinstance(document, str) else document.text for document in asked.documents]
+        work, client = _work(record, asked.query, texts), client_of(request, asked.user)
+        scored = await while_connected(request, services.desks.ask(record, work, client))
+        return json_answer(json_bytes(_answer(scored, record.id, texts, asked)))
+
+    return routes
+
+
+def _work(record: ModelInfo, query: str, texts: list[str]) -> Work[_Scored]:
+    if isinstance(record, RerankerModel):
+        return _by_pairs(query, texts)
+    if isinstance(record, DenseModel | MultiVectorModel):
+        return _by_vectors(query, texts)
+    reason = f"it is of type `{record.model_type}` and orders no documents. Choose a reranker, or an embedding model."
+    raise UnsupportedModelError(record.id, reason)
+
+
+def _by_pairs(query: str, texts: list[str]) -> Work[_Scored]:
+    def score(reranker: Reranker, call: Call[_Scored]) -> Generator[_Scored, None, None]:
+        scores: list[float] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            if call.is_cancelled:
+                return
+            scores += reranker.score(query, texts[start : start + _AT_ONCE]).tolist()
+        yield _Scored(scores, sum(reranker.count_tokens([query, *texts])))
+
+    return score
+
+
+def _by_vectors(query: str, texts: list[str]) -> Work[_Scored]:
+    def score(encoder: DenseEncoder | LateInteractionEncoder, call: Call[_Scored]) -> Generator[_Scored, None, None]:
+        asked: Any = encoder.encode_query([query])
+        scores, tokens = [], sum(asked.token_counts)
+        for start in range(0, len(texts), _AT_ONCE):
+            if call.is_cancelled:
+                return
+            part: Any = encoder.encode_document(texts[start : start + _AT_ONCE])
+            scores += encoder.similarity(asked, part)[0].tolist()
+            tokens += sum(part.token_counts)
+        yield _Scored(scores, tokens)
+
+    return score
+
+
+def _answer(scored: _Scored, model_id: str, texts: list[str], asked: RerankRequest) -> dict[str, Any]:
+    best = sorted(range(len(texts)), key=lambda index: -scored.scores[index])[: asked.top_n]
+    results: list[dict[str, Any]] = [{"index": index, "relevance_score": scored.scores[index]} for index in best]
+    if asked.return_documents:
+        for result in results:
+            result["document"] = {"text": texts[result["index"]]}
+    usage = {"prompt_tokens": scored.tokens, "total_tokens": scored.tokens}
+    return {"object": "list", "model": model_id, "results": results, "usage": usage}

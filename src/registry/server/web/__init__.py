@@ -1,0 +1,1 @@
+"""The pages: what they show, as plain values, and the templates that write them."""
