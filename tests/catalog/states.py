@@ -11,6 +11,7 @@ _TABLES = {
     "model_languages": "model_id, position",
     "model_metadata": "model_id, key",
     "performance_metrics": "id",
+    "removed_models": "source, name",
 }
 
 

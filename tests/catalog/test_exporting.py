@@ -132,6 +132,7 @@ def test_registry_that_was_synced_and_changed_imports_as_the_same_store(catalog:
     catalog.sync()
     catalog.update("colbert-v2", name="my-colbert", tags=["mine", "retrieval"], metadata={"k": "v"}, notes="mine")
     catalog.add_metrics("my-colbert", [METRIC])
+    catalog.remove("jina-colbert-v2")
     before = state_of(catalog)
 
     for name in FORMATS:
@@ -140,6 +141,16 @@ def test_registry_that_was_synced_and_changed_imports_as_the_same_store(catalog:
             assert state_of(other) == before
             assert other.sync() == catalog.sync()
             assert state_of(other) == before
+
+
+def test_models_that_were_removed_are_no_part_of_a_choice(catalog: Catalog) -> None:
+    catalog.sync()
+    catalog.remove("colbert-v2")
+    removed = [json.loads(line)["removed"] for line in _exported(catalog, "jsonl").splitlines()]
+    chosen = [json.loads(line)["removed"] for line in _exported(catalog, "jsonl", type="chat").splitlines()]
+
+    assert [each for each in removed if each] == [{"registry._registry": ["colbert-v2"]}]
+    assert (len(removed) > len(chosen) > 0, [each for each in chosen if each]) == (True, [])
 
 
 def test_table_has_the_columns_of_every_day_first(catalog: Catalog) -> None:
@@ -151,7 +162,7 @@ def test_table_has_the_columns_of_every_day_first(catalog: Catalog) -> None:
     assert row == [
         *("a", "a", "", "", "7", "", "", "chat,code", "'=x", ""),
         *("", "", "", "", "", "", "", "", "", "two\nlines", "", "", ""),
-        *("user", "", "", "", "1", model.created_at, model.updated_at),
+        *("user", "", "", "", "", "1", model.created_at, model.updated_at),
     ]
     assert _exported(catalog, "csv").endswith(f"{model.updated_at}\r\n")
 

@@ -20,8 +20,8 @@ from .states import state_of
 KNOWN = (
     "Known columns: name, display_name, model_family, model_size, parameters, quantization, file_format, capabilities, "
     "tags, description, type, organization, huggingface_id, license, release_date, context_length, embedding_dim, "
-    "file_size_bytes, ram_required_mb, notes, languages, metadata, metrics, source, synced_as, edited, added, id, "
-    "created_at, updated_at, metadata.KEY."
+    "file_size_bytes, ram_required_mb, notes, languages, metadata, metrics, source, synced_as, edited, added, removed, "
+    "id, created_at, updated_at, metadata.KEY."
 )
 
 
@@ -324,6 +324,9 @@ def test_number_of_json_that_is_a_text_is_a_bad_row(catalog: Catalog, value: str
         ("metadata", "[1]", "`metadata`: expected at most 1000 texts by name"),
         ("metadata", "{", "`metadata`: expected at most 1000 texts by name"),
         ("metrics", "{}", "`metrics`: expected a list of measurements, or nothing, got {}."),
+        ("removed", '{"a": "b"}', "`removed`: expected lists of ids by the modules of registries, or nothing"),
+        ("removed", '{" ": ["b"]}', "`removed`: expected lists of ids by the modules of registries, or nothing"),
+        ("removed", '{"a": ["b c"]}', "`synced_as`: expected letters"),
         ("metrics", "x", "`metrics`: expected JSON, or nothing, got 'x'."),
         ("metrics", '[{"unit": "s"}]', "`metrics.hardware_type`: expected one line of text"),
         ("metrics", '[{"speed": 1}]', "`metrics`: expected measurements with metric_type"),

@@ -105,6 +105,7 @@ class Bulk:
         self._insert_metadata(zip(ids, _metadata(values, len(ids)), sources, theirs, strict=True))
         for model_id, metrics in zip(ids, values.get("metrics", ()), strict=False):
             self._insert_metrics(model_id, metrics)
+        self._remember_removed(values.get("removed", ()))
         return ids
 
     def _insert_models(self, values: Mapping[str, list[Any]], ids: Sequence[int], sources: Sequence[str]) -> None:
@@ -147,6 +148,11 @@ class Bulk:
         self._connection.executemany(
             "INSERT INTO model_metadata (model_id, key, value, source) VALUES (?, ?, ?, ?)", flat
         )
+
+    def _remember_removed(self, removed: Iterable[Mapping[str, Sequence[str]] | None]) -> None:
+        """Remember which models of registries a user has removed, so that no sync brings them in."""
+        rows = ((source, name) for each in removed if each for source, names in each.items() for name in names)
+        self._connection.executemany("INSERT INTO removed_models VALUES (?, ?) ON CONFLICT DO NOTHING", rows)
 
     def _insert_metrics(self, model_id: int, metrics: Sequence[MetricRow] | None) -> bool:
         """Add measurements; tell whether there were any."""

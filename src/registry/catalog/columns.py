@@ -25,6 +25,7 @@ _ORIGIN = {
     "synced_as": Field("synced_as", "name", max_length=MAX_NAME_LENGTH),
     "edited": Field("edited", "list", max_length=50),
     "added": Field("added", "mapping"),
+    "removed": Field("removed", "mapping"),
     "id": Field("id", "integer", minimum=1, maximum=10**12),
     "created_at": Field("created_at", "time"),
     "updated_at": Field("updated_at", "time"),
@@ -151,7 +152,7 @@ def _cell_parser(name: str) -> Callable[[str], Any]:
         return lambda cell: parse_text(restore(cell))
     if name.startswith(METADATA):
         return lambda cell: _metadata_value(name, restore(cell))
-    if name in ("metrics", "added"):
+    if name in ("metrics", "added", "removed"):
         parse = _value_parser(name)
         return lambda cell: parse(_json(name, cell))
     if name == "edited":
@@ -162,7 +163,7 @@ def _cell_parser(name: str) -> Callable[[str], Any]:
 
 
 def _value_parser(name: str) -> Callable[[Any], Any]:
-    special = {"metrics": _metrics, "added": _added, "source": _source}
+    special = {"metrics": _metrics, "added": _added, "removed": _removed, "source": _source}
     if name == "edited":
         return lambda value: _edited(_ORIGIN["edited"].parse(value))
     return special.get(name) or (FIELDS.get(name) or _ORIGIN[name]).parse
@@ -212,6 +213,17 @@ def _added(value: object) -> dict[str, tuple[str, ...]]:
         name: tuple(map(str, values)) if name == "metadata" and isinstance(values, list) else keys.parse(values)
         for name, values in value.items()
     }
+
+
+def _removed(value: object) -> dict[str, tuple[str, ...]]:
+    """Read which models of registries a user has removed: their ids by the registries' modules."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(
+        source.strip() and isinstance(ids, list) for source, ids in value.items()
+    ):
+        raise InvalidFieldError("removed", "lists of ids by the modules of registries, or nothing", value)
+    return {str(_source(source)): tuple(map(_ORIGIN["synced_as"].parse, ids)) for source, ids in value.items()}
 
 
 def _metrics(value: object) -> tuple[MetricRow, ...]:

@@ -5,35 +5,49 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from registry.catalog.columns import COLUMNS
 from registry.catalog.fields import FIELDS, LISTS, METRIC_FIELDS
 from registry.catalog.reading import load_models
 from registry.catalog.writing import TABLES, USER
 
-if TYPE_CHECKING:
-    pass
-
 _METRIC = ("id", *METRIC_FIELDS)
 # What a `CatalogModel` does not have.
-_BEYOND = ("metrics", "synced_as", "edited", "added")
+_BEYOND = ("metrics", "synced_as", "edited", "added", "removed")
 _OF_MODEL = tuple(name for name in COLUMNS if name not in _BEYOND)
 
 
-def rows_of(connection: sqlite3.Connection, ids: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Give the rows of the models with these numbers, in this order, each with all `COLUMNS` in theirs."""
+def rows_of(
+    connection: sqlite3.Connection, ids: Sequence[int], removed: Mapping[str, Sequence[str]]
+) -> Iterator[dict[str, Any]]:
+    """Give the rows of the models with these numbers, in this order, each with all `COLUMNS` in theirs.
+
+    Args:
+        connection: To the store.
+        ids: The numbers.
+        removed: What the first row says of models that are not there.
+    """
     models = load_models(connection, ids)
     metrics = _metrics(connection, ids)
     synced = [model.id for model in models if model.source != USER]
     syncs = _syncs(connection, synced) if synced else {}
     for model in models:
         values = {name: getattr(model, name) for name in _OF_MODEL}
-        values |= {"metrics": metrics.get(model.id, []), **syncs.get(model.id, _NEVER_SYNCED)}
+        values |= {"metrics": metrics.get(model.id, []), **syncs.get(model.id, _NEVER_SYNCED), "removed": removed}
+        removed = {}
         yield {name: values[name] for name in COLUMNS}
 
 
 _NEVER_SYNCED: Mapping[str, Any] = {"synced_as": None, "edited": [], "added": {}}
+
+
+def removed_models(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Give the ids of the models of registries that a user has removed, by the registries' modules."""
+    found: dict[str, list[str]] = {}
+    for source, name in connection.execute("SELECT source, name FROM removed_models ORDER BY source, name"):
+        found.setdefault(source, []).append(name)
+    return found
 
 
 def _metrics(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
@@ -90,7 +104,7 @@ def _json(value: object) -> str:
 
 
 def _writer(name: str) -> Callable[[Any], str]:
-    if name in ("metadata", "metrics", "added"):
+    if name in ("metadata", "metrics", "added", "removed"):
         return _json
     if name in LISTS or name == "edited":
         return _joined

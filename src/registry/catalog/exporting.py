@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from registry.catalog.columns import COLUMNS
 from registry.catalog.csv_files import CsvWriter
-from registry.catalog.export_rows import cells_of, rows_of
+from registry.catalog.export_rows import cells_of, removed_models, rows_of
 from registry.catalog.fields import MAX_INTEGER
 from registry.catalog.filters import filters_of
 from registry.catalog.importing import Format, format_of
@@ -32,6 +32,7 @@ OnExport: TypeAlias = Callable[[int, int], None]
 
 _AT_ONCE = 500  # models
 _INTERVAL_S = 0.1
+_EVERY = "SELECT models.id FROM models"
 
 
 def export_models(
@@ -94,9 +95,10 @@ def export_models(
         (total,) = connection.execute(f"SELECT count(*) FROM ({query})", values).fetchone()
         ids = connection.execute(f"{query} ORDER BY models.id", values)
         writer = _WRITERS[chosen](file)
+        removed = removed_models(connection) if query == _EVERY else {}  # of a choice they are no part
         done, told_s = 0, 0.0
         while lot := [model_id for (model_id,) in islice(ids, _AT_ONCE)]:
-            writer.write(rows_of(connection, lot))
+            writer.write(rows_of(connection, lot, {} if done else removed))
             done += len(lot)
             if progress is not None and (done == total or time.monotonic() - told_s >= _INTERVAL_S):
                 told_s = time.monotonic()
@@ -131,7 +133,7 @@ def _query(
     """Write the query for the numbers of the models that a search would find."""
     words, wanted = words_query(connection, text), filters_of(connection, filters)
     if wanted is None or (words is None and text.strip()):
-        return "SELECT models.id FROM models WHERE 0", []
+        return f"{_EVERY} WHERE 0", []
     conditions: list[str] = []
     values: list[Any] = []
     if (query := all_of(words, *wanted.queries)) is not None:
@@ -140,7 +142,7 @@ def _query(
     if max_ram_bytes is not None:
         conditions.append("models.needed_bytes <= ?")
         values.append(min(max_ram_bytes, MAX_INTEGER))
-    return f"SELECT models.id FROM models WHERE {' AND '.join(conditions) or '1'}", values
+    return f"{_EVERY} WHERE {' AND '.join(conditions)}" if conditions else _EVERY, values
 
 
 def _writing(target: str | os.PathLike[str] | TextIO) -> AbstractContextManager[TextIO]:
