@@ -192,6 +192,13 @@ def test_room_imports_along_the_arrows_only(path: Path) -> None:
     assert named - {room} - ROOM_MAY_IMPORT[room] == set()
 
 
+@pytest.mark.parametrize("path", [path for path in ROOMS if path.parent.parent.name == "server"], ids=_name)
+def test_rooms_of_the_server_do_not_know_one_another(path: Path) -> None:
+    others = {"rest", "v1", "web"} - {path.parent.name}
+
+    assert {name.split(".")[1] for name in _within(path, "registry") if name.startswith("server.")} & others == set()
+
+
 @pytest.mark.parametrize("path", ROOMS, ids=_name)
 def test_third_party_packages_of_a_room_are_imported_by_their_own_modules_only(path: Path) -> None:
     third_party = _top(_imports(path)) - sys.stdlib_module_names - {"registry"}
