@@ -88,6 +88,7 @@ LOADERS = (
     ("completion", "AnswerDelta"),
     ("completion", "Completion"),
     ("completion", "TextChoice"),
+    ("completion", "CompletionChunk"),
     ("completion", "Stream"),
     ("measuring", "measure"),
     ("measured", "Measured"),

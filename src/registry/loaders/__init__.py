@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from registry.loaders.completion import ChatCompletion as ChatCompletion
     from registry.loaders.completion import ChatCompletionChunk as ChatCompletionChunk
     from registry.loaders.completion import Completion as Completion
+    from registry.loaders.completion import CompletionChunk as CompletionChunk
     from registry.loaders.completion import Stream as Stream
     from registry.loaders.dense import DenseEncoder as DenseEncoder
     from registry.loaders.embeddings import Embeddings as Embeddings
@@ -44,6 +45,7 @@ _HOMES = {
     "ChatCompletion": "completion",
     "ChatCompletionChunk": "completion",
     "Completion": "completion",
+    "CompletionChunk": "completion",
     "DenseEncoder": "dense",
     "Embeddings": "embeddings",
     "Handle": "handle",
