@@ -40,6 +40,11 @@ def test_model_is_read_as_it_was_added(catalog: Catalog) -> None:
     assert hash(catalog.get(1)) == hash(added)
 
 
+def test_add_of_a_name_that_cannot_be_speaks_of_the_name(catalog: Catalog) -> None:
+    with pytest.raises(InvalidFieldError, match=r"^`name`: expected letters"):
+        catalog.add(name=5)  # type: ignore[arg-type] # a mistake that users make
+
+
 def test_model_of_a_name_alone_has_nothing_else(catalog: Catalog) -> None:
     added = catalog.add(name="x")
     assert added == CatalogModel(

@@ -124,6 +124,22 @@ def test_add_of_an_unknown_model_names_those_of_store_and_registry(run: Run, hom
     assert hint.startswith("hint: Did you mean `colbert-v2-mine`, `colbert-v2` or")
 
 
+def test_add_of_a_shipped_model_that_a_user_removed_says_so(run: Run) -> None:
+    with Catalog.open() as catalog:
+        catalog.sync()
+        catalog.remove(FIRST)
+
+    assert run("metrics", "add", FIRST, *SPEED, *L4) == (
+        1,
+        "",
+        (
+            f"error: The catalogue has no `{FIRST}`: it was removed there, or given another name.\n"
+            "hint: `Catalog.sync(restore=True)` brings removed models back; others go by their names in the "
+            "catalogue.\n"
+        ),
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [

@@ -27,7 +27,7 @@ def add_model(connection: sqlite3.Connection, given: Mapping[str, object], path:
         InvalidFieldError: A field cannot hold its value, or there is none of this name.
         ModelExistsError: There is a model of this name.
     """
-    values = parse_fields({"display_name": given.get("name"), **given})
+    values = parse_fields({"name": given["name"], "display_name": given["name"], **given})
     if connection.execute("SELECT 1 FROM models WHERE name = ?", (values["name"],)).fetchone():
         raise ModelExistsError(values["name"], path)
     model_id = insert_model(connection, values)

@@ -63,6 +63,7 @@ def model_in(catalog: Catalog, name: str, module: str | None) -> CatalogModel:
 
     Raises:
         CatalogModelNotFoundError: Neither has it.
+        CommandError: A user has removed it from the store, or given it another name there.
     """
     try:
         return catalog.get(name)
@@ -74,4 +75,9 @@ def model_in(catalog: Catalog, name: str, module: str | None) -> CatalogModel:
             close = dict.fromkeys((*missing.close_matches, *error.close_matches))
             raise CatalogModelNotFoundError(name, tuple(close)[:3], missing.registry) from None
     catalog.sync(registry)
-    return catalog.get(record.id)
+    try:
+        return catalog.get(record.id)
+    except CatalogModelNotFoundError:
+        problem = f"The catalogue has no `{record.id}`: it was removed there, or given another name."
+        remedy = "`Catalog.sync(restore=True)` brings removed models back; others go by their names in the catalogue."
+        raise CommandError(problem, remedy, FAILED) from None
