@@ -199,12 +199,12 @@ def test_measurements_are_added_and_none_is_lost_or_doubled(catalog: Catalog) ->
     catalog.add(name="a")
     catalog.add_metrics("a", [{**metric, "metric_value": 1}])
     updated_at = catalog.get("a").updated_at
-    given = [{**metric, "metric_value": 1}, {**metric, "metric_value": 2}, {**metric, "metric_value": 2}]
+    given = [{**metric, "metric_value": value} for value in (1, 1, 2, 2)]
 
     assert _counts(_lines(catalog, {"name": "a", "metrics": given})) == (1, 0, 1, 0, 0)
     assert _counts(_lines(catalog, {"name": "a", "metrics": given})) == (1, 0, 0, 1, 0)
     assert _counts(_lines(catalog, {"name": "a", "metrics": None})) == (1, 0, 0, 1, 0)
-    assert [row.metric_value for row in catalog.metrics("a")] == [2.0, 2.0, 1.0]
+    assert [row.metric_value for row in catalog.metrics("a")] == [2.0, 2.0, 1.0, 1.0]
     assert catalog.get("a").updated_at == updated_at
 
 
