@@ -241,11 +241,13 @@ def test_file_is_replaced_when_it_is_whole(catalog: Catalog, tmp_path: Path) -> 
     path = tmp_path / "m.csv"
     path.write_text("before")
     catalog.add(name="a")
+    before = path.stat().st_ino
     seen: list[str] = []
 
     assert export_models(catalog, path, progress=lambda *_: seen.append(path.read_text())) == 1
     assert seen == ["before"]
     assert path.read_bytes() == _exported(catalog, "csv").encode()
+    assert path.stat().st_ino != before  # another file: whoever reads the old one reads it to its end
     assert list(tmp_path.iterdir()) == [path]
 
 
