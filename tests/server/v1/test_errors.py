@@ -11,6 +11,7 @@ import tiny
 from server.v1.served import Serve, Served
 
 HELLO = {"model": "tiny-chat", "messages": [{"role": "user", "content": "hello"}]}
+TWICE = '{"model": "tiny-chat", "model": "tiny-chat"}'
 KEY = "a-key-of-more-than-16-characters"
 
 
@@ -45,15 +46,25 @@ def test_body_is_read_as_json_whatever_it_says_it_is(headers: dict[str, str], se
 
 @pytest.mark.parametrize(
     "body",
-    ["{", "nonsense", "[" * 100_000, b"\xff", '{"model": NaN}', f'{{"seed": {"9" * 5000}}}', f'"{"x" * 100_000}'],
-    ids=["cut", "word", "deep", "bytes", "nan", "number", "long"],
+    [
+        "{",
+        "nonsense",
+        "[" * 100_000,
+        b"\xff",
+        '{"model": NaN}',
+        f'{{"seed": {"9" * 5000}}}',
+        f'"{"x" * 100_000}',
+        "",
+        TWICE,
+    ],
+    ids=["cut", "word", "deep", "bytes", "nan", "number", "long", "empty", "twice"],
 )
 def test_body_that_is_no_json_is_a_bad_request(body: Any, serve: Serve) -> None:
     status, _, answer = send(serve(serve.chat()), "POST", "/v1/chat/completions", body)
-    assert (status, error(answer)["type"]) == (400, "invalid_request_error")
+    assert (status, error(answer)["type"], error(answer)["code"]) == (400, "invalid_request_error", "invalid_json")
 
 
-@pytest.mark.parametrize("body", ["[]", "null", "5", '"text"', ""])
+@pytest.mark.parametrize("body", ["[]", "null", "5", '"text"'])
 @pytest.mark.parametrize("path", ["chat/completions", "completions", "embeddings", "rerank"])
 def test_body_that_is_no_object_is_a_bad_request(path: str, body: str, serve: Serve) -> None:
     status, _, answer = send(serve(serve.chat()), "POST", f"/v1/{path}", body)
@@ -72,6 +83,35 @@ def test_first_few_of_many_problems_are_told(serve: Serve) -> None:
     _, _, answer = send(serve(serve.chat()), "POST", "/v1/chat/completions", body)
     message = error(answer)["message"]
     assert (message.count("there is no such parameter"), "; and 4 more problems" in message) == (5, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("chat/completions", "messages"),
+        ("chat/completions", "tools"),
+        ("chat/completions", "stop"),
+        ("rerank", "documents"),
+    ],
+)
+@pytest.mark.parametrize("length", [3, 100_000])
+def test_list_of_wrong_items_is_told_once_however_long_it_is(path: str, field: str, length: int, serve: Serve) -> None:
+    body = json.dumps({"model": "tiny-chat", field: [1] * length})
+    _, _, answer = send(serve(serve.chat()), "POST", f"/v1/{path}", body)
+    assert (error(answer)["message"].count(f"`{field}"), "more problems" in error(answer)["message"]) == (1, False)
+
+
+def test_object_of_very_many_members_is_no_json_that_is_read(serve: Serve) -> None:
+    body = json.dumps(HELLO | {f"wrong_{number}": 1 for number in range(20_000)})
+    _, _, answer = send(serve(serve.chat()), "POST", "/v1/chat/completions", body)
+    assert error(answer)["message"].startswith(
+        "The body is not JSON: an object has 20002 members, expected at most 10000."
+    )
+
+
+def test_name_of_a_model_that_is_very_long_is_not_looked_for(serve: Serve) -> None:
+    _, _, answer = send(serve(serve.chat()), "POST", "/v1/chat/completions", json.dumps(HELLO | {"model": "x" * 10**5}))
+    assert (error(answer)["code"], len(error(answer)["message"]) < 300) == ("invalid_request", True)
 
 
 def test_long_body_is_read_and_one_that_is_too_long_is_refused(serve: Serve) -> None:

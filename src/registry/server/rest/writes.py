@@ -16,8 +16,8 @@ from registry.catalog.fields import METRIC_FIELDS, Field
 from registry.errors import InvalidFieldError
 from registry.server.answers import enveloped, json_answer, json_bytes, refusal
 from registry.server.failures import Failure
+from registry.server.json_bodies import read_json
 from registry.server.representation import matches
-from registry.server.rest.json_bodies import read_json
 from registry.server.rest.parameters import NOTHING
 from registry.server.rest.query_strings import read_query
 from registry.server.rest.reads import model_of

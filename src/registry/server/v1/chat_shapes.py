@@ -6,14 +6,17 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from registry.server.v1.requests import AtLeast0, AtLeast1, Int64, Shape, Text, kind_of, no_tokens, only
+from registry.server.v1.requests import AtLeast0, AtLeast1, Int64, Name, Shape, Text, items, kind_of, no_tokens, only
 
 _NO_EFFECT = "Accepted and without effect here."
+_MOST_MESSAGES = 10_000
+_MOST_TOOLS = 1000
+_MOST_STOPS = 64
 _THINKING = "What a model thinks is set with `chat_template_kwargs`, such as `enable_thinking`."
 
 
 Stops: TypeAlias = Annotated[
-    Annotated[Text, Tag("<text>")] | Annotated[list[Text], Tag("<list>")],
+    Annotated[Text, Tag("<text>")] | Annotated[list[Text], *items(_MOST_STOPS), Tag("<list>")],
     Discriminator(kind_of),
     Field(description="Text, or texts, that end the answer and are no part of it."),
 ]
@@ -29,7 +32,7 @@ class StreamOptions(Shape):
 class Sampling(Shape):
     """What may be said about any answer that a model writes."""
 
-    model: Text = Field(description="Id, alias or role of a chat model; case does not matter.")
+    model: Name = Field(description="Id, alias or role of a chat model; case does not matter.")
     stream: bool | None = Field(None, description="Send the answer as server-sent events while it is made.")
     stream_options: StreamOptions | None = Field(None, description="With `stream` only.")
     temperature: float | None = Field(
@@ -86,13 +89,15 @@ class Message(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: (
         Annotated[
-            Annotated[str, Tag("<text>")] | Annotated[list[ContentPart], Tag("<list>")],
+            Annotated[str, Tag("<text>")] | Annotated[list[ContentPart], *items(_MOST_MESSAGES), Tag("<list>")],
             Discriminator(kind_of),
         ]
         | None
     ) = None
     name: str | None = None
-    tool_calls: list[ToolCall] | None = Field(None, description="Calls that the assistant made.")
+    tool_calls: Annotated[list[ToolCall], *items(_MOST_TOOLS)] | None = Field(
+        None, description="Calls that the assistant made."
+    )
     tool_call_id: str | None = Field(None, description="The call that a message of role `tool` answers.")
     reasoning_content: str | None = Field(None, description="What the assistant thought. Not OpenAI's.")
 
@@ -148,10 +153,12 @@ ResponseFormat: TypeAlias = Annotated[TextFormat | JsonFormat | SchemaFormat, Fi
 class ChatRequest(Sampling):
     """A conversation to be answered."""
 
-    messages: list[Message] = Field(min_length=1)
+    messages: Annotated[list[Message], *items(_MOST_MESSAGES)] = Field(min_length=1)
     max_completion_tokens: AtLeast1 | None = Field(None, description="The same as `max_tokens`.")
     response_format: ResponseFormat | None = Field(None, description="What the answer must be; it always is.")
-    tools: list[Tool] | None = Field(None, description="Tools for models whose template has a way to offer them.")
+    tools: Annotated[list[Tool], *items(_MOST_TOOLS)] | None = Field(
+        None, description="Tools for models whose template has a way to offer them."
+    )
     tool_choice: Annotated[Any, *only("auto", "none", remedy="A call cannot be forced: ask for JSON instead.")] = None
     parallel_tool_calls: bool | None = Field(None, description="False: the first call only.")
     chat_template_kwargs: dict[str, Any] | None = Field(

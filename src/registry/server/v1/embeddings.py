@@ -16,7 +16,7 @@ from registry.loaders.options import check_truncation
 from registry.records import DenseModel
 from registry.server.answers import json_answer
 from registry.server.v1.answers import FAILURES
-from registry.server.v1.requests import AtLeast1, JsonRoute, Shape, Text, client_of, kind_of, no_tokens
+from registry.server.v1.requests import AtLeast1, JsonRoute, Name, Shape, Text, client_of, items, kind_of, no_tokens
 from registry.server.v1.streaming import while_connected
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _UNIT = 1e-3  # how far from 1 the length of a vector may be that a model has sc
 Texts: TypeAlias = Annotated[
     Annotated[Text, Tag("<text>")]
     | Annotated[
-        Annotated[list[Text], Field(min_length=1, max_length=_MOST_TEXTS), BeforeValidator(no_tokens)], Tag("<list>")
+        Annotated[list[Text], *items(_MOST_TEXTS), Field(min_length=1), BeforeValidator(no_tokens)], Tag("<list>")
     ],
     Discriminator(kind_of),
 ]
@@ -49,7 +49,7 @@ Texts: TypeAlias = Annotated[
 class EmbeddingRequest(Shape):
     """Texts to be encoded."""
 
-    model: Text = Field(description="Id, alias or role of a dense embedding model; case does not matter.")
+    model: Name = Field(description="Id, alias or role of a dense embedding model; case does not matter.")
     input: Texts = Field(description="A text, or texts; none is empty.")
     encoding_format: Literal["float", "base64"] | None = Field(
         None, description="`base64`: little-endian float32, a third of the size and much faster to read."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias
@@ -15,11 +14,16 @@ from pydantic_core import PydanticCustomError
 
 from registry.server.answers import refusal
 from registry.server.failures import DESCRIBED, Failure
+from registry.server.json_bodies import read_json
 from registry.server.v1.fair_queue import Client
 
-_LONG_BODY = 2**16  # bytes; to read more takes longer than the event loop should be kept from others
 _MOST_PROBLEMS = 5
+_LONGEST_NAME = 200  # characters
 _LONGEST_SHOWN = 80  # characters of a wrong value
+_REASONS = {
+    "extra_forbidden": "there is no such parameter",
+    "model_attributes_type": "expected a JSON object",
+}
 _SAID = ("missing", "extra_forbidden", "cannot_be_honoured", "token_ids")  # problems that say all there is to say
 _TOKENS = (
     "expected texts, got token ids, which only the model's own tokenizer can give. Send the texts "
@@ -36,6 +40,7 @@ AtLeast1: TypeAlias = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 AtLeast0: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
 Int64: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63), BeforeValidator(_whole)]
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST_NAME)]
 Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -55,8 +60,10 @@ class JsonRoute(APIRoute):
         async def read_as_json(request: Request) -> Response:
             headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
             scope = {**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}
+            inner = _JsonRequest(scope, request.receive)
+            inner.sent = await read_json(inner)
             try:
-                return await handle(_JsonRequest(scope, request.receive))
+                return await handle(inner)
             except RequestValidationError as error:
                 raise refusal(_invalid(error)) from error
 
@@ -64,15 +71,16 @@ class JsonRoute(APIRoute):
 
 
 class _JsonRequest(Request):
+    sent: Any = None
+
     async def json(self) -> Any:
-        """Read the body, a long one in another thread."""
-        body = await self.body()
-        try:
-            return await asyncio.to_thread(json.loads, body) if len(body) > _LONG_BODY else json.loads(body)
-        except (ValueError, RecursionError) as error:
-            reason = "it nests too deep" if isinstance(error, RecursionError) else str(error)
-            failure = Failure(400, "invalid_json", f"The body is no JSON: {reason}.", "Send one JSON object.")
-            raise refusal(failure) from error
+        """Give the body, which was read already."""
+        return self.sent
+
+
+def items(most: int) -> tuple[Any]:
+    """Give what bounds a list in a request: its length, and the problems told of it to those of the first bad item."""
+    return (Field(max_length=most, fail_fast=True),)
 
 
 def kind_of(value: object) -> str:
@@ -125,7 +133,7 @@ def _invalid(error: RequestValidationError) -> Failure:
 
 def _told(problem: Mapping[str, Any], body: object) -> str:
     place = _place(problem["loc"], body)
-    reason = "there is no such parameter" if problem["type"] == "extra_forbidden" else problem["msg"].rstrip(".")
+    reason = _REASONS.get(problem["type"]) or problem["msg"].rstrip(".")
     got = problem.get("input")
     if problem["type"] not in _SAID and (got is None or isinstance(got, bool | int | float | str)):
         reason += f", got {json.dumps(got)[:_LONGEST_SHOWN]}"

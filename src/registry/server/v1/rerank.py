@@ -12,7 +12,7 @@ from registry.errors import UnsupportedModelError
 from registry.records import DenseModel, MultiVectorModel, RerankerModel
 from registry.server.answers import json_answer, json_bytes
 from registry.server.v1.answers import FAILURES
-from registry.server.v1.requests import AtLeast1, JsonRoute, Shape, Text, client_of
+from registry.server.v1.requests import AtLeast1, JsonRoute, Name, Shape, Text, client_of, items
 from registry.server.v1.streaming import while_connected
 
 if TYPE_CHECKING:
@@ -43,9 +43,11 @@ Documents: TypeAlias = list[
 class RerankRequest(Shape):
     """A query, and documents that may answer it."""
 
-    model: Text = Field(description="Id, alias or role of a reranker, a late-interaction model or a dense one.")
+    model: Name = Field(description="Id, alias or role of a reranker, a late-interaction model or a dense one.")
     query: Text
-    documents: Documents = Field(min_length=1, max_length=_MOST_DOCUMENTS, description='Texts, or `{"text": ...}`.')
+    documents: Annotated[Documents, *items(_MOST_DOCUMENTS)] = Field(
+        min_length=1, description='Texts, or `{"text": ...}`.'
+    )
     top_n: AtLeast1 | None = Field(None, description="Give the best so many only.")
     return_documents: bool | None = Field(None, description="Give the texts back with the results.")
     user: str | None = Field(None, description="Who asks: users of one address take turns at a model.")
