@@ -291,6 +291,17 @@ def test_named_pipe_is_written_to_and_stays(catalog: Catalog, tmp_path: Path) ->
     assert pipe.is_fifo()
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files have no such paths here")
+def test_pipe_without_a_name_is_written_to(catalog: Catalog) -> None:
+    end, begin = os.pipe()  # what `/dev/stdout` is in front of `| head`
+    try:
+        export_models(catalog, f"/proc/self/fd/{begin}", format="json")
+        assert os.read(end, 100) == b"[]\n"
+    finally:
+        os.close(begin)
+        os.close(end)
+
+
 def test_folder_that_is_not_there_is_an_error_of_the_system(catalog: Catalog, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         export_models(catalog, tmp_path / "none" / "m.csv")

@@ -148,10 +148,10 @@ def _query(
 def _writing(target: str | os.PathLike[str] | TextIO) -> AbstractContextManager[TextIO]:
     if not isinstance(target, str | os.PathLike):
         return nullcontext(target)
-    path = Path(os.path.realpath(target))  # the file that a link leads to is replaced, and not the link
+    path = Path(target)
     if path.exists() and not path.is_file():
         return path.open("w", encoding="utf-8", newline="")  # a pipe or a device: nothing can be put in its place
-    return _replacing(path)
+    return _replacing(Path(os.path.realpath(path)))  # the file that a link leads to is replaced, and not the link
 
 
 @contextmanager
