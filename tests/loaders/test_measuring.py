@@ -4,7 +4,7 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -357,8 +357,18 @@ except KeyboardInterrupt:
     assert (len(gone), alive) == (1, [])
 
 
+@pytest.fixture
+def heeded_ctrl_c() -> Iterator[None]:
+    """A shell may have told its children to ignore it, and theirs would as well."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
-def test_ctrl_c_that_only_the_child_sees_stops_measuring(measured: Callable[..., Measured]) -> None:
+def test_ctrl_c_that_only_the_child_sees_stops_measuring(
+    measured: Callable[..., Measured], heeded_ctrl_c: None
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         measured(runs=10**6, progress=kill_at("Answering", signal.SIGINT))
 
