@@ -44,6 +44,8 @@ def test_measurements_are_given_newest_first(measured: Catalog) -> None:
     assert [metric.id for metric in measured.metrics()] == [3, 2, 1]
     assert [metric.id for metric in measured.metrics("A")] == [2, 1]
     assert [metric.id for metric in measured.metrics(limit=1, offset=1)] == [2]
+    measured.add_metrics("a", [{**LOAD, "measured_at": "2026-11-19T10:00:00Z"}])
+    assert [metric.id for metric in measured.metrics()] == [3, 2, 1, 4]
 
 
 @pytest.mark.parametrize(

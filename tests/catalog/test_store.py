@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -231,3 +232,22 @@ def test_metadata_that_is_new_may_be_an_empty_text() -> None:
         catalog.add(name="mine")
 
         assert catalog.update("mine", metadata={"new": ""}).metadata == {"new": ""}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "counted"),
+    [
+        ("model_family", "New", lambda catalog: [(each.value, each.models) for each in catalog.families()]),
+        ("type", "New", lambda catalog: [(each.value, each.models) for each in catalog.types()]),
+        ("license", "New", lambda catalog: [(each.value, each.models) for each in catalog.licenses()]),
+        ("parameters", 70, lambda catalog: [("New", catalog.stats().size_classes["Large"])]),
+        ("file_size_bytes", 70, lambda catalog: [("New", catalog.stats().total_bytes // 70)]),
+    ],
+)
+def test_change_of_one_field_alone_is_counted(
+    catalog: Catalog, field: str, value: object, counted: Callable[[Catalog], object]
+) -> None:
+    catalog.add(name="a", model_family="Old", type="Old", license="Old", parameters=1, file_size_bytes=1)
+    catalog.update("a", **{field: value})
+
+    assert counted(catalog) == [("New", 1)]
