@@ -261,6 +261,19 @@ def test_store_that_cannot_be_written_is_read(filled: Path, open_to_all: Path) -
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_log_of_a_killed_process_that_cannot_be_read_is_not_passed_over(filled: Path, open_to_all: Path) -> None:
+    path = open_to_all / "catalog.db"
+    with Catalog.open(filled) as catalog:
+        catalog.remove("model-1")  # in the log only, while this is open
+        for ending in ("", "-wal"):
+            shutil.copyfile(f"{filled}{ending}", f"{path}{ending}")
+    open_to_all.chmod(0o555)
+    assert unprivileged(path) == [
+        f"`{path}` cannot be opened. It was left as it is. Let this user read and write the file and its folder."
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 def test_store_that_cannot_be_read_says_so(filled: Path, open_to_all: Path) -> None:
     path = open_to_all / "catalog.db"
     shutil.copyfile(filled, path)
