@@ -21,7 +21,7 @@ pytest.importorskip("typer")
 from waiting import until
 
 from registry.errors import InvalidOptionError
-from registry.server import ServerOptions, serving
+from registry.server import ServerOptions, protocol, serving
 
 from .api import KEY, client, server
 
@@ -52,6 +52,10 @@ class Running(NamedTuple):
         except ConnectionRefusedError:
             return True
         return False
+
+
+def connected(address: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=20)
 
 
 @pytest.fixture
@@ -151,6 +155,50 @@ def test_request_that_is_no_http_is_answered_in_the_envelope() -> None:
         assert answer.headers["connection"] == "close"
         answer.close()
         connection.close()
+
+
+HEADERS = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+TRAILERS = b"POST /v1/rerank HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n"
+
+
+@pytest.mark.parametrize("start", [HEADERS, TRAILERS], ids=["headers", "trailers"])
+@pytest.mark.parametrize("more", [b"x" * 10_000, b"X: y\r\n" * 2000], ids=["one", "many"])
+def test_headers_without_an_end_are_refused(start: bytes, more: bytes) -> None:
+    with client() as api, server(api.app) as address, connected(address) as connection:
+        connection.sendall(start + (b"X-Long: " if b"\r" not in more else b""))
+        with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
+            connection.sendall(more * 5000)
+
+
+def test_headers_that_are_too_long_are_told_so() -> None:
+    with client() as api, server(api.app) as address, connected(address) as connection:
+        connection.sendall(HEADERS + b"X-Long: " + b"x" * protocol.MOST_HEAD_BYTES)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+
+        assert (answer.status, json.load(answer)["error"]["code"]) == (431, "head_too_long")
+
+
+@pytest.mark.parametrize(("sent", "answered"), [(b"", b""), (HEADERS, b"HTTP/1.1 408 Request Timeout\r\n")])
+def test_connection_that_brings_no_request_is_closed(
+    sent: bytes, answered: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "HEAD_S", 0.05)
+    with client() as api, server(api.app) as address, connected(address) as connection:
+        connection.sendall(sent)
+
+        assert connection.makefile("rb").readline() == answered
+
+
+def test_body_may_take_longer_than_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_S", 0.05)
+    with client() as api, server(api.app) as address, connected(address) as slow:
+        slow.sendall(b"POST /v1/rerank HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n")
+        with connected(address) as other:  # is closed after the time that a head may take
+            assert other.recv(1) == b""
+        slow.sendall(b"{}")
+
+        assert slow.makefile("rb").readline() == b"HTTP/1.1 401 Unauthorized\r\n"
 
 
 def test_port_that_is_taken_says_what_to_do() -> None:

@@ -13,19 +13,17 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from registry.errors import InvalidOptionError
 from registry.server._app import create_app
 from registry.server.access_log import LOGGER as ACCESS_LOGGER
 from registry.server.access_log import BufferedHandler
-from registry.server.answers import json_bytes
-from registry.server.failures import Failure
-from registry.server.representation import represent
+from registry.server.protocol import Protocol
 
 if TYPE_CHECKING:
     from registry.queries import ModelRegistry
@@ -58,6 +56,7 @@ def serve(
         CatalogFileError: The store cannot be used.
     """
     with closing(_listening(options)) as listener, _logging(options):
+        options = replace(options, port=listener.getsockname()[1])  # 0 took a free one; pages name it
         app = create_app(options, registry=registry)
         with _frozen():
             _Server(_configured(app, options), listener, announce).run()
@@ -77,7 +76,7 @@ def _frozen() -> Iterator[None]:
 def _configured(app: Any, options: ServerOptions) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=_Protocol,
+        http=Protocol,
         loop="auto",
         ws="none",
         lifespan="on",
@@ -88,20 +87,6 @@ def _configured(app: Any, options: ServerOptions) -> uvicorn.Config:
         timeout_graceful_shutdown=math.ceil(options.shutdown_timeout_s),
         backlog=_BACKLOG,
     )
-
-
-class _Protocol(HttpToolsProtocol):
-    """HTTP, with failures in the form of this server also where a request cannot be read at all."""
-
-    def send_400_response(self, msg: str) -> None:
-        failure = Failure(400, "invalid_http", msg, "Its first line or a header is not as HTTP wants it.")
-        is_openai = (getattr(self, "url", b"") or b"").startswith(b"/v1")
-        body = json_bytes(failure.openai() if is_openai else failure.envelope())
-        made = represent(400, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))], body)
-        headers = [*self.server_state.default_headers, *made.headers, (b"connection", b"close")]
-        lines = [b"%s: %s\r\n" % header for header in headers]
-        self.transport.write(b"".join([b"HTTP/1.1 400 Bad Request\r\n", *lines, b"\r\n", made.body]))
-        self.transport.close()
 
 
 class _Server(uvicorn.Server):
