@@ -48,6 +48,13 @@ def test_array_gives_what_json_gives_whatever_the_size_of_a_piece(
     assert found == json.loads(written)
 
 
+def test_number_in_several_pieces_is_one_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_files, "BLOCK", 3)
+    (lot,) = read_array(_text('[1234567, {"a": 1}]'), 10)
+
+    assert (lot.rows, lot.faults) == ([{"a": 1}], [(1, "expected a JSON object, got 1234567")])
+
+
 @given(_OBJECTS)
 def test_lines_give_what_was_written(objects: list[Any]) -> None:
     file = io.StringIO()
