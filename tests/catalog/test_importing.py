@@ -125,6 +125,20 @@ def test_columns_of_single_keys_become_metadata(catalog: Catalog) -> None:
     assert [dict(model.metadata) for model in catalog.get_many(["a", "b"])] == [{"Team": "red"}, {"price": "8"}]
 
 
+def test_keys_beyond_what_metadata_holds_are_a_bad_row(catalog: Catalog) -> None:
+    def table(names: list[str]) -> str:
+        return "name," + ",".join(f"metadata.{name}" for name in names) + "\na" + ",v" * len(names) + "\n"
+
+    _csv(catalog, table([f"a{number}" for number in range(1000)]))
+    report = _csv(catalog, table(["more"]) + "b,v\n")
+
+    assert (_counts(report), report.bad[0].line, report.bad[0].name) == ((2, 1, 0, 0, 1), 2, "a")
+    assert report.bad[0].reason.startswith("`metadata`: expected at most 1000 texts by name")
+    assert "more" not in catalog.get("a").metadata
+    with pytest.raises(InvalidInputError, match="1,001 columns of single keys of `metadata`, which holds 1,000"):
+        _csv(catalog, table([f"a{number}" for number in range(1001)]))
+
+
 def test_model_without_a_display_name_shows_its_name(catalog: Catalog) -> None:
     _csv(catalog, "name,display_name\na,\n")
     _csv(catalog, "name,display_name,notes\na,,n\n")

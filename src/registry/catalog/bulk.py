@@ -13,6 +13,7 @@ from registry.catalog.fields import COLUMNS, FIELDS, LISTS
 from registry.catalog.indexing import finish
 from registry.catalog.reading import load_models
 from registry.catalog.writing import TABLES, USER, update_model
+from registry.errors import InvalidFieldError
 
 if TYPE_CHECKING:
     from registry.catalog.checking import Batch
@@ -74,12 +75,12 @@ class Bulk:
             else:
                 old[place] = model_id
         ids = self._insert(batch, new)
-        updated = self._update(batch, old)
+        updated, refused = self._update(batch, old)
         remembered = (*zip(ids, new, strict=True), *((model_id, place) for place, model_id in old.items()))
         rows = ((model_id, batch.lines[place]) for model_id, place in remembered)
         self._connection.executemany("INSERT INTO temp.imported VALUES (?, ?)", rows)
         finish(self._connection)  # as it goes along: at the end it would be a minute in which nothing seems to happen
-        return Written(len(new), updated, len(old) - updated, bad)
+        return Written(len(new), updated, len(old) - updated - len(refused), bad + refused)
 
     def _known(self, names: Sequence[str]) -> dict[int, tuple[int, int | None]]:
         """Give number, and line where an earlier batch had it, of the models that are there, by place."""
@@ -168,19 +169,23 @@ class Bulk:
         self._connection.executemany(statement, rows)
         return True
 
-    def _update(self, batch: Batch, places: Mapping[int, int]) -> int:
-        """Change the models that are not as their rows have them; give their number."""
+    def _update(self, batch: Batch, places: Mapping[int, int]) -> tuple[int, list[BadRow]]:
+        """Change the models that are not as their rows have them; give their number, and the rows that do not fit."""
         names = [name for name in batch.values if name in _UPDATED or name.startswith(METADATA)]
         measurements: Sequence[Any] = batch.values.get("metrics") or [ABSENT] * len(batch.lines)
-        updated = 0
+        updated, bad = 0, list[BadRow]()
         for place, model in zip(places, load_models(self._connection, list(places.values())), strict=True):
             row = {name: value for name in names if (value := batch.values[name][place]) is not ABSENT}
             changes = _changes(model, row)
-            if changes:
-                update_model(self._connection, model, changes, self._path)
+            try:
+                if changes:
+                    update_model(self._connection, model, changes, self._path)
+            except InvalidFieldError as error:  # with the keys that are there, a row may bring too many
+                bad.append(BadRow(batch.lines[place], model.name, str(error)))
+                continue
             measured = self._insert_metrics(model.id, self._missing(model.id, measurements[place]))
             updated += bool(changes or measured)
-        return updated
+        return updated, bad
 
     def _missing(self, model_id: int, metrics: Sequence[MetricRow] | Absent) -> list[MetricRow]:
         """Give the measurements that the store does not have; without a time, one of any time is the same."""

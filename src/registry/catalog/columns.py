@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, final
 
 from registry.catalog.csv_files import restore
-from registry.catalog.fields import FIELDS, LISTS, MAX_NAME_LENGTH, METRIC_FIELDS, Field
+from registry.catalog.fields import FIELDS, LISTS, MAX_LIST_LENGTH, MAX_NAME_LENGTH, METRIC_FIELDS, Field
 from registry.errors import InvalidFieldError, InvalidInputError
 
 METADATA = "metadata."  # begins the name of a column that has the values of one key
@@ -259,6 +259,8 @@ def known_columns(headings: Sequence[str], place: str) -> list[str]:
         ),
         *(f"column `{column}` stands there {columns.count(column)} times" for column in _repeated(columns)),
     ]
+    if (keys := sum(column.startswith(METADATA) for column in columns)) > MAX_LIST_LENGTH:
+        problems.append(f"there are {keys:,} columns of single keys of `metadata`, which holds {MAX_LIST_LENGTH:,}")
     if "name" not in columns:
         problems.append("there is no column `name`")
     if "metadata" in columns and any(column.startswith(METADATA) for column in columns):
