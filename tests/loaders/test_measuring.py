@@ -18,7 +18,7 @@ from registry.loaders import LoadOptions, Measured, Measurement, Step, load, mea
 from registry.loaders import measuring_process as child
 from registry.loaders.measured import median_of
 from registry.loaders.peak_memory import _high_water_mark, gpu_peak_memory_bytes, peak_memory_bytes
-from registry.loaders.timing import time_model
+from registry.loaders.timing import _Answer, _speed_of, time_model
 from registry.loaders.workload import documents
 
 Made = Callable[..., Path]
@@ -82,6 +82,18 @@ def test_chat_times_agree_with_each_other(gguf: Path) -> None:
     reading_ms = 1000 * speed.workload["prompt_tokens"] / times["prompt_tokens_per_second"].highest
     assert times["time_to_first_token"].lowest >= reading_ms
     assert reading_ms > 1000 / times["tokens_per_second"].highest  # a prompt that is in the context takes one step
+
+
+def test_times_of_tokens_become_numbers() -> None:
+    answer = _Answer(prompt_tokens=10, asked_s=0.0, begun_s=1.0, tokens_s=(3.0, 3.5, 4.0))
+    speed = _speed_of([answer])
+
+    assert {each.metric_type: each.value for each in speed.measurements} == {
+        "time_to_first_token": 3000.0,
+        "prompt_tokens_per_second": 5.0,
+        "tokens_per_second": 2.0,  # two after the first one, which belongs to reading
+    }
+    assert (speed.workload, speed.notes) == ({"prompt_tokens": 10, "answer_tokens": 3}, ())
 
 
 def test_chat_model_that_ends_at_once_has_no_speed_and_says_so(made: Made) -> None:
