@@ -22,6 +22,44 @@ FAILURES = [
         ),
     ),
     (
+        errors.CatalogModelNotFoundError("zzz", (), "/home/me/catalog.db"),
+        Failure(
+            404,
+            "model_not_found",
+            "Model `zzz` is not in the catalogue.",
+            "`/api/models` lists all there are.",
+            "model",
+        ),
+    ),
+    (
+        errors.ModelNotFoundError("zzz"),
+        Failure(
+            404, "model_not_found", "Model `zzz` is not in the registry.", "`/v1/models` lists all there are.", "model"
+        ),
+    ),
+    (
+        errors.ModelNotFoundError("qwen", ("qwen3-4b",)),
+        Failure(404, "model_not_found", "Model `qwen` is not in the registry.", "Did you mean `qwen3-4b`?", "model"),
+    ),
+    (
+        errors.ModelNotDownloadedError("qwen3-4b", ("/home/me/a.gguf (no such file)", "/b"), "Fetch them with `x`."),
+        Failure(
+            404,
+            "model_not_downloaded",
+            "The files of `qwen3-4b` are not on this machine.",
+            "Fetch them with `registry download qwen3-4b` where the server runs, or start it with `--allow-download`.",
+        ),
+    ),
+    (
+        errors.ChecksumMismatchError("/home/me/a.gguf", "aa", "bb", "Remove /home/me/a.gguf."),
+        Failure(
+            500,
+            "failed",
+            "`a.gguf` is not the file that the registry pins: expected aa, got bb.",
+            "Remove a.gguf.",
+        ),
+    ),
+    (
         errors.InvalidFieldError("parameters", "a number of billions", "x"),
         Failure(422, "invalid_field", "`parameters`: expected a number of billions, got 'x'.", "", "parameters"),
     ),
@@ -102,6 +140,13 @@ FAILURES = [
 @pytest.mark.parametrize(("error", "failure"), FAILURES, ids=lambda value: type(value).__name__)
 def test_error_becomes_an_answer(error: Exception, failure: Failure) -> None:
     assert failure_of(error) == failure
+
+
+def test_problem_does_not_give_back_all_that_was_sent() -> None:
+    failure = failure_of(errors.InvalidOptionError("schema", "a schema", "x" * 10**6))
+
+    assert (failure.message[:30], failure.message[-3:]) == ("`schema`: expected a schema, g", "x'.")
+    assert len(failure.message) == 2005
 
 
 def test_every_error_of_the_library_has_a_status_of_its_own_kind() -> None:

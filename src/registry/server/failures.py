@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from fastapi.exceptions import RequestValidationError
@@ -82,6 +83,8 @@ _PLACES: Sequence[tuple[type[BaseException], str]] = (
     (errors.CatalogBusyError, "path"),
     (errors.CatalogFileError, "path"),
 )
+_LONGEST = 2000  # characters of a problem
+_OF_FILES = (errors.ChecksumMismatchError, errors.UnsafeWeightsError, errors.ModelLoadError)
 _PARAMS: Sequence[tuple[type[BaseException], str]] = (
     (errors.InvalidFieldError, "field"),
     (errors.InvalidOptionError, "option"),
@@ -103,15 +106,30 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def _told(error: BaseException) -> tuple[str, str]:
-    """Give problem and remedy; where the store lies on this machine is nothing for those who ask."""
+    """Give problem and remedy; where files and the store lie on this machine is nothing for those who ask."""
     if not isinstance(error, errors.RegistryError):
         return "It took too long.", ""
     problem, remedy = error.explained()
+    if len(problem) > _LONGEST:  # what was sent stands in it
+        problem = f"{problem[: _LONGEST // 2]} ... {problem[-_LONGEST // 2 :]}"
+    if isinstance(error, errors.ModelNotFoundError) and not error.close_matches:
+        is_stored = isinstance(error, errors.CatalogModelNotFoundError)
+        remedy = f"`{'/api/models' if is_stored else '/v1/models'}` lists all there are."
+    if isinstance(error, errors.ModelNotDownloadedError):
+        fetch = f"Fetch them with `registry download {error.model_id}` where the server runs"
+        return problem.partition(" Looked in:")[0], f"{fetch}, or start it with `--allow-download`."
+    if isinstance(error, _OF_FILES):
+        return _named(problem, error.path), _named(remedy, error.path)
     place = next((getattr(error, name) for kind, name in _PLACES if isinstance(error, kind)), None)
     if place is None:
         return problem, remedy
     problem = problem.replace(f"catalogue `{place}`", "catalogue").replace(f"`{place}`", "the catalogue")
     return problem[0].upper() + problem[1:], remedy
+
+
+def _named(text: str, path: str) -> str:
+    """Write the name of a file for its path."""
+    return text.replace(path, PurePath(path).name) if path else text
 
 
 def _param(error: BaseException) -> str | None:

@@ -194,7 +194,7 @@ def test_parameter_that_cannot_be_honoured_is_named(name: str, value: Any, serve
             {"tools": [{"type": "custom", "custom": {}}]},
             "`tools[0].type`: Input should be 'function', got \"custom\"; ",
         ),
-        ({"stream_options": {}}, "`stream_options`: expected to be left out without `stream`, got 'it'."),
+        ({"stream_options": {}}, "`stream_options`: expected it to be left out without `stream`, got {}."),
         (
             {"max_tokens": 1, "max_completion_tokens": 2},
             "`max_tokens`: expected the same as `max_completion_tokens`, or neither, got 1.",

@@ -57,9 +57,9 @@ def chat_record(record: ModelInfo) -> ChatModel:
 
 def sampling_options(asked: Sampling, max_tokens: int | None) -> dict[str, Any]:
     """Give what a request says about its answer, as options of the loaders."""
-    with_usage = asked.stream_options is not None
-    if with_usage and not asked.stream:
-        raise InvalidOptionError("stream_options", "to be left out without `stream`", "it")
+    if asked.stream_options is not None and not asked.stream:
+        given = asked.stream_options.model_dump(exclude_none=True)
+        raise InvalidOptionError("stream_options", "it to be left out without `stream`", given)
     options = {
         "temperature": asked.temperature,
         "top_p": None if asked.top_p is None else max(asked.top_p, _LEAST_TOP_P),
