@@ -17,11 +17,14 @@ from registry.loaders import LoadOptions, ModelManager
 from registry.server import telemetry
 from registry.server.answers import answer_of
 from registry.server.failures import failure_of
-from registry.server.front import Application
+from registry.server.front import LOGGER, Application
 from registry.server.openapi import describe
 from registry.server.options import ServerOptions
+from registry.server.outgoing import REQUEST_ID
 from registry.server.rest import routes
+from registry.server.rest.writes import MOST_WAIT_S
 from registry.server.services import Services
+from registry.server.store_file import StoreFile
 from registry.server.telemetry import Telemetry
 from registry.server.v1 import chat_completions, completions, embeddings, model_list, rerank
 from registry.server.v1.desks import Desks
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
 _ROUTERS = (routes, model_list, chat_completions, completions, embeddings, rerank, telemetry, pages)
 
-_WRITE_WAIT_S = 30.0  # for another process that writes to the store; then the answer is 503
+_OURS = (500, 502, 507)  # statuses that somebody who runs the server has to look at
 
 
 def create_app(
@@ -65,12 +68,13 @@ def create_app(
         store.sync(records)
         models = manager if manager is not None else opened.enter_context(_manager(options, records))
         names = ModelNames(records, options.roles)
-        services = Services(options, records, store, models, names, Desks(models, options), Telemetry())
+        desks, file = Desks(models, options), StoreFile(store.path)
+        services = Services(options, records, store, models, names, desks, Telemetry(), file)
         return _assembled(services, opened.pop_all())
 
 
 def _store(options: ServerOptions) -> Catalog:
-    return Catalog.open(options.catalog_path, timeout_s=_WRITE_WAIT_S)
+    return Catalog.open(options.catalog_path, timeout_s=MOST_WAIT_S)
 
 
 def _manager(options: ServerOptions, records: ModelRegistry[Any]) -> ModelManager:
@@ -101,4 +105,8 @@ def _assembled(services: Services, opened: ExitStack) -> FastAPI:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    return answer_of(request, failure_of(error))
+    failure = failure_of(error)
+    if failure.status in _OURS:  # who asked is not told all of it
+        request_id = request.scope.get(REQUEST_ID, b"").decode()
+        LOGGER.error("request %s: %s", request_id, error)
+    return answer_of(request, failure)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _START, _NUMBERS = urandom(6).hex(), count(1)  # of this process, and its requests: an id that nobody else gives
 _CLIENT_WENT = 499  # no status of HTTP: nobody was there to get one
+REQUEST_ID = "registry.request_id"  # where a scope has it
 _EXPOSED = b"etag, link, location, retry-after, x-request-id"
 
 
@@ -60,6 +61,7 @@ class Exchange:
         self.method: str = scope["method"]
         stated = self.headers.get(b"x-request-id")
         self.request_id = stated if stated and _SANE_ID.fullmatch(stated) else _new_id()
+        scope[REQUEST_ID] = self.request_id
         self.status = self.size_bytes = 0
         self.route = ""
         self.cors_origin: bytes | None = None

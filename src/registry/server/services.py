@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from registry.loaders import ModelManager
     from registry.queries import ModelRegistry
     from registry.server.options import ServerOptions
+    from registry.server.store_file import StoreFile
     from registry.server.telemetry import Telemetry
     from registry.server.v1.desks import Desks
     from registry.server.v1.names import ModelNames
@@ -27,6 +28,7 @@ class Services:
         names: What a request may call a model, and which record that is.
         desks: Where requests wait for a model.
         telemetry: What is counted.
+        store_file: The file of the store.
     """
 
     options: ServerOptions
@@ -36,3 +38,4 @@ class Services:
     names: ModelNames
     desks: Desks
     telemetry: Telemetry
+    store_file: StoreFile

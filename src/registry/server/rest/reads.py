@@ -36,6 +36,7 @@ class Reads:
 
     def __init__(self, services: Services, texts: ModelTexts) -> None:
         self._catalog = services.catalog
+        self._file = services.store_file
         self._texts = texts
         self._turns = QuickOrNot()
 
@@ -96,6 +97,7 @@ class Reads:
     async def health(self, request: Request) -> Response:
         """Say that the server answers, and that its store can be read."""
         read_query(request.scope["query_string"], NOTHING)
+        self._file.check()
         models = (await self._turns.run("stats", self._catalog.stats)).models
         version = getattr(registry, "__version__", "unknown")
         state = {"status": "ok", "version": version, "models": models}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +14,7 @@ from starlette.responses import Response
 
 from registry.catalog import FIELDS
 from registry.catalog.fields import METRIC_FIELDS, Field
-from registry.errors import InvalidFieldError
+from registry.errors import CatalogBusyError, InvalidFieldError
 from registry.server.answers import enveloped, json_answer, json_bytes, refusal
 from registry.server.failures import Failure
 from registry.server.json_bodies import read_json
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOST_WAIT_S = 30.0  # for another process that writes, and for those that asked before; then the answer is 503
+
 _CHANGED = Failure(
     412, "precondition_failed", "The model has changed since it was read.", "Read it again, and send its new ETag."
 )
@@ -45,6 +48,7 @@ class Writes:
 
     def __init__(self, services: Services, texts: ModelTexts) -> None:
         self._catalog = services.catalog
+        self._file = services.store_file
         self._texts = texts
         self._turns = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalogue-writes")
 
@@ -92,7 +96,16 @@ class Writes:
         return json_answer(enveloped(metrics_text(added), len(added)), 201, {"location": _address(request)})
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._turns, work)
+        asked_at = time.monotonic()
+
+        def when_it_is_its_turn() -> T:
+            waited_s = time.monotonic() - asked_at
+            if waited_s > MOST_WAIT_S:  # those before it waited for another process, and so would this one
+                raise CatalogBusyError(str(self._catalog.path), round(waited_s))
+            self._file.check()
+            return work()
+
+        return await asyncio.get_running_loop().run_in_executor(self._turns, when_it_is_its_turn)
 
     def _check(self, request: Request, wanted: int | str) -> CatalogModel:
         """Refuse where the model is not in the state that the client has read."""
