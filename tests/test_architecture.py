@@ -99,6 +99,7 @@ ROOM_PACKAGES = {
     "loaders/sparse": {"numpy", "scipy"},
     "loaders/transformer": {"huggingface_hub", "torch", "tqdm", "transformers"},
     "server/web/rendering": {"jinja2"},
+    "server/protocol": {"uvicorn"},
     "server/serving": {"uvicorn"},
     "server/telemetry": {"prometheus_client"},
     "server/v1/embeddings": {"numpy", "pydantic_core"},

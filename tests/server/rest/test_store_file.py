@@ -48,10 +48,8 @@ def test_write_into_a_store_that_was_removed_is_refused_and_logged(
             "hint": "Start the server again.",
         },
     )
-    assert caplog.messages == [
-        f"request my-id: `{store.path}` was removed or replaced while the server had it open. "
-        "It was left as it is. Start the server again."
-    ]
+    problem = f"`{store.path}` was removed or replaced while the server had it open. It was left as it is."
+    assert caplog.messages == [f"request my-id: {problem} Start the server again."]
     assert api.get("/health").status_code == 500
 
 
