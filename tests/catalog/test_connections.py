@@ -136,7 +136,7 @@ def test_store_opens_after_its_last_user_was_killed(opened: Opened, path: Path) 
 @POSIX
 def test_wait_for_a_writer_ends_at_ctrl_c(opened: Opened, path: Path) -> None:
     opened()
-    waiting = "import sys\nfrom registry.catalog import Catalog\ncatalog = Catalog.open(sys.argv[1])\n"
+    waiting = "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nfrom registry.catalog import Catalog\ncatalog = Catalog.open(sys.argv[1])\n"
     waiting += "try:\n    print('waiting', flush=True)\n    catalog.add(name='x')\n"
     waiting += "except KeyboardInterrupt:\n    print('stopped')\ncatalog.close()\n"
     with child(WRITER, path) as writer:
