@@ -334,6 +334,13 @@ def test_telephone_scrolls_no_page_sideways(visit, address):
         assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
+@pytest.mark.parametrize("column", ["col-model .name", "col-type", "col-parameters", "col-license"])
+def test_long_text_in_the_list_scrolls_no_telephone_sideways(visit, column):
+    page = visit(**PHONE)
+    page.evaluate(f"document.querySelector('tbody .{column}').textContent = 'W'.repeat(50)")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
 def test_filters_are_open_where_there_is_room(visit):
     page = visit()
     assert page.is_visible("select[name=family]")
