@@ -196,6 +196,10 @@ def test_parameter_that_cannot_be_honoured_is_named(name: str, value: Any, serve
         ),
         ({"stream_options": {}}, "`stream_options`: expected it to be left out without `stream`, got {}."),
         (
+            {"extra_body": {"chat_template_kwargs": {"x": 1}}},
+            "`chat_template_kwargs['x']`: expected an option of the template `chatml`, got 1. It has none.",
+        ),
+        (
             {"max_tokens": 1, "max_completion_tokens": 2},
             "`max_tokens`: expected the same as `max_completion_tokens`, or neither, got 1.",
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import APIRouter, Request, Response
@@ -84,7 +85,7 @@ def _work(asked: ChatRequest) -> Work[bytes]:
     only_first = asked.parallel_tool_calls is False
 
     def answer(chat: Chat, call: Call[bytes]) -> Generator[bytes, None, None]:
-        with chat.stream(messages, **options) as made:
+        with _named_as_asked(), chat.stream(messages, **options) as made:
             call.stop_with(made.close)
             chunks = _first_calls(made) if only_first else made
             if asked.stream:
@@ -93,6 +94,18 @@ def _work(asked: ChatRequest) -> Work[bytes]:
                 yield json_bytes(_joined(chunks))
 
     return answer
+
+
+@contextmanager
+def _named_as_asked() -> Iterator[None]:
+    """Name an option of the template as the request does: `chat_template_kwargs`, not `options`."""
+    try:
+        yield
+    except InvalidOptionError as error:
+        if not error.option.startswith("options["):
+            raise
+        option = f"chat_template_kwargs{error.option.removeprefix('options')}"
+        raise InvalidOptionError(option, error.expected, error.got, error.remedy) from error
 
 
 def _options(asked: ChatRequest) -> dict[str, Any]:
