@@ -94,6 +94,12 @@ FAILURES = [
         ),
     ),
     (
+        errors.ModelClosedError("the server"),
+        Failure(
+            503, "stopping", "The server is being stopped.", "Ask again when it is back.", None, {"Retry-After": "1"}
+        ),
+    ),
+    (
         errors.RegistryError("It broke. Mend it."),
         Failure(500, "failed", "It broke.", "Mend it."),
     ),

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 _ROUTERS = (routes, model_list, chat_completions, completions, embeddings, rerank, telemetry, pages)
 
-_OURS = (500, 502, 507)  # statuses that somebody who runs the server has to look at
-
 
 def create_app(
     options: ServerOptions | None = None,
@@ -106,7 +104,7 @@ def _assembled(services: Services, opened: ExitStack) -> FastAPI:
 
 async def _answer(request: Request, error: Exception) -> Response:
     failure = failure_of(error)
-    if failure.status in _OURS:  # who asked is not told all of it
+    if failure.is_for_the_log:  # who asked is not told all of it
         request_id = request.scope.get(REQUEST_ID, b"").decode()
         LOGGER.error("request %s: %s", request_id, error)
     return answer_of(request, failure)

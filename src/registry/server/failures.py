@@ -33,6 +33,11 @@ class Failure(NamedTuple):
     param: str | None = None
     headers: Mapping[str, str] = {}
 
+    @property
+    def is_for_the_log(self) -> bool:
+        """True for what somebody who runs the server has to look at: not for a lack of time or memory."""
+        return self.status in (500, 502, 507)
+
     def envelope(self) -> dict[str, object]:
         """Give the body under `/api`."""
         error = {"code": self.code, "message": self.message, "hint": self.hint}
@@ -45,6 +50,9 @@ class Failure(NamedTuple):
         return {"error": {"message": message, "type": kind, "param": self.param, "code": self.code}}
 
 
+STOPPING = Failure(
+    503, "stopping", "The server is being stopped.", "Ask again when it is back.", None, {"Retry-After": "1"}
+)
 DESCRIBED = "`/openapi.json` describes what may be sent."
 _HINTS = {404: "`/openapi.json` lists what there is.", 405: "The header `Allow` names the methods that it has."}
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -64,7 +72,6 @@ _STATUSES: Sequence[tuple[type[BaseException], int, str]] = (
     (errors.UnsupportedModelError, 400, "unsupported_model"),
     (errors.ModelBusyError, 429, "model_busy"),
     (errors.CatalogBusyError, 503, "catalog_busy"),
-    (errors.ModelClosedError, 503, "stopping"),
     (errors.InsufficientMemoryError, 503, "insufficient_memory"),
     (errors.MissingExtraError, 501, "missing_extra"),
     (errors.DownloadError, 502, "download_failed"),
@@ -98,6 +105,8 @@ def failure_of(error: BaseException) -> Failure:
         return _invalid(error)
     if isinstance(error, HTTPException):
         return _refused(error)
+    if isinstance(error, errors.ModelClosedError):  # models are closed when the server is
+        return STOPPING
     for kind, status, code in _STATUSES:
         if isinstance(error, kind):
             message, hint = _told(error)

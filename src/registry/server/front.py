@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from registry.server import access_log
 from registry.server.answers import answer_of
 from registry.server.body_limit import limited, too_long
-from registry.server.failures import failure_of
+from registry.server.failures import STOPPING, failure_of
 from registry.server.kept_answers import KeptAnswers, Key, is_to_keep
 from registry.server.methods import allowed_methods, counted_as
 from registry.server.outgoing import Exchange, Outgoing, unkept
@@ -80,6 +80,10 @@ class Front:
         self._telemetry.in_flight += 1
         try:
             await self._answer(exchange, receive)
+        except asyncio.CancelledError:  # the time that a stop may take is over; raised, it would be logged as a fault
+            LOGGER.warning("request %s was cut: the server stops", exchange.request_id.decode())
+            if exchange.status == 0:
+                await self._refuse(exchange, STOPPING)
         except ClientDisconnect:
             LOGGER.debug("request %s: the client went away", exchange.request_id.decode())
         except Exception as error:

@@ -136,7 +136,7 @@ class EventStream(Response):
             return await self._call.more()
         except Exception as error:
             failure = failure_of(error)
-            if failure.status >= 500:
+            if failure.is_for_the_log:
                 _LOG.exception("An answer of `%s` broke off", self._call.model_id)
             self._is_broken = True
             return [event(failure.openai())]
