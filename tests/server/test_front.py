@@ -1,5 +1,6 @@
 """The layer round the application: what is kept, compressed, limited, counted and logged."""
 
+import asyncio
 import gzip
 import json
 import logging
@@ -381,3 +382,18 @@ def test_kept_answers_are_bounded_and_the_least_used_goes_first() -> None:
     assert kept.find("1", keys[0]) is not None
     assert kept.find("1", keys[1]) is None
     assert kept.find("1", keys[-1]) is not None
+
+
+def test_client_that_goes_away_before_an_answer_is_counted_as_499() -> None:
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    headers = [(b"host", b"localhost"), *((name.encode(), value.encode()) for name, value in AUTH.items())]
+    scope = {"type": "http", "method": "POST", "path": "/api/models", "query_string": b"", "headers": headers}
+    with client() as api:
+        asyncio.run(api.app(scope, gone, send))
+
+        assert 'method="POST",route="/api/models",status="499"} 1.0' in api.get("/metrics").text

@@ -17,7 +17,7 @@ from registry.server.body_limit import limited, too_long
 from registry.server.failures import STOPPING, failure_of
 from registry.server.kept_answers import KeptAnswers, Key, is_to_keep
 from registry.server.methods import allowed_methods, counted_as
-from registry.server.outgoing import Exchange, Outgoing, unkept
+from registry.server.outgoing import CLIENT_WENT, Exchange, Outgoing, unkept
 from registry.server.representation import guarded, represent, takes_gzip
 from registry.server.security import READS, Gate
 from registry.server.telemetry import Series
@@ -177,7 +177,7 @@ class Front:
 
     def _record(self, exchange: Exchange) -> None:
         seconds = perf_counter() - exchange.started
-        series = Series(exchange.template, counted_as(exchange.method), exchange.status)
+        series = Series(exchange.template, counted_as(exchange.method), exchange.status or CLIENT_WENT)
         self._telemetry.count(series, seconds)
         if self._logs and access_log.LOGGER.isEnabledFor(logging.INFO):
             access_log.write(exchange.line(seconds))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _START, _NUMBERS = urandom(6).hex(), count(1)  # of this process, and its requests: an id that nobody else gives
-_CLIENT_WENT = 499  # no status of HTTP: nobody was there to get one
+CLIENT_WENT = 499  # no status of HTTP: nobody was there to get one
 REQUEST_ID = "registry.request_id"  # where a scope has it
 _EXPOSED = b"etag, link, location, retry-after, x-request-id"
 
@@ -108,7 +108,7 @@ class Exchange:
             self.method,
             scope["path"],
             scope["query_string"],
-            self.status or _CLIENT_WENT,
+            self.status or CLIENT_WENT,
             seconds,
             self.size_bytes,
             self.headers.get(b"user-agent", b""),

@@ -28,7 +28,7 @@ class Series(NamedTuple):
     Attributes:
         route: Template of the route, such as `/api/models/{model}`; `unmatched` where there is none.
         method: HTTP method; `OTHER` for one that no route has.
-        status: Status of the answer.
+        status: Status of the answer; 499: the client went away before there was one.
     """
 
     route: str
