@@ -90,7 +90,7 @@ def test_many_documents_are_read_in_parts_and_long_ones_cut(serve: Serve) -> Non
     ("given", "param", "told"),
     [
         ({"documents": []}, "documents", "List should have at least 1 item"),
-        ({"documents": [5]}, "documents[0]", "Input should be a valid dictionary or object"),
+        ({"documents": [5]}, "documents[0]", "expected a JSON object"),
         ({"documents": [{"content": "x"}]}, "documents[0].text", "Field required"),
         ({"query": ""}, "query", "String should have at least 1 character"),
         ({"top_n": 0}, "top_n", "Input should be greater than or equal to 1, got 0"),
