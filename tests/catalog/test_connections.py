@@ -136,9 +136,18 @@ def test_store_opens_after_its_last_user_was_killed(opened: Opened, path: Path) 
 @POSIX
 def test_wait_for_a_writer_ends_at_ctrl_c(opened: Opened, path: Path) -> None:
     opened()
-    waiting = "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nfrom registry.catalog import Catalog\ncatalog = Catalog.open(sys.argv[1])\n"
-    waiting += "try:\n    print('waiting', flush=True)\n    catalog.add(name='x')\n"
-    waiting += "except KeyboardInterrupt:\n    print('stopped')\ncatalog.close()\n"
+    waiting = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have told its children to ignore
+from registry.catalog import Catalog
+catalog = Catalog.open(sys.argv[1])
+try:
+    print("waiting", flush=True)
+    catalog.add(name="x")
+except KeyboardInterrupt:
+    print("stopped")
+catalog.close()
+"""
     with child(WRITER, path) as writer:
         writer.line()
         with child(waiting, path) as second:
