@@ -182,10 +182,10 @@ def test_back_button_undoes_one_condition_after_the_other(visit):
     page.go_back()
     expect(page.locator(".results .chips li")).to_have_count(1)
     assert asked(page) == {"type": ["chat"]}
-    assert not page.is_checked("input[name=tag][value=code]")
+    expect(page.locator("input[name=tag][value=code]")).not_to_be_checked()
     page.go_back()
     expect(page.locator(".results .chips li")).to_have_count(0)
-    assert not page.is_checked("input[name=type][value=chat]")
+    expect(page.locator("input[name=type][value=chat]")).not_to_be_checked()
     page.go_forward()
     expect(page.locator("input[name=type][value=chat]")).to_be_checked()
 
