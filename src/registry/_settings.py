@@ -41,7 +41,12 @@ SETTINGS = {
         Setting(
             "licenses", "REGISTRY_LICENSES", _LIST, "Licences that may be fetched and loaded, SPDX ids. Not set: all."
         ),
-        Setting("adapters", "REGISTRY_ADAPTERS", "a folder", "Where LoRA adapters lie. Not set: the model folder."),
+        Setting(
+            "adapters",
+            "REGISTRY_ADAPTERS",
+            "a folder, or the file or address of a manifest",
+            "Where LoRA adapters lie, or which manifest lists those to serve. Not set: the model folder, and none.",
+        ),
         Setting("sources", "REGISTRY_SOURCES", _LIST, "Where files are fetched from, in order. Not set: the hub."),
         Setting("hf_endpoint", "HF_ENDPOINT", "an address", "Hub to ask. Not set: https://huggingface.co."),
         Setting(
@@ -79,6 +84,28 @@ SETTINGS = {
             "a key of at least 16 letters and digits",
             "Key that requests to the server must bring to write. Not set: the server is read-only.",
         ),
+        Setting(
+            "admin_token",
+            "REGISTRY_ADMIN_TOKEN",
+            "a token of at least 16 letters and digits",
+            "Token that requests must bring to see and provision what a server uses. Not set: no such routes.",
+        ),
+        Setting("profile", "REGISTRY_PROFILE", "the name of a profile", "Profile to use. Not set: `default`."),
+        Setting("manifest", "REGISTRY_MANIFEST", "a file", "Profiles of your own, laid over the compiled ones."),
+        Setting(
+            "parameters",
+            "REGISTRY_PARAMETERS",
+            _LIST,
+            "How to generate where neither caller, role nor record says it, as `temperature=0.2`.",
+        ),
+        Setting("ollama_host", "OLLAMA_HOST", "an address", "Ollama to ask. Not set: http://127.0.0.1:11434."),
+        Setting(
+            "openai_base_url",
+            "OPENAI_BASE_URL",
+            "an address that ends in `/v1`",
+            "OpenAI-compatible server to ask. Not set: the provider `openai` is not there.",
+        ),
+        Setting("openai_api_key", "OPENAI_API_KEY", "a key", "Key for that server."),
         Setting("no_color", "NO_COLOR", "anything", "Set, and not empty: no colour."),
     )
 }

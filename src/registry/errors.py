@@ -728,3 +728,137 @@ class ModelBusyError(RegistryError, TimeoutError):
 
     def __str__(self) -> str:
         return f"`{self.model_id}` is busy: {self.reason} Try again in {self.retry_after_s} s."
+
+
+class RoleNotFoundError(RegistryError, LookupError):
+    """A profile has no model for this role.
+
+    Attributes:
+        role: The role that was asked for.
+        profile: Name of the profile.
+        close_matches: Roles of the profile that look like it, the closest first.
+        roles: All roles of the profile.
+    """
+
+    def __init__(
+        self, role: str, profile: str, close_matches: tuple[str, ...] = (), roles: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(role, profile, close_matches, roles)
+        self.role = role
+        self.profile = profile
+        self.close_matches = close_matches
+        self.roles = roles
+
+    def __str__(self) -> str:
+        listed = ", ".join(f"`{role}`" for role in self.roles)
+        choose = f"Choose one of its own: {listed}." if listed else "Add it to a manifest of your own."
+        return f"Profile `{self.profile}` has no role `{self.role}`. {_did_you_mean(self.close_matches) or choose}"
+
+
+class ManifestError(RegistryError, ValueError):
+    """A manifest, of profiles or of adapters, cannot be used.
+
+    Attributes:
+        source: Its file or address.
+        problems: What is wrong, a line each: place in the file, what was expected, what was found.
+    """
+
+    def __init__(self, source: str, problems: tuple[str, ...]) -> None:
+        super().__init__(source, problems)
+        self.source = source
+        self.problems = problems
+
+    def __str__(self) -> str:
+        shown = "".join(f"\n  {problem}" for problem in self.problems)
+        return f"The manifest `{self.source}` cannot be used:{shown}\nMend it, or leave it out."
+
+
+class ProviderError(RegistryError):
+    """A provider has not done what it was asked to: it refused the request, or broke off.
+
+    Attributes:
+        provider: Name of the provider.
+        model: Name of the model, as the provider knows it; empty where none was concerned.
+        problem: What went wrong, a sentence.
+        remedy: What to do, a sentence; empty where nothing is known to help.
+    """
+
+    def __init__(self, provider: str, model: str, problem: str, remedy: str = "") -> None:
+        super().__init__()
+        self.args = (provider, model, problem, remedy)
+        self.provider = provider
+        self.model = model
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        asked = f"`{self.provider}`, asked for `{self.model}`" if self.model else f"`{self.provider}`"
+        return f"{asked}: {self.problem} {self.remedy}".rstrip()
+
+
+class ProviderUnavailableError(ProviderError, ConnectionError):
+    """A provider cannot be reached, is being started or overloaded, or its package is not installed."""
+
+
+class ProviderTimeoutError(ProviderUnavailableError, TimeoutError):
+    """A provider has not answered in time."""
+
+
+class ProviderModelError(ProviderError, LookupError):
+    """A provider does not have this model, or cannot load it."""
+
+
+class StreamBrokenError(ProviderError, ConnectionError):
+    """An answer broke off after some of it was given. Nobody else is asked: what was read would not fit the rest.
+
+    Attributes:
+        text: What was given of the answer.
+    """
+
+    def __init__(self, provider: str, model: str, problem: str, remedy: str = "", text: str = "") -> None:
+        super().__init__(provider, model, problem, remedy)
+        self.args = (provider, model, problem, remedy, text)
+        self.text = text
+
+
+class NoProviderError(RegistryError, ConnectionError):
+    """None of those that could serve a role has done so.
+
+    Attributes:
+        role: The role.
+        attempts: Who was tried or passed over and why, a line each, in their order.
+        remedy: What to do, a sentence.
+    """
+
+    def __init__(self, role: str, attempts: tuple[str, ...], remedy: str = "") -> None:
+        super().__init__()
+        self.args = (role, attempts, remedy)
+        self.role = role
+        self.attempts = attempts
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        tried = "".join(f"\n  {attempt}" for attempt in self.attempts)
+        remedy = self.remedy or "Start one of them, or name another model for the role."
+        return f"Nobody serves the role `{self.role}`:{tried}\n{remedy}"
+
+
+class AdapterError(RegistryError, ValueError):
+    """An adapter of a manifest cannot be used; the one that was in use stays.
+
+    Attributes:
+        adapter_id: The adapter.
+        version: Its version.
+        problem: What is wrong with it, a sentence.
+        remedy: What to do, a sentence.
+    """
+
+    def __init__(self, adapter_id: str, version: str, problem: str, remedy: str = "") -> None:
+        super().__init__(adapter_id, version, problem, remedy)
+        self.adapter_id = adapter_id
+        self.version = version
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"Adapter `{self.adapter_id}`, version {self.version}: {self.problem} {self.remedy}".rstrip()

@@ -1,0 +1,1 @@
+"""The same HTTP surface on Ray Serve: one deployment a model."""

@@ -1,0 +1,36 @@
+"""Roles to models, and who serves them: resolved, fetched before the first call, with others to fall back on.
+
+    >>> from registry.profiles import Chat, resolve
+    >>> resolve("general").provider  # doctest: +SKIP
+    'ollama'
+    >>> with Chat(role="general") as chat:  # doctest: +SKIP
+    ...     answer = chat.reply([{"role": "user", "content": "How tall is Mount Everest?"}])
+
+Importing this imports no provider's package: that happens when a provider is first asked.
+"""
+
+TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this package
+if TYPE_CHECKING:
+    from registry.profiles.protocol import Availability as Availability
+    from registry.profiles.protocol import Ensured as Ensured
+    from registry.profiles.protocol import Provider as Provider
+    from registry.profiles.protocol import Target as Target
+
+_HOMES = {
+    "Availability": "protocol",
+    "Ensured": "protocol",
+    "Provider": "protocol",
+    "Target": "protocol",
+}
+if not TYPE_CHECKING:  # or every misspelt name would have a type
+
+    def __getattr__(name):
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return value
+
+    def __dir__():
+        return sorted(_HOMES)
