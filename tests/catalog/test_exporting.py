@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from registry.catalog import Catalog, export_models, exporting, import_models
 from registry.catalog.columns import COLUMNS
-from registry.catalog.fields import FIELDS
+from registry.catalog.fields import FIELDS, MAX_INTEGER
 from registry.catalog.writing import insert_model
-from registry.errors import InvalidInputError
+from registry.errors import InvalidFieldError, InvalidInputError
 
 from .states import state_of
 
@@ -330,3 +330,10 @@ def test_format_that_is_unknown_is_refused_before_anything_is_written(catalog: C
         export_models(catalog, tmp_path / "m.xlsx")
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [-1, 1.5, True])
+def test_export_limit_that_is_no_size_is_refused(catalog: Catalog, size: Any) -> None:
+    with pytest.raises(InvalidFieldError) as caught:
+        export_models(catalog, io.StringIO(), max_ram_bytes=size)
+    assert str(caught.value) == f"`max_ram_bytes`: expected a whole number from 0 to {MAX_INTEGER}, got {size}."

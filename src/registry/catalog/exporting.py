@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from registry.catalog.columns import COLUMNS
 from registry.catalog.csv_files import CsvWriter
 from registry.catalog.export_rows import cells_of, removed_models, rows_of
-from registry.catalog.fields import MAX_INTEGER
-from registry.catalog.filters import filters_of
 from registry.catalog.importing import Format, format_of
 from registry.catalog.json_files import ArrayWriter, LinesWriter
-from registry.catalog.words import all_of, words_query
+from registry.catalog.wanted import wanted_of
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -73,6 +71,7 @@ def export_models(
 
     Raises:
         InvalidInputError: There is no such format, or the ending of the file tells of none.
+        InvalidFieldError: A filter is no text, or `max_ram_bytes` no size.
         CatalogFileError: The store cannot be read.
         OSError: The file cannot be written.
 
@@ -131,17 +130,17 @@ def _query(
     max_ram_bytes: int | None,
 ) -> tuple[str, list[Any]]:
     """Write the query for the numbers of the models that a search would find."""
-    words, wanted = words_query(connection, text), filters_of(connection, filters)
-    if wanted is None or (words is None and text.strip()):
+    wanted = wanted_of(connection, text, filters, max_ram_bytes)
+    if wanted is None:
         return f"{_EVERY} WHERE 0", []
     conditions: list[str] = []
     values: list[Any] = []
-    if (query := all_of(words, *wanted.queries)) is not None:
+    if wanted.query is not None:
         conditions.append("models.id IN (SELECT rowid FROM model_words WHERE model_words MATCH ?)")
-        values.append(query)
-    if max_ram_bytes is not None:
+        values.append(wanted.query)
+    if wanted.max_ram_bytes is not None:
         conditions.append("models.needed_bytes <= ?")
-        values.append(min(max_ram_bytes, MAX_INTEGER))
+        values.append(wanted.max_ram_bytes)
     return f"{_EVERY} WHERE {' AND '.join(conditions)}" if conditions else _EVERY, values
 
 

@@ -14,15 +14,12 @@ import sqlite3
 from collections.abc import Mapping
 
 from registry.catalog.entries import Page
-from registry.catalog.fields import MAX_INTEGER
-from registry.catalog.filters import Given, Order, filters_of, order_of
+from registry.catalog.filters import Given, Order, order_of
 from registry.catalog.paging import sorted_page
 from registry.catalog.ranking import best_page
 from registry.catalog.reading import load_models
 from registry.catalog.totals import Totals
-from registry.catalog.wanted import Wanted
-from registry.catalog.words import words_query
-from registry.errors import InvalidFieldError
+from registry.catalog.wanted import check_count, wanted_of
 
 
 def search(
@@ -41,9 +38,9 @@ def search(
         InvalidFieldError: There is no such order, or a number is out of range.
     """
     order = None if sort is None else order_of(sort)
-    for name, number in (("limit", limit), ("offset", offset), ("max_ram_bytes", max_ram_bytes)):
-        _check_range(name, number)
-    wanted = _wanted(connection, text, given, max_ram_bytes)
+    check_count("limit", limit)
+    check_count("offset", offset)
+    wanted = wanted_of(connection, text, given, max_ram_bytes)
     total = 0 if wanted is None else totals.of_wanted(connection, wanted)
     ids: list[int] = []
     if wanted is not None and limit and offset < total:
@@ -53,21 +50,3 @@ def search(
             every = totals.of(connection, None, [], None)
             ids = sorted_page(connection, wanted, total, every, order or Order("name"), limit, offset)
     return Page(models=load_models(connection, ids), total=total, limit=limit, offset=offset)
-
-
-def _wanted(
-    connection: sqlite3.Connection, text: str, given: Mapping[str, Given], max_ram_bytes: int | None
-) -> Wanted | None:
-    """Give what is looked for, or `None` where nothing can be found."""
-    filters = filters_of(connection, given)
-    words = words_query(connection, text) if text.strip() else None
-    if filters is None or (words is None and text.strip()):
-        return None
-    return Wanted(words, filters, max_ram_bytes)
-
-
-def _check_range(name: str, number: int | None) -> None:
-    if number is None:
-        return
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_INTEGER:
-        raise InvalidFieldError(name, f"a whole number from 0 to {MAX_INTEGER}", number)
