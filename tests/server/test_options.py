@@ -44,6 +44,8 @@ def test_other_address_with_a_key_is_taken() -> None:
         ("api_key", "k" * 16 + "\n"),
         ("api_key", "k" * 16 + "ü"),
         ("api_key", "k k" * 16),
+        ("admin_token", "k" * 15),
+        ("admin_token", "k k" * 16),
     ],
 )
 def test_value_that_cannot_be_is_refused(name: str, value: Any) -> None:
@@ -58,3 +60,17 @@ def test_key_is_never_shown() -> None:
     with pytest.raises(InvalidOptionError) as caught:
         ServerOptions(api_key="short-secret")
     assert "short-secret" not in str(caught.value)
+
+
+def test_admin_token_is_never_shown() -> None:
+    assert KEY not in repr(ServerOptions(admin_token=KEY))
+
+
+def test_admin_token_that_is_the_api_key_is_refused() -> None:
+    with pytest.raises(InvalidOptionError) as caught:
+        ServerOptions(api_key=KEY, admin_token=KEY)
+
+    assert str(caught.value) == (
+        "`admin_token`: expected another one than `api_key`, got 'the same'. "
+        "Whoever may use the models shall not, by that, be able to fetch others."
+    )

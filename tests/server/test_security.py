@@ -244,3 +244,21 @@ def test_origin_is_written_as_browsers_send_it(stated: str, sent: bytes) -> None
 def test_origin_that_is_none_says_what_one_is(stated: str) -> None:
     with pytest.raises(InvalidOptionError, match=r"origins such as `https://app\.example`"):
         origin_of(stated)
+
+
+@pytest.mark.parametrize("headers", [{}, AUTH], ids=["no key", "the key"])
+def test_write_where_each_server_has_its_own_store_is_refused(headers: dict[str, str]) -> None:
+    with client(catalog_writes=False) as api:
+        response = api.post("/api/models", json={"name": "mine"}, headers=headers)
+
+        assert (response.status_code, response.json()["error"]) == (
+            403,
+            {
+                "code": "read_only",
+                "message": "The catalogue cannot be written here: several servers answer at this address, and each "
+                "has a store of its own.",
+                "hint": "Write it where one server runs, without `--ray`; or compile the models into the registry, "
+                "which all of them have.",
+            },
+        )
+        assert api.get("/api/models/talk").status_code == 200

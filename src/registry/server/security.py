@@ -30,6 +30,12 @@ _READ_ONLY = Failure(
     "This server has no API key, and so nothing can be written.",
     "Set `REGISTRY_API_KEY` where the server runs and start it again; send the key as `Authorization: Bearer KEY`.",
 )
+_ONE_OF_SEVERAL = Failure(
+    403,
+    "read_only",
+    "The catalogue cannot be written here: several servers answer at this address, and each has a store of its own.",
+    "Write it where one server runs, without `--ray`; or compile the models into the registry, which all of them have.",
+)
 _NO_KEY = Failure(
     401, "missing_api_key", "This request needs the API key.", "Send it as `Authorization: Bearer KEY`.", None, _BEARER
 )
@@ -56,6 +62,7 @@ class Gate:
     def __init__(self, options: ServerOptions) -> None:
         self._digest = None if options.api_key is None else _digest(options.api_key.encode())
         self._is_local = options.is_local
+        self._catalog_writes = options.catalog_writes
         self.origins = frozenset(map(origin_of, options.cors_origins))
         known = {urlsplit(origin.decode()).netloc.rpartition("@")[2] for origin in self.origins}
         names = _LOCAL_NAMES | {_name(options.host)} | {_name(host) for host in known}
@@ -80,6 +87,8 @@ class Gate:
             return failure
         if (method not in READS or path.startswith("/v1")) and (failure := self._cross_site(headers)):
             return failure
+        if not self._catalog_writes and method not in READS and path.startswith("/api/"):
+            return _ONE_OF_SEVERAL
         return self._wrong_key(method, path, headers)
 
     def needs_key(self, method: str, path: str) -> bool:
