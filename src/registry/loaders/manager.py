@@ -179,6 +179,11 @@ class ModelManager:
         return self._lease(Wanted(record, wanted, None if path is None else Path(path)), fallback=fallback)
 
     @property
+    def options(self) -> LoadOptions:
+        """How models are loaded where a call says nothing else."""
+        return self._options
+
+    @property
     def loaded(self) -> tuple[str, ...]:
         """Ids of the records that are loaded, the most recently used first."""
         return tuple(status.model_id for status in self.status())

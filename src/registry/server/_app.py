@@ -33,6 +33,7 @@ from registry.server.web import pages
 
 if TYPE_CHECKING:
     from registry.queries import ModelRegistry
+    from registry.server.v1.contract import ModelDesks
 
 _ROUTERS = (routes, model_list, chat_completions, completions, embeddings, rerank, telemetry, pages)
 
@@ -43,6 +44,7 @@ def create_app(
     catalog: Catalog | None = None,
     manager: ModelManager | None = None,
     registry: ModelRegistry[Any] | None = None,
+    desks: ModelDesks | None = None,
 ) -> FastAPI:
     """Make the application. Opens the catalogue store and brings the records of the registry into it.
 
@@ -52,6 +54,7 @@ def create_app(
             application ends.
         manager: Loaded models, which the caller closes. Left out: one with the limits of the options.
         registry: The typed records to serve. Left out: this package's.
+        desks: Who does the work of the requests for models. Left out: this process, with the models of the manager.
 
     Raises:
         CatalogFileError: The store cannot be used.
@@ -66,8 +69,8 @@ def create_app(
         store.sync(records)
         models = manager if manager is not None else opened.enter_context(_manager(options, records))
         names = ModelNames(records, options.roles)
-        desks, file = Desks(models, options), StoreFile(store.path)
-        services = Services(options, records, store, models, names, desks, Telemetry(), file)
+        asked = Desks(models, options) if desks is None else desks
+        services = Services(options, records, store, models, names, asked, Telemetry(), StoreFile(store.path))
         return _assembled(services, opened.pop_all())
 
 

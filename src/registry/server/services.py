@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from registry.server.options import ServerOptions
     from registry.server.store_file import StoreFile
     from registry.server.telemetry import Telemetry
-    from registry.server.v1.desks import Desks
+    from registry.server.v1.contract import ModelDesks
     from registry.server.v1.names import ModelNames
 
 
@@ -36,6 +36,6 @@ class Services:
     catalog: Catalog
     manager: ModelManager
     names: ModelNames
-    desks: Desks
+    desks: ModelDesks
     telemetry: Telemetry
     store_file: StoreFile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -106,8 +107,11 @@ class _Models(Collector):
 
     def _queues(self) -> Metric:
         lengths = GaugeMetricFamily("registry_model_queue_length", "Requests that wait for a model.", labels=("model",))
-        for status in self._services.desks.status():
-            lengths.add_metric((status.model_id,), status.waiting)
+        waiting: Counter[str] = Counter()
+        for status in self._services.desks.status():  # an adapter may have two, for its new version and for the last
+            waiting[status.adapter_id or status.model_id] += status.waiting
+        for name, number in waiting.items():
+            lengths.add_metric((name,), number)
         return lengths
 
 

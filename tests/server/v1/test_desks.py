@@ -16,8 +16,9 @@ from registry.errors import ModelBusyError, ModelClosedError
 from registry.records import ChatModel, ModelFile
 from registry.server.options import ServerOptions
 from registry.server.v1 import desks as module
-from registry.server.v1.calls import Call
-from registry.server.v1.desks import Desks, DeskStatus
+from registry.server.v1.calls import Call, Working
+from registry.server.v1.contract import DeskStatus
+from registry.server.v1.desks import Desks
 from registry.server.v1.fair_queue import Client
 
 A, B = Client("A"), Client("B")
@@ -56,7 +57,7 @@ class Hold:
         self.begun, self.go = threading.Event(), threading.Event()
         self.answer = answer
 
-    def __call__(self, _: str, call: Call[str]) -> Generator[str, None, None]:
+    def __call__(self, _: str, call: Working) -> Generator[str, None, None]:
         call.stop_with(self.go.set)
         self.begun.set()
         assert self.go.wait(WAIT_S)
@@ -111,7 +112,7 @@ def test_pieces_come_in_order_and_end() -> None:
 
 
 def test_error_comes_after_the_pieces_before_it() -> None:
-    def breaks(handle: str, call: Call[str]) -> Generator[str, None, None]:
+    def breaks(handle: str, call: Working) -> Generator[str, None, None]:
         yield "a"
         raise ZeroDivisionError
 
@@ -166,7 +167,7 @@ def test_clients_take_turns() -> None:
     order: list[str] = []
 
     def work(name: str) -> Any:
-        def note(handle: str, call: Call[str]) -> Generator[str, None, None]:
+        def note(handle: str, call: Working) -> Generator[str, None, None]:
             order.append(name)
             yield name
 
@@ -190,7 +191,7 @@ def test_full_queue_refuses_with_the_time_that_those_before_will_take(monkeypatc
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
 
     async def test(desks: Desks) -> None:
-        def slow(handle: str, call: Call[str]) -> Generator[str, None, None]:
+        def slow(handle: str, call: Working) -> Generator[str, None, None]:
             now[0] += 7
             yield "slow"
 
@@ -240,7 +241,7 @@ def test_full_queue_of_one_client_gives_way_to_another() -> None:
 def test_cancelled_request_leaves_the_queue_and_its_work_is_not_begun() -> None:
     begun: list[str] = []
 
-    def work(handle: str, call: Call[str]) -> Generator[str, None, None]:
+    def work(handle: str, call: Working) -> Generator[str, None, None]:
         begun.append("begun")
         yield "x"
 
@@ -287,7 +288,7 @@ def test_request_that_is_cancelled_while_its_model_is_loaded_begins_no_work() ->
         loading.set()
         assert go.wait(WAIT_S)
 
-    def work(handle: str, call: Call[str]) -> Generator[str, None, None]:
+    def work(handle: str, call: Working) -> Generator[str, None, None]:
         begun.set()
         yield "x"
 

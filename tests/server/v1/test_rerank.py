@@ -14,7 +14,7 @@ pytest.importorskip("sentence_transformers")
 import tiny  # noqa: E402 - after it is known that it can be imported
 
 from registry.loaders import load  # noqa: E402
-from registry.server.v1.rerank import RerankRequest, _answer, _Scored  # noqa: E402
+from registry.server.v1.rerank import RerankRequest, Scored, _answer  # noqa: E402
 from server.v1.served import Serve, Served  # noqa: E402
 
 QUERY = "the cat"
@@ -75,7 +75,7 @@ def test_best_are_given_with_their_texts_when_asked_for(serve: Serve) -> None:
 
 def test_equal_scores_keep_the_order_of_the_request() -> None:
     asked = RerankRequest(model="m", query="q", documents=["a", "b", "c", "d"], top_n=3)
-    answer = _answer(_Scored([1.0, 2.0, 1.0, 2.0], 9), "m", ["a", "b", "c", "d"], asked)
+    answer = _answer(Scored([1.0, 2.0, 1.0, 2.0], 9), "m", ["a", "b", "c", "d"], asked)
     assert [result["index"] for result in answer["results"]] == [1, 3, 0]
 
 

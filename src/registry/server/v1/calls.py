@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from starlette.exceptions import HTTPException
 
@@ -20,7 +20,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Work: TypeAlias = "Callable[[Any, Call[T]], Generator[T, None, None]]"
+
+class Working(Protocol):
+    """What work may know of the request that it is done for."""
+
+    @property
+    def is_cancelled(self) -> bool:
+        """True once nobody waits for the answer: work that comes in parts shall begin no other."""
+        ...
+
+    def stop_with(self, stop: Callable[[], None]) -> None:
+        """Say how the work is stopped from another thread while it makes the next piece."""
+
+
+Work: TypeAlias = Callable[[Any, Working], Generator[T, None, None]]
 """What is done with a loaded model; it gives the pieces of the answer."""
 
 

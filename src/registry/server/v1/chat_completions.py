@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
 
-from registry.chat.messages import check_messages
+from registry.chat.messages import Message, check_messages
 from registry.errors import InvalidOptionError, UnsupportedModelError
 from registry.records import ChatModel
 from registry.server.answers import json_answer, json_bytes
 from registry.server.v1.answers import FAILURES, streamed
 from registry.server.v1.chat_shapes import ChatCompletion, ChatRequest, Sampling
 from registry.server.v1.requests import JsonRoute, client_of
-from registry.server.v1.streaming import events, stream, while_connected
+from registry.server.v1.streaming import events, named, stream, while_connected
 
 if TYPE_CHECKING:
     from registry.loaders import Chat, ChatCompletionChunk
     from registry.records import ModelInfo
     from registry.server.services import Services
-    from registry.server.v1.calls import Call, Work
+    from registry.server.v1.calls import Working
 
 _LEAST_TOP_P = 1e-9  # OpenAI's API allows 0, which leaves the likeliest token, as this does
 
@@ -33,15 +34,46 @@ def router(services: Services) -> APIRouter:
     @routes.post("/chat/completions", response_model=None, responses={**FAILURES, 200: streamed(ChatCompletion)})
     async def create_chat_completion(asked: ChatRequest, request: Request) -> Response:
         """Answer a conversation, whole or as server-sent events. A model that is not loaded is loaded first."""
-        record = chat_record(services.names.find(asked.model))
-        work = _work(asked)
+        serving = services.names.serving(asked.model)
+        record, work = chat_record(serving.record), _work(asked, serving.name)
         client = client_of(request, asked.user, asked.safety_identifier)
         if asked.stream:
-            return await stream(request, services.desks.open(record, work, client))
-        body = await while_connected(request, services.desks.ask(record, work, client))
+            return await stream(request, services.desks.open(record, work, client, serving.adapter))
+        body = await while_connected(request, services.desks.ask(record, work, client, serving.adapter))
         return json_answer(body)
 
     return routes
+
+
+@dataclass(frozen=True)
+class ChatWork:
+    """One answer in a conversation: what a loaded chat model is to do, as a value that other processes can be sent.
+
+    Attributes:
+        model: Name of the model, as the answer says it.
+        messages: The conversation, checked.
+        options: Keywords of `Chat.stream`.
+        streams: True to give events as they come, false to give the whole answer as one piece.
+        with_usage: True to end a stream with the usage.
+        only_first_call: True to leave out all calls of tools but the first.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    options: Mapping[str, Any]
+    streams: bool = False
+    with_usage: bool = False
+    only_first_call: bool = False
+
+    def __call__(self, chat: Chat, call: Working) -> Generator[bytes, None, None]:
+        """Give the answer as JSON, or as events."""
+        with _named_as_asked(), chat.stream(self.messages, **self.options) as made:
+            call.stop_with(made.close)
+            chunks = named(_first_calls(made) if self.only_first_call else made, self.model)
+            if self.streams:
+                yield from events(chunks, with_usage=self.with_usage)
+            else:
+                yield json_bytes(_joined(chunks))
 
 
 def chat_record(record: ModelInfo) -> ChatModel:
@@ -78,22 +110,17 @@ def wants_usage(asked: Sampling) -> bool:
     return asked.stream_options is not None and bool(asked.stream_options.include_usage)
 
 
-def _work(asked: ChatRequest) -> Work[bytes]:
+def _work(asked: ChatRequest, model: str) -> ChatWork:
     """Check what can be checked without the model, and give what is to be done with it."""
     given = [message.model_dump(exclude_none=True) for message in asked.messages]
-    messages, options = check_messages(given), _options(asked)
-    only_first = asked.parallel_tool_calls is False
-
-    def answer(chat: Chat, call: Call[bytes]) -> Generator[bytes, None, None]:
-        with _named_as_asked(), chat.stream(messages, **options) as made:
-            call.stop_with(made.close)
-            chunks = _first_calls(made) if only_first else made
-            if asked.stream:
-                yield from events(chunks, with_usage=wants_usage(asked))
-            else:
-                yield json_bytes(_joined(chunks))
-
-    return answer
+    return ChatWork(
+        model,
+        check_messages(given),
+        _options(asked),
+        streams=bool(asked.stream),
+        with_usage=wants_usage(asked),
+        only_first_call=asked.parallel_tool_calls is False,
+    )
 
 
 @contextmanager
@@ -132,13 +159,13 @@ def _first_calls(chunks: Iterable[ChatCompletionChunk]) -> Iterator[ChatCompleti
         yield chunk
 
 
-def _joined(chunks: Iterable[ChatCompletionChunk]) -> dict[str, Any]:
+def _joined(chunks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Join the chunks of an answer: only a stream can be stopped by another thread."""
     texts: dict[str, list[str]] = {"content": [], "reasoning_content": []}
     message: dict[str, Any] = {"role": "assistant", "content": ""}
     last: dict[str, Any] = {}
     for chunk in chunks:
-        last = cast("dict[str, Any]", chunk)
+        last = {**chunk}
         delta = last["choices"][0]["delta"]
         for name, pieces in texts.items():
             pieces.append(delta.get(name, ""))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -12,13 +13,12 @@ from registry.server.v1.answers import FAILURES, streamed
 from registry.server.v1.chat_completions import chat_record, sampling_options, wants_usage
 from registry.server.v1.chat_shapes import CompletionRequest, TextCompletion
 from registry.server.v1.requests import JsonRoute, client_of
-from registry.server.v1.streaming import events, stream, while_connected
+from registry.server.v1.streaming import events, named, stream, while_connected
 
 if TYPE_CHECKING:
     from registry.loaders import Chat
-    from registry.loaders.completion import CompletionChunk
     from registry.server.services import Services
-    from registry.server.v1.calls import Call, Work
+    from registry.server.v1.calls import Working
 
 
 def router(services: Services) -> APIRouter:
@@ -28,36 +28,57 @@ def router(services: Services) -> APIRouter:
     @routes.post("/completions", response_model=None, responses={**FAILURES, 200: streamed(TextCompletion)})
     async def create_completion(asked: CompletionRequest, request: Request) -> Response:
         """Go on with a text as it stands, whole or as server-sent events."""
-        record = chat_record(services.names.find(asked.model))
-        work, client = _work(asked), client_of(request, asked.user)
+        serving = services.names.serving(asked.model)
+        record, work = chat_record(serving.record), _work(asked, serving.name)
+        client = client_of(request, asked.user)
         if asked.stream:
-            return await stream(request, services.desks.open(record, work, client))
-        body = await while_connected(request, services.desks.ask(record, work, client))
+            return await stream(request, services.desks.open(record, work, client, serving.adapter))
+        body = await while_connected(request, services.desks.ask(record, work, client, serving.adapter))
         return json_answer(body)
 
     return routes
 
 
-def _work(asked: CompletionRequest) -> Work[bytes]:
+@dataclass(frozen=True)
+class CompletionWork:
+    """One text to go on with: what a loaded chat model is to do, as a value that other processes can be sent.
+
+    Attributes:
+        model: Name of the model, as the answer says it.
+        prompt: The text.
+        options: Keywords of `Chat.stream_completion`.
+        streams: True to give events as they come, false to give the whole answer as one piece.
+        with_usage: True to end a stream with the usage.
+    """
+
+    model: str
+    prompt: str
+    options: Mapping[str, Any]
+    streams: bool = False
+    with_usage: bool = False
+
+    def __call__(self, chat: Chat, call: Working) -> Generator[bytes, None, None]:
+        """Give the answer as JSON, or as events."""
+        with chat.stream_completion(self.prompt, **self.options) as made:
+            call.stop_with(made.close)
+            chunks = named(made, self.model)
+            if self.streams:
+                yield from events(chunks, with_usage=self.with_usage)
+            else:
+                yield json_bytes(_joined(chunks))
+
+
+def _work(asked: CompletionRequest, model: str) -> CompletionWork:
     prompt = asked.prompt if isinstance(asked.prompt, str) else asked.prompt[0]
     options = sampling_options(asked, asked.max_tokens)
-
-    def go_on(chat: Chat, call: Call[bytes]) -> Generator[bytes, None, None]:
-        with chat.stream_completion(prompt, **options) as made:
-            call.stop_with(made.close)
-            if asked.stream:
-                yield from events(made, with_usage=wants_usage(asked))
-            else:
-                yield json_bytes(_joined(made))
-
-    return go_on
+    return CompletionWork(model, prompt, options, streams=bool(asked.stream), with_usage=wants_usage(asked))
 
 
-def _joined(chunks: Iterable[CompletionChunk]) -> dict[str, Any]:
+def _joined(chunks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     texts: list[str] = []
     last: dict[str, Any] = {}
     for chunk in chunks:
-        last = cast("dict[str, Any]", chunk)
+        last = {**chunk}
         texts.append(last["choices"][0]["text"])
     choice = {**last["choices"][0], "text": "".join(texts)}
     return {**last, "choices": [choice], "usage": last.get("usage")}

@@ -7,14 +7,18 @@ import math
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from registry.errors import ModelBusyError, ModelClosedError
 from registry.loaders.texts import TruncationWarning
 from registry.server.v1.calls import Call, Limits
+from registry.server.v1.contract import DeskStatus
 from registry.server.v1.fair_queue import FairQueue
 
 if TYPE_CHECKING:
+    from registry.adapters.version import AdapterVersion
     from registry.loaders import ModelManager
     from registry.records import ModelInfo
     from registry.server.options import ServerOptions
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from registry.server.v1.fair_queue import Client
 
 T = TypeVar("T")
+_Key: TypeAlias = tuple[str, str | None]  # id of a record, digest of an adapter
 
 _IDLE_S = 60.0  # after which a thread ends: one that is kept has the threads of its libraries ready
 _NEWEST = 0.3  # weight of the newest duration in their mean
@@ -29,24 +34,10 @@ _LONGEST_RETRY_S = 600
 _CLOSING_S = 10.0
 
 
-class DeskStatus(NamedTuple):
-    """One desk.
-
-    Attributes:
-        model_id: The model.
-        waiting: Requests in the queue.
-        is_busy: True while one is being answered, or the model is being loaded for it.
-        seconds: Mean time of the latest requests with the model; `None` before the first.
-    """
-
-    model_id: str
-    waiting: int
-    is_busy: bool
-    seconds: float | None
-
-
 class Desks:
     """Takes requests to the desks of their models. Its coroutines and calls are for the event loop.
+
+    A model with an adapter on top has a desk of its own, and so has each version of the adapter.
 
     Args:
         manager: Lends the models; loads those that are missing.
@@ -58,18 +49,19 @@ class Desks:
         self._length = options.queue_length
         self._limits = Limits(options.queue_timeout_s, options.request_timeout_s)
         self._lock = threading.Lock()
-        self._desks: dict[str, _Desk] = {}
+        self._desks: dict[_Key, _Desk] = {}
         self._is_closed = False
         # What was cut is said in the answers; the log of a server is the wrong place for it.
         warnings.filterwarnings("ignore", category=TruncationWarning, module=r"registry\.server\.")
 
-    def open(self, record: ModelInfo, work: Work[T], client: Client) -> Call[T]:
+    def open(self, record: ModelInfo, work: Work[T], client: Client, adapter: AdapterVersion | None = None) -> Call[T]:
         """Put a request into the queue of a model. Whoever opens a call must cancel it in the end.
 
         Args:
             record: The model.
             work: What to do with the loaded model. It runs in the thread of the model, which is lent meanwhile.
             client: Who asks.
+            adapter: What to load on top of the model.
 
         Raises:
             ModelBusyError: The queue is full, and this client has no fewer requests in it than others.
@@ -78,20 +70,22 @@ class Desks:
         with self._lock:
             if self._is_closed:
                 raise ModelClosedError("the server")
-            desk = self._desks.get(record.id)
+            key = (record.id, None if adapter is None else adapter.sha256)
+            desk = self._desks.get(key)
             if desk is None:
-                desk = self._desks[record.id] = _Desk(record, self._manager, self._length)
+                self._forget_idle_versions()
+                desk = self._desks[key] = _Desk(record, adapter, self._manager, self._length)
         call = Call(record.id, client, work, self._limits)
         desk.enter(call)
         return call
 
-    async def ask(self, record: ModelInfo, work: Work[T], client: Client) -> T:
+    async def ask(self, record: ModelInfo, work: Work[T], client: Client, adapter: AdapterVersion | None = None) -> T:
         """Wait for the one piece that the work gives. Otherwise as `open`; a cancelled task stops the work.
 
         Raises:
             The errors of `open`, of `Call.more` and of the work.
         """
-        call = self.open(record, work, client)
+        call = self.open(record, work, client, adapter)
         try:
             (piece,) = await call.more()
             return piece
@@ -118,11 +112,22 @@ class Desks:
         for desk in desks:
             await asyncio.to_thread(desk.join, ends_at)
 
+    def _forget_idle_versions(self) -> None:
+        """Forget desks of adapters whose threads have ended: versions come and go for as long as a server runs."""
+        for key, desk in list(self._desks.items()):
+            if desk.adapter is not None and desk.has_ended:
+                del self._desks[key]
+
 
 class _Desk:
-    """The queue of one model, and the thread that serves it."""
+    """The queue of one model, and the thread that serves it.
 
-    def __init__(self, record: ModelInfo, manager: ModelManager, length: int) -> None:
+    Attributes:
+        adapter: What is loaded on top of the model.
+    """
+
+    def __init__(self, record: ModelInfo, adapter: AdapterVersion | None, manager: ModelManager, length: int) -> None:
+        self.adapter = adapter
         self._record = record
         self._manager = manager
         self._length = length
@@ -169,7 +174,14 @@ class _Desk:
     def status(self) -> DeskStatus:
         """Give what goes on."""
         with self._changed:
-            return DeskStatus(self._record.id, len(self._queue), self._now is not None, self._mean_s)
+            adapter_id = None if self.adapter is None else self.adapter.id
+            return DeskStatus(self._record.id, len(self._queue), self._now is not None, self._mean_s, adapter_id)
+
+    @property
+    def has_ended(self) -> bool:
+        """True when nothing has been asked for so long that the thread has ended."""
+        with self._changed:
+            return self._thread is None and not self._queue
 
     def close(self) -> None:
         """Send away who waits, and stop what is being done."""
@@ -193,7 +205,7 @@ class _Desk:
         while (call := self._next()) is not None:
             error: BaseException | None = None
             try:
-                with self._manager.use(self._record) as handle:
+                with self._lent() as handle:
                     call.serve(handle)
             except BaseException as raised:  # whatever it is, it is told to who waits for the answer
                 error = raised
@@ -203,6 +215,11 @@ class _Desk:
                 self._now = None
             call.end(error)
             del call, error  # or the last request would be kept until the next one
+
+    def _lent(self) -> AbstractContextManager[Any]:
+        if self.adapter is None:
+            return self._manager.use(self._record)
+        return self._manager.use(self._record, options=replace(self._manager.options, adapter=self.adapter.path))
 
     def _next(self) -> Call[Any] | None:
         """Wait for the next call; `None` when the thread is to end."""

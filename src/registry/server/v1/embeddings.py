@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from fastapi import APIRouter, Request, Response
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from registry.loaders import DenseEncoder, Embeddings
     from registry.records import ModelInfo
     from registry.server.services import Services
-    from registry.server.v1.calls import Call, Work
+    from registry.server.v1.calls import Working
 
     Vectors: TypeAlias = NDArray[Any]
 
@@ -34,6 +35,13 @@ _AT_ONCE = 256  # texts that are encoded before it is looked whether the client 
 _DIGITS = 9  # significant decimal digits that tell any two float32 apart
 _SMALLEST_SHORT = 1e-13  # below, or above the next, powers of ten are not exact in float64
 _LARGEST_SHORT = 1e9
+_KINDS: Mapping[str | None, Literal["query", "document"] | None] = {
+    None: None,
+    "query": "query",
+    "document": "document",
+    "search_query": "query",
+    "search_document": "document",
+}
 _UNIT = 1e-3  # how far from 1 the length of a vector may be that a model has scaled to it
 
 
@@ -89,7 +97,7 @@ class EmbeddingList(BaseModel):
     truncated: list[int] = Field(description="Positions of texts that were cut to what the model reads. Not OpenAI's.")
 
 
-class _Encoded(NamedTuple):
+class Encoded(NamedTuple):
     """What the thread of the model gives: float32 (texts, dim), tokens read, positions of texts that were cut."""
 
     vectors: Vectors
@@ -105,10 +113,11 @@ def router(services: Services) -> APIRouter:
     @routes.post("/embeddings", response_model=None, responses=FAILURES | answers)
     async def create_embeddings(asked: EmbeddingRequest, request: Request) -> Response:
         """Encode texts. A model that is not loaded is loaded first."""
-        record = _dense_record(services.names.find(asked.model))
+        serving = services.names.serving(asked.model)
+        record = _dense_record(serving.record)
         check_truncation(record, asked.dimensions)
         client = client_of(request, asked.user)
-        encoded = await while_connected(request, services.desks.ask(record, _work(asked), client))
+        encoded = await while_connected(request, services.desks.ask(record, _work(asked), client, serving.adapter))
         # The next request has the model already while this one's vectors are written.
         body = await asyncio.to_thread(_written, encoded, record.id, asked)
         return json_answer(body)
@@ -123,22 +132,36 @@ def _dense_record(record: ModelInfo) -> DenseModel:
     raise UnsupportedModelError(record.id, reason)
 
 
-def _work(asked: EmbeddingRequest) -> Work[_Encoded]:
-    texts = [asked.input] if isinstance(asked.input, str) else asked.input
+@dataclass(frozen=True)
+class EmbeddingWork:
+    """Texts to encode: what a loaded encoder is to do, as a value that other processes can be sent.
 
-    def encode(encoder: DenseEncoder, call: Call[_Encoded]) -> Generator[_Encoded, None, None]:
-        by_type = {None: encoder.encode, "query": encoder.encode_query, "document": encoder.encode_document}
-        encode_part = by_type[asked.input_type and asked.input_type.removeprefix("search_")]
+    Attributes:
+        texts: The texts.
+        kind: Which prompt of the model goes in front of each.
+        cuts: False to refuse a text that is longer than the model reads.
+    """
+
+    texts: tuple[str, ...]
+    kind: Literal["query", "document"] | None = None
+    cuts: bool = True
+
+    def __call__(self, encoder: DenseEncoder, call: Working) -> Generator[Encoded, None, None]:
+        """Give the vectors as one piece."""
+        by_kind = {None: encoder.encode, "query": encoder.encode_query, "document": encoder.encode_document}
         parts: list[Embeddings] = []
-        for start in range(0, len(texts), _AT_ONCE):
+        for start in range(0, len(self.texts), _AT_ONCE):
             if call.is_cancelled:
                 return
-            parts.append(encode_part(texts[start : start + _AT_ONCE]))
-            if asked.truncate is False:
+            parts.append(by_kind[self.kind](self.texts[start : start + _AT_ONCE]))
+            if not self.cuts:
                 _refuse_cut(parts[-1], start, encoder.max_tokens)
         yield _joined(parts, encoder.max_tokens)
 
-    return encode
+
+def _work(asked: EmbeddingRequest) -> EmbeddingWork:
+    texts = (asked.input,) if isinstance(asked.input, str) else tuple(asked.input)
+    return EmbeddingWork(texts, _KINDS[asked.input_type], cuts=asked.truncate is not False)
 
 
 def _refuse_cut(part: Embeddings, start: int, limit: int | None) -> None:
@@ -148,16 +171,16 @@ def _refuse_cut(part: Embeddings, start: int, limit: int | None) -> None:
         raise InvalidInputError(f"input[{start + first}]", reason)
 
 
-def _joined(parts: list[Embeddings], limit: int | None) -> _Encoded:
+def _joined(parts: list[Embeddings], limit: int | None) -> Encoded:
     import numpy as np
 
     tokens = sum(min(count, limit or count) for part in parts for count in part.token_counts)
     cut = [number * _AT_ONCE + index for number, part in enumerate(parts) for index in part.truncated]
     vectors = np.asarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)
-    return _Encoded(vectors, tokens, cut)
+    return Encoded(vectors, tokens, cut)
 
 
-def _written(encoded: _Encoded, model_id: str, asked: EmbeddingRequest) -> bytes:
+def _written(encoded: Encoded, model_id: str, asked: EmbeddingRequest) -> bytes:
     """Write the answer as JSON."""
     vectors = _shortened(encoded.vectors, asked.dimensions)
     rows: list[Any]

@@ -5,17 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registry._places import find_files
 from registry.errors import InvalidOptionError, ModelNotFoundError
 
 if TYPE_CHECKING:
+    from registry.adapters.version import AdapterVersion
     from registry.queries import ModelRegistry
     from registry.records import ModelInfo, Profile
 
 _MOST_MATCHES = 3
 _OTHER_SERVERS = ("ollama", "openai")
+
+
+class Serving(NamedTuple):
+    """What serves a request.
+
+    Attributes:
+        record: The model.
+        adapter: The adapter on top of it, if the request names one.
+    """
+
+    record: ModelInfo
+    adapter: AdapterVersion | None = None
+
+    @property
+    def name(self) -> str:
+        """What the answer calls it."""
+        return self.record.id if self.adapter is None else self.adapter.id
 
 
 class ModelNames:
@@ -63,6 +81,14 @@ class ModelNames:
         if record is None:
             raise self._not_found(name)
         return record
+
+    def serving(self, name: str) -> Serving:
+        """Give what serves requests that name this: found once for each request, which ends with what it began with.
+
+        Raises:
+            ModelNotFoundError: As `find`.
+        """
+        return Serving(self.find(name))
 
     def roles(self) -> Mapping[str, tuple[str, ...]]:
         """Give the roles of every model that plays one now: id -> roles, sorted. A look at the disk, as `find`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 from fastapi import APIRouter, Request, Response
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from registry.loaders import DenseEncoder, LateInteractionEncoder, Reranker
     from registry.records import ModelInfo
     from registry.server.services import Services
-    from registry.server.v1.calls import Call, Work
+    from registry.server.v1.calls import Working
 
 _MOST_DOCUMENTS = 2048
 _AT_ONCE = 64  # documents that are read before it is looked whether the client is still there
@@ -79,7 +80,9 @@ class RerankAnswer(BaseModel):
     usage: RerankUsage
 
 
-class _Scored(NamedTuple):
+class Scored(NamedTuple):
+    """What a model gives: the score of each document, and the tokens that were read."""
+
     scores: list[float]
     tokens: int
 
@@ -92,52 +95,66 @@ def router(services: Services) -> APIRouter:
     @routes.post("/rerank", response_model=None, responses=FAILURES | answers)
     async def rerank(asked: RerankRequest, request: Request) -> Response:
         """Order documents by how well they answer a query. A model that is not loaded is loaded first."""
-        record = services.names.find(asked.model)
+        serving = services.names.serving(asked.model)
+        record = serving.record
         texts = [document if isinstance(document, str) else document.text for document in asked.documents]
         work, client = _work(record, asked.query, texts), client_of(request, asked.user)
-        scored = await while_connected(request, services.desks.ask(record, work, client))
+        scored = await while_connected(request, services.desks.ask(record, work, client, serving.adapter))
         return json_answer(json_bytes(_answer(scored, record.id, texts, asked)))
 
     return routes
 
 
-def _work(record: ModelInfo, query: str, texts: list[str]) -> Work[_Scored]:
-    if isinstance(record, RerankerModel):
-        return _by_pairs(query, texts)
-    if isinstance(record, DenseModel | MultiVectorModel):
-        return _by_vectors(query, texts)
+@dataclass(frozen=True)
+class RerankWork:
+    """Documents to score: what a loaded model is to do, as a value that other processes can be sent.
+
+    Attributes:
+        query: The query.
+        texts: The documents.
+        by_pairs: True for a model that reads query and document together; false for one that compares their vectors.
+    """
+
+    query: str
+    texts: tuple[str, ...]
+    by_pairs: bool
+
+    def __call__(self, model: Any, call: Working) -> Generator[Scored, None, None]:
+        """Give the scores as one piece."""
+        return _by_pairs(self, model, call) if self.by_pairs else _by_vectors(self, model, call)
+
+
+def _work(record: ModelInfo, query: str, texts: list[str]) -> RerankWork:
+    if isinstance(record, RerankerModel | DenseModel | MultiVectorModel):
+        return RerankWork(query, tuple(texts), by_pairs=isinstance(record, RerankerModel))
     reason = f"it is of type `{record.model_type}` and orders no documents. Choose a reranker, or an embedding model."
     raise UnsupportedModelError(record.id, reason)
 
 
-def _by_pairs(query: str, texts: list[str]) -> Work[_Scored]:
-    def score(reranker: Reranker, call: Call[_Scored]) -> Generator[_Scored, None, None]:
-        scores: list[float] = []
-        for start in range(0, len(texts), _AT_ONCE):
-            if call.is_cancelled:
-                return
-            scores += reranker.score(query, texts[start : start + _AT_ONCE]).tolist()
-        yield _Scored(scores, sum(reranker.count_tokens([query, *texts])))
-
-    return score
+def _by_pairs(work: RerankWork, reranker: Reranker, call: Working) -> Generator[Scored, None, None]:
+    scores: list[float] = []
+    for start in range(0, len(work.texts), _AT_ONCE):
+        if call.is_cancelled:
+            return
+        scores += reranker.score(work.query, work.texts[start : start + _AT_ONCE]).tolist()
+    yield Scored(scores, sum(reranker.count_tokens([work.query, *work.texts])))
 
 
-def _by_vectors(query: str, texts: list[str]) -> Work[_Scored]:
-    def score(encoder: DenseEncoder | LateInteractionEncoder, call: Call[_Scored]) -> Generator[_Scored, None, None]:
-        asked: Any = encoder.encode_query([query])
-        scores, tokens = [], sum(asked.token_counts)
-        for start in range(0, len(texts), _AT_ONCE):
-            if call.is_cancelled:
-                return
-            part: Any = encoder.encode_document(texts[start : start + _AT_ONCE])
-            scores += encoder.similarity(asked, part)[0].tolist()
-            tokens += sum(part.token_counts)
-        yield _Scored(scores, tokens)
+def _by_vectors(
+    work: RerankWork, encoder: DenseEncoder | LateInteractionEncoder, call: Working
+) -> Generator[Scored, None, None]:
+    asked: Any = encoder.encode_query([work.query])
+    scores, tokens = [], sum(asked.token_counts)
+    for start in range(0, len(work.texts), _AT_ONCE):
+        if call.is_cancelled:
+            return
+        part: Any = encoder.encode_document(work.texts[start : start + _AT_ONCE])
+        scores += encoder.similarity(asked, part)[0].tolist()
+        tokens += sum(part.token_counts)
+    yield Scored(scores, tokens)
 
-    return score
 
-
-def _answer(scored: _Scored, model_id: str, texts: list[str], asked: RerankRequest) -> dict[str, Any]:
+def _answer(scored: Scored, model_id: str, texts: list[str], asked: RerankRequest) -> dict[str, Any]:
     best = sorted(range(len(texts)), key=lambda index: -scored.scores[index])[: asked.top_n]
     results: list[dict[str, Any]] = [{"index": index, "relevance_score": scored.scores[index]} for index in best]
     if asked.return_documents:

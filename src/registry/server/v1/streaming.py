@@ -16,7 +16,7 @@ from registry.server.failures import Failure, failure_of
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from registry.server.v1.calls import Call
+    from registry.server.v1.contract import Answering
 
 T = TypeVar("T")
 
@@ -44,6 +44,12 @@ def events(chunks: Iterable[Mapping[str, Any]], *, with_usage: bool) -> Iterator
         if with_usage and usage is not None:
             yield event(plain | {"choices": [], "usage": usage})
     yield DONE
+
+
+def named(chunks: Iterable[Mapping[str, Any]], model: str) -> Iterator[dict[str, Any]]:
+    """Name the model of an answer as `/v1/models` does: that of an adapter, not that of the record below it."""
+    for chunk in chunks:
+        yield {**chunk, "model": model}
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -77,7 +83,7 @@ async def _cancelled(task: asyncio.Future[Any]) -> None:
         task.exception()  # told already, or nobody is there to be told
 
 
-async def stream(request: Request, call: Call[bytes]) -> Response:
+async def stream(request: Request, call: Answering[bytes]) -> Response:
     """Answer with what a call gives, event by event. What fails before the first is raised, with a status of its own.
 
     Raises:
@@ -100,7 +106,7 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, first: list[bytes], call: Call[bytes]) -> None:
+    def __init__(self, first: list[bytes], call: Answering[bytes]) -> None:
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._first = first
