@@ -47,6 +47,7 @@ ROOM_MAY_IMPORT = {
     },
     "profiles": {
         "_extras",
+        "_frozen",
         "_home",
         "_places",
         "_registry",

@@ -11,16 +11,32 @@ Importing this imports no provider's package: that happens when a provider is fi
 
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this package
 if TYPE_CHECKING:
+    from registry.profiles.active import Profiles as Profiles
+    from registry.profiles.manifest import Manifest as Manifest
+    from registry.profiles.manifest import read_manifest as read_manifest
     from registry.profiles.protocol import Availability as Availability
     from registry.profiles.protocol import Ensured as Ensured
     from registry.profiles.protocol import Provider as Provider
     from registry.profiles.protocol import Target as Target
+    from registry.profiles.registered import Providers as Providers
+    from registry.profiles.resolution import Candidate as Candidate
+    from registry.profiles.resolution import PassedOver as PassedOver
+    from registry.profiles.resolution import Resolution as Resolution
+    from registry.profiles.resolution import resolve as resolve
 
 _HOMES = {
     "Availability": "protocol",
+    "Candidate": "resolution",
     "Ensured": "protocol",
+    "Manifest": "manifest",
+    "PassedOver": "resolution",
+    "Profiles": "active",
     "Provider": "protocol",
+    "Providers": "registered",
+    "Resolution": "resolution",
     "Target": "protocol",
+    "read_manifest": "manifest",
+    "resolve": "resolution",
 }
 if not TYPE_CHECKING:  # or every misspelt name would have a type
 

@@ -1,0 +1,114 @@
+"""The profiles that are in force: those of the registry, with the user's own manifest laid over them."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from registry import _settings
+from registry._frozen import FrozenDict
+from registry.errors import ProfileNotFoundError, RoleNotFoundError
+from registry.profiles.manifest import Manifest, read_manifest
+from registry.records import Profile, RoleModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from registry.queries import ModelRegistry
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+COMPILED = "compiled"
+DEFAULT = "default"
+
+
+class Profiles:
+    """Profiles by name.
+
+    Attributes:
+        registry: The registry whose records they name, and whose own profiles come first.
+        manifest: The manifest that is laid over those; `None` where there is none.
+
+    Example:
+        >>> Profiles.load().role("coding").name
+        'qwen2.5-coder-7b-q5'
+    """
+
+    def __init__(self, registry: ModelRegistry[Any], manifest: Manifest | None = None) -> None:
+        self.registry = registry
+        self.manifest = manifest
+        self._profiles = _laid_over(registry.profiles, manifest.profiles if manifest else {})
+
+    @classmethod
+    def load(cls, *, manifest: PathLike | None = None, registry: ModelRegistry[Any] | None = None) -> Profiles:
+        """Read the manifest, where there is one, and lay it over the profiles of the registry.
+
+        Args:
+            manifest: File with profiles of the user's own. Left out: what the setting `manifest` names, if anything.
+            registry: Registry that the profiles belong to. Left out: this package's own.
+
+        Raises:
+            ManifestError: The manifest cannot be used; the error has everything that is wrong with it.
+        """
+        path = manifest if manifest is not None else _settings.text("manifest")
+        chosen = registry if registry is not None else _own_registry()
+        return cls(chosen, None if path is None else read_manifest(path, registry=chosen))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all profiles, sorted."""
+        return tuple(self._profiles)
+
+    def get(self, name: str | None = None) -> Profile:
+        """Give a profile.
+
+        Args:
+            name: Its name. Left out: what the setting `profile` names, else `default`.
+
+        Raises:
+            ProfileNotFoundError: There is none of this name; the error names close matches.
+        """
+        wanted = name if name is not None else _settings.text("profile") or DEFAULT
+        found = self._profiles.get(wanted)
+        if found is None:
+            close = get_close_matches(wanted.lower(), self._profiles, n=3)
+            raise ProfileNotFoundError(wanted, tuple(close), self.names, self.registry._name)
+        return found
+
+    def role(self, role: str, profile: str | None = None) -> RoleModel:
+        """Give the model that a profile has for a role.
+
+        Raises:
+            ProfileNotFoundError: There is no such profile; the error names close matches.
+            RoleNotFoundError: The profile has no such role; the error names close matches.
+        """
+        chosen = self.get(profile)
+        found = chosen.models.get(role)
+        if found is None:
+            roles = tuple(map(str, chosen.models))
+            close = get_close_matches(role.lower(), roles, n=3)
+            raise RoleNotFoundError(role, chosen.name, tuple(close), roles)
+        return found
+
+    def origin(self, profile: str, role: str) -> str:
+        """Say who states the model of a role: `compiled`, or the path of the manifest."""
+        theirs = self.manifest.profiles.get(profile) if self.manifest else None
+        return str(self.manifest.source) if self.manifest and theirs and role in theirs.models else COMPILED
+
+
+def _own_registry() -> ModelRegistry[Any]:
+    from registry._registry import MODEL_REGISTRY  # larger than all of this
+
+    return MODEL_REGISTRY
+
+
+def _laid_over(compiled: Mapping[str, Profile], own: Mapping[str, Profile]) -> dict[str, Profile]:
+    """Lay profiles over others, role by role."""
+    made = dict(compiled)
+    for name, profile in own.items():
+        below = compiled.get(name, Profile(name))
+        roles = FrozenDict(sorted((dict(below.models) | dict(profile.models)).items()))
+        description = below.description if profile.description is None else profile.description
+        made[name] = Profile(name, description, roles)
+    return dict(sorted(made.items()))

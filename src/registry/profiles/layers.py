@@ -1,0 +1,137 @@
+"""Who may state the parameters of a model, and what of it a provider is given."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from registry._frozen import FrozenDict
+from registry.errors import InvalidOptionError
+from registry.profiles.order import LOCAL
+from registry.profiles.parameters import (
+    SAMPLING,
+    Layer,
+    Merged,
+    canonical,
+    known_to_local,
+    merge,
+    of_record,
+    of_settings,
+)
+from registry.records import ChatModel
+
+if TYPE_CHECKING:
+    from registry.profiles.protocol import Target
+    from registry.records import RoleModel
+
+CALLER, ROLE, RECORD, SETTINGS = "the caller", "the role", "the record", "the setting `parameters`"
+
+
+class Given(NamedTuple):
+    """What a provider is given for a model.
+
+    Attributes:
+        parameters: Parameters by the names of this library, read-only.
+        why: Where they come from, in sentences.
+    """
+
+    parameters: Mapping[str, Any]
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What caller, role and settings state, checked: the same for every model of a role.
+
+    Attributes:
+        caller: What the caller of this one resolution states.
+        role: What the role states.
+        settings: What the user states for all models.
+        home: Where the role stands, for messages.
+    """
+
+    caller: Mapping[str, Any]
+    role: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    home: str
+
+    @classmethod
+    def of(cls, role_model: RoleModel, profile: str, parameters: Mapping[str, Any]) -> Layers:
+        """Read what each of them states.
+
+        Raises:
+            InvalidOptionError: The caller or the role states a value that cannot be.
+            InvalidSettingError: The settings do.
+        """
+        home = f"Role `{role_model.role}` of profile `{profile}` states it."
+        try:
+            role = canonical(role_model.parameters)
+        except InvalidOptionError as error:
+            raise InvalidOptionError(error.option, error.expected, error.got, home) from None
+        return cls(canonical(parameters), role, of_settings(), home)
+
+    def given(self, provider: str, target: Target, *, is_first: bool) -> Given:
+        """Merge what is stated for one model.
+
+        `local` is given what it knows. What it does not know is an error where `local` is the role's own provider; a
+        model to fall back on must not fail for what another provider was meant to get, so there it is left out.
+
+        Raises:
+            InvalidOptionError: A parameter means nothing to `local`.
+        """
+        layers = [Layer(CALLER, self.caller), Layer(ROLE, self.role)]
+        left_out: list[str] = []
+        if provider == LOCAL:
+            known = known_to_local(target.record)
+            if is_first:
+                self._refuse_unknown(layers, known, target)
+            left_out = sorted({name for layer in layers for name in layer.values} - known)
+            layers = [Layer(layer.source, _only(layer.values, known)) for layer in layers]
+        layers += [Layer(RECORD, of_record(target.record)), Layer(SETTINGS, self._general(provider, target))]
+        merged = merge(*layers)
+        parameters = _limited(merged, target) if provider == LOCAL else merged.values
+        return Given(parameters, tuple(_reasons(provider, target, merged, left_out)))
+
+    def _general(self, provider: str, target: Target) -> Mapping[str, Any]:
+        """Give what the settings say to this model: they are for all models, so nobody need know all of it."""
+        if provider == LOCAL:
+            return _only(self.settings, known_to_local(target.record))
+        samples = target.record is None or isinstance(target.record, ChatModel)
+        return self.settings if samples else {n: v for n, v in self.settings.items() if n not in SAMPLING}
+
+    def _refuse_unknown(self, layers: Iterable[Layer], known: Collection[str], target: Target) -> None:
+        for layer in layers:
+            for name, value in layer.values.items():
+                if name not in known:
+                    expected = f"a parameter that `local` knows for `{target.name}`"
+                    close = get_close_matches(name, known, n=1)
+                    remedy = f"Did you mean `{close[0]}`?" if close else f"Those are {', '.join(sorted(known))}."
+                    home = f"{self.home} " if layer.source == ROLE else ""
+                    raise InvalidOptionError(name, expected, value, f"{home}{remedy}")
+
+
+def _only(values: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in known}
+
+
+def _limited(merged: Merged, target: Target) -> Mapping[str, Any]:
+    """Give parameters for a model that is loaded here: without a limit, an answer is as long as the context allows.
+
+    Left out, `max_tokens` would be the standard limit, and not none.
+    """
+    record = target.record
+    if "max_tokens" not in merged.sources or "max_tokens" in merged.values or not isinstance(record, ChatModel):
+        return merged.values
+    context = merged.values.get("context_length", record.runtime.context_length)
+    return FrozenDict({**merged.values, "max_tokens": max(context, record.context_length or 0)})
+
+
+def _reasons(provider: str, target: Target, merged: Merged, left_out: Collection[str]) -> Iterable[str]:
+    parts = [f"`{name}` of {value!r} from {merged.sources[name]}" for name, value in merged.values.items()]
+    parts += [f"no limit of `{name}` from {merged.sources[name]}" for name in merged.sources.keys() - merged.values]
+    asked = f"`{provider}` with `{target.name}`"
+    yield f"{asked} has {', '.join(parts) if parts else 'no parameters stated by anyone'}."
+    if left_out:
+        yield f"{asked} is not given {', '.join(f'`{name}`' for name in left_out)}, which it does not know."

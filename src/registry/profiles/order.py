@@ -1,0 +1,52 @@
+"""In which order models are tried for a role, and who is asked for each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from registry.profiles.protocol import Target
+from registry.profiles.registered import OWN
+from registry.records import ChatModel
+
+if TYPE_CHECKING:
+    from registry.queries import ModelRegistry
+    from registry.records import RoleModel
+
+LOCAL, OLLAMA, TRANSFORMERS = "local", "ollama", "transformers"
+
+
+def chain(
+    role_model: RoleModel, registry: ModelRegistry[Any], known: Collection[str] = tuple(OWN)
+) -> tuple[tuple[str, Target], ...]:
+    """Give who is asked for which model, in order: the role's own, then what it falls back on; each pair once.
+
+    Where a role states no provider, a record is loaded here and any other name is Ollama's. The same goes for what it
+    falls back on, with three differences. `openai:gpt-oss` names a provider and its model. A record that is no GGUF
+    file stays with `transformers`, if that is the role's provider. And a name that is no record's stays with the role's
+    provider, unless that is `local`, which has nothing but records.
+
+    Args:
+        role_model: What the profile states of the role.
+        registry: Registry of the records.
+        known: Names of the providers that may stand before a colon.
+    """
+    own = _target(role_model.name, registry)
+    provider = role_model.provider or (OLLAMA if own.record is None else LOCAL)
+    following = (_fallback(name, provider, registry, known) for name in role_model.fallback)
+    return tuple(dict.fromkeys(((provider, own), *following)))
+
+
+def _fallback(name: str, provider: str, registry: ModelRegistry[Any], known: Collection[str]) -> tuple[str, Target]:
+    target = _target(name, registry)
+    if target.record is not None:
+        is_theirs = provider == TRANSFORMERS and not isinstance(target.record, ChatModel)
+        return (provider if is_theirs else LOCAL), target
+    named, sign, rest = name.partition(":")
+    if sign and rest and named in known:
+        return named, _target(rest, registry)
+    return (OLLAMA if provider == LOCAL else provider), target
+
+
+def _target(name: str, registry: ModelRegistry[Any]) -> Target:
+    return Target(name, registry.find_model(name))

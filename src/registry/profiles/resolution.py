@@ -1,0 +1,235 @@
+"""A role resolved: which models may serve it, with which parameters, who was passed over, and why."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from registry.errors import ModelNotFoundError, NoProviderError, ProviderError
+from registry.profiles.active import COMPILED, PathLike, Profiles
+from registry.profiles.events import LOGGER, log
+from registry.profiles.layers import Layers
+from registry.profiles.order import LOCAL
+from registry.profiles.order import chain as chain
+from registry.profiles.protocol import Availability, Target
+from registry.profiles.registered import Providers
+
+if TYPE_CHECKING:
+    from registry.queries import ModelRegistry
+    from registry.records import RoleModel
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that may serve a role, and who serves it.
+
+    Attributes:
+        provider: Name of the provider.
+        target: The model.
+        parameters: What to generate with, by the names of this library; read-only.
+        auto_download: True when the model may be fetched before the first call.
+    """
+
+    provider: str
+    target: Target
+    parameters: Mapping[str, Any]
+    auto_download: bool
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A model that could serve a role if something were otherwise.
+
+    Attributes:
+        provider: Name of the provider.
+        model: Name of the model.
+        reason: What is in the way, a sentence.
+        remedy: What to do, a sentence; may be empty.
+    """
+
+    provider: str
+    model: str
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Who serves a role.
+
+    Attributes:
+        role: The role.
+        profile: Name of the profile.
+        candidates: Models that may serve it, in the order in which they are asked; never empty.
+        passed_over: Models that cannot serve it now, in the order of the role.
+        why: How that came about, in sentences.
+    """
+
+    role: str
+    profile: str
+    candidates: tuple[Candidate, ...]
+    passed_over: tuple[PassedOver, ...]
+    why: tuple[str, ...]
+
+    @property
+    def provider(self) -> str:
+        """Name of the provider that is asked first."""
+        return self.candidates[0].provider
+
+    @property
+    def model(self) -> str:
+        """Name of the model that is asked first, as the profile has it."""
+        return self.target.name
+
+    @property
+    def target(self) -> Target:
+        """The model that is asked first."""
+        return self.candidates[0].target
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """What that model generates with, by the names of this library; read-only."""
+        return self.candidates[0].parameters
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all of it as JSON can hold it."""
+        return {
+            "role": self.role,
+            "profile": self.profile,
+            "provider": self.provider,
+            "model": self.model,
+            "parameters": dict(self.parameters),
+            "candidates": [_candidate_facts(candidate) for candidate in self.candidates],
+            "passed_over": [asdict(passed) for passed in self.passed_over],
+            "why": list(self.why),
+        }
+
+
+def resolve(
+    role: str,
+    *,
+    profile: str | None = None,
+    manifest: PathLike | None = None,
+    registry: ModelRegistry[Any] | None = None,
+    providers: Providers | None = None,
+    check: bool = True,
+    **parameters: Any,
+) -> Resolution:
+    """Say which models may serve a role, in which order, with which parameters, and why.
+
+    Args:
+        role: The role, such as `general`.
+        profile: Name of the profile. Left out: the setting `profile`, else `default`.
+        manifest: File with profiles of the user's own. Left out: the setting `manifest`.
+        registry: Registry of the records. Left out: that of `providers`, else this package's own.
+        providers: Who may be asked. Left out: those that the process shares.
+        check: False to leave open whether providers can be asked now: nothing is connected to.
+        parameters: Generation parameters, which go before those of role, record and settings; `None` states nothing.
+
+    Raises:
+        ProfileNotFoundError: There is no such profile; the error names close matches.
+        RoleNotFoundError: The profile has no such role; the error names close matches.
+        ManifestError: The manifest cannot be used.
+        InvalidOptionError: A parameter is out of its range, or means nothing to the model.
+        InvalidSettingError: A setting has a value that it cannot have.
+        NoProviderError: Nobody can serve the role; the error says why, for each.
+
+    Example:
+        >>> resolve("coding", check=False, temperature=0.2).parameters
+        {'temperature': 0.2}
+    """
+    asked = providers if providers is not None else Providers.default()
+    profiles = Profiles.load(manifest=manifest, registry=registry if registry is not None else asked.registry)
+    return resolve_in(profiles, role, profile=profile, providers=asked, check=check, parameters=parameters)
+
+
+def resolve_in(
+    profiles: Profiles,
+    role: str,
+    *,
+    profile: str | None = None,
+    providers: Providers | None = None,
+    check: bool = True,
+    parameters: Mapping[str, Any] | None = None,
+) -> Resolution:
+    """Do what `resolve` does in profiles that were loaded already."""
+    asked = providers if providers is not None else Providers.default()
+    chosen, role_model = profiles.get(profile), profiles.role(role, profile)
+    layers = Layers.of(role_model, chosen.name, parameters or {})
+    why = [*_stated(role_model, profiles, chosen.name)]
+    candidates: list[Candidate] = []
+    passed_over: list[PassedOver] = []
+    found: dict[str, Availability] = {}
+    for place, (name, target) in enumerate(chain(role_model, profiles.registry, asked.names())):
+        if name not in found:
+            found[name] = _availability(asked, name, check=check)
+        against = found[name] and _has_record(name, target, profiles.registry)
+        if not against:
+            passed_over.append(PassedOver(name, target.name, str(against.reason), against.remedy))
+            continue
+        given = layers.given(name, target, is_first=place == 0)
+        candidates.append(Candidate(name, target, given.parameters, bool(role_model.auto_download)))
+        why += given.why
+    for passed in passed_over:
+        _warn(passed)
+        why.append(f"`{passed.provider}` with `{passed.model}` is passed over: {passed.reason}")
+    if not candidates:
+        raise _nobody(role, passed_over)
+    return Resolution(role, chosen.name, tuple(candidates), tuple(passed_over), tuple(why))
+
+
+def _availability(providers: Providers, name: str, *, check: bool) -> Availability:
+    try:
+        provider = providers.get(name)
+    except ProviderError as error:
+        return Availability(error.problem, error.remedy)
+    try:
+        return provider.available() if check else Availability()
+    except Exception as error:  # of another package, maybe: it may fail, and must not take the others with it
+        return Availability(f"Asking whether it is available failed: {type(error).__name__}: {error}.")
+
+
+def _has_record(provider: str, target: Target, registry: ModelRegistry[Any]) -> Availability:
+    """Say whether there is a record, where only a record will do."""
+    if provider != LOCAL or target.record is not None:
+        return Availability()
+    try:
+        registry.lookup_model(target.name)
+    except ModelNotFoundError as error:
+        return Availability(*error.explained())
+    return Availability()
+
+
+def _stated(role_model: RoleModel, profiles: Profiles, profile: str) -> tuple[str, ...]:
+    origin = profiles.origin(profile, role_model.role)
+    home = "the compiled registry" if origin == COMPILED else f"the manifest `{origin}`"
+    first = f"Role `{role_model.role}` of profile `{profile}` is `{role_model.name}`, as {home} says."
+    if role_model.provider is not None:
+        return (first,)
+    is_record = profiles.registry.find_model(role_model.name) is not None
+    whose = "a record, so it is loaded here" if is_record else "no record, so it is Ollama's"
+    return first, f"No provider is stated: `{role_model.name}` is {whose}."
+
+
+def _nobody(role: str, passed_over: list[PassedOver]) -> NoProviderError:
+    lines = (f"`{each.provider}` with `{each.model}`: {each.reason} {each.remedy}".rstrip() for each in passed_over)
+    return NoProviderError(role, tuple(lines))
+
+
+def _candidate_facts(candidate: Candidate) -> dict[str, Any]:
+    record = candidate.target.record
+    return {
+        "provider": candidate.provider,
+        "model": candidate.target.name,
+        "record": None if record is None else record.id,
+        "parameters": dict(candidate.parameters),
+        "auto_download": candidate.auto_download,
+    }
+
+
+@lru_cache(maxsize=1024)  # so that it is said once in a process, and not with every call
+def _warn(passed: PassedOver) -> None:
+    log(LOGGER, logging.WARNING, "registry.profiles.passed_over", **asdict(passed))
