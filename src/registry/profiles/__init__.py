@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from registry.profiles.protocol import Ensured as Ensured
     from registry.profiles.protocol import Provider as Provider
     from registry.profiles.protocol import Target as Target
+    from registry.profiles.provisioning import provision as provision
     from registry.profiles.registered import Providers as Providers
+    from registry.profiles.reports import Outcome as Outcome
+    from registry.profiles.reports import Report as Report
     from registry.profiles.resolution import Candidate as Candidate
     from registry.profiles.resolution import PassedOver as PassedOver
     from registry.profiles.resolution import Resolution as Resolution
@@ -29,12 +32,15 @@ _HOMES = {
     "Candidate": "resolution",
     "Ensured": "protocol",
     "Manifest": "manifest",
+    "Outcome": "reports",
     "PassedOver": "resolution",
     "Profiles": "active",
     "Provider": "protocol",
     "Providers": "registered",
+    "Report": "reports",
     "Resolution": "resolution",
     "Target": "protocol",
+    "provision": "provisioning",
     "read_manifest": "manifest",
     "resolve": "resolution",
 }
