@@ -141,6 +141,7 @@ ROOM_PACKAGES = {
     "cli/_vector_files": {"numpy", "pyarrow"},
     "cli/building": {"registry_build"},
     "chat/_sandbox": {"jinja2"},
+    "hardware/_diagnose": {"psutil"},
     "hardware/_probe": {"psutil"},
     "hardware/gpu": {"pynvml"},
     "hub/progress": {"rich"},

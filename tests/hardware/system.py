@@ -35,6 +35,7 @@ class FakeGpu:
     memory: Any = (80_000, 70_000)
     capability: Any = (9, 0)
     slices: list["FakeGpu"] = field(default_factory=list)
+    uuid: Any = 3
 
 
 class FakeDriver:
@@ -60,6 +61,9 @@ class FakeDriver:
     def nvmlSystemGetDriverVersion(self) -> bytes:  # noqa: N802
         return b"580.1"
 
+    def nvmlSystemGetCudaDriverVersion(self) -> int:  # noqa: N802
+        return 13_020
+
     def nvmlDeviceGetCount(self) -> int:  # noqa: N802
         return len(self.gpus)
 
@@ -71,6 +75,9 @@ class FakeDriver:
 
     def nvmlDeviceGetCudaComputeCapability(self, gpu: FakeGpu) -> Any:  # noqa: N802
         return _answer(gpu.capability)
+
+    def nvmlDeviceGetUUID(self, gpu: FakeGpu) -> Any:  # noqa: N802
+        return _answer(gpu.uuid)
 
     def nvmlDeviceGetMemoryInfo(self, gpu: FakeGpu) -> Any:  # noqa: N802
         total, free = _answer(gpu.memory)

@@ -39,6 +39,9 @@ COMMANDS = {
     "info": Entry("Look up", "info", "info", "Show everything that is known about a model."),
     "families": Entry("Look up", "models", "families", "List the families of models."),
     "hardware": Entry("Choose", "machine", "hardware", "Show what this machine has."),
+    "diagnose": Entry(
+        "Choose", "diagnose", "diagnose", "Say what is there to run models with, and what is wrong with it."
+    ),
     "select": Entry("Choose", "machine", "select", "Choose the largest model that fits this machine."),
     "fit": Entry("Choose", "machine", "fit", "Say which of several models may be loaded together."),
     "download": Entry("Fetch and keep", "fetch", "download", "Fetch models and prove their bytes."),

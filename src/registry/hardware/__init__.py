@@ -9,6 +9,7 @@ Importing this reads no sensor and imports no third-party package.
 
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this package
 if TYPE_CHECKING:
+    from registry.hardware._diagnose import diagnose as diagnose
     from registry.hardware._estimate import estimate as estimate
     from registry.hardware._fit import FitEntry as FitEntry
     from registry.hardware._fit import FitReport as FitReport
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from registry.hardware.cpu import usable_cores as usable_cores
     from registry.hardware.criteria import Rejection as Rejection
     from registry.hardware.criteria import RejectionKind as RejectionKind
+    from registry.hardware.diagnosis import Device as Device
+    from registry.hardware.diagnosis import Diagnosis as Diagnosis
+    from registry.hardware.diagnosis import Remedy as Remedy
+    from registry.hardware.diagnosis import Thresholds as Thresholds
     from registry.hardware.machine import Cpu as Cpu
     from registry.hardware.machine import Gpu as Gpu
     from registry.hardware.machine import Machine as Machine
@@ -30,7 +35,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Cpu": "machine",
+    "Device": "diagnosis",
     "DeviceEstimate": "need",
+    "Diagnosis": "diagnosis",
     "Estimate": "need",
     "FitEntry": "_fit",
     "FitReport": "_fit",
@@ -39,8 +46,11 @@ _HOMES = {
     "Need": "requirement",
     "Rejection": "criteria",
     "RejectionKind": "criteria",
+    "Remedy": "diagnosis",
     "Selection": "_select",
+    "Thresholds": "diagnosis",
     "Tier": "_select",
+    "diagnose": "_diagnose",
     "estimate": "_estimate",
     "fit": "_fit",
     "probe": "_probe",

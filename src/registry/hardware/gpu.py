@@ -26,13 +26,13 @@ def probe_gpus(pool: Pool, load: Callable[[], Any] | None = None) -> tuple[tuple
         The GPUs, and what could not be read, a sentence each. Where there is no driver, neither.
     """
     try:
-        nvml = (load or _pynvml)()
+        nvml = (load or load_nvml)()
     except ImportError:
         return (), ("`nvidia-ml-py` is not installed: NVIDIA GPUs were not looked for.",)
     try:
         nvml.nvmlInit()
     except (nvml.NVMLError, OSError) as error:
-        return (), (() if _no_driver(nvml, error) else (f"The NVIDIA driver gives no answer: {error}.",))
+        return (), (() if no_driver(nvml, error) else (f"The NVIDIA driver gives no answer: {error}.",))
     try:
         return _list(nvml, pool)
     except (nvml.NVMLError, OSError) as error:
@@ -41,13 +41,14 @@ def probe_gpus(pool: Pool, load: Callable[[], Any] | None = None) -> tuple[tuple
         _asked(nvml, nvml.nvmlShutdown)
 
 
-def _pynvml() -> Any:
+def load_nvml() -> Any:
+    """Give the driver's library; it asks nothing yet."""
     import pynvml
 
     return pynvml
 
 
-def _no_driver(nvml: Any, error: Exception) -> bool:
+def no_driver(nvml: Any, error: Exception) -> bool:
     """True where there is no NVIDIA driver, or no GPU that it drives: nothing is wrong with that."""
     absent = (nvml.NVML_ERROR_LIBRARY_NOT_FOUND, nvml.NVML_ERROR_DRIVER_NOT_LOADED)
     return getattr(error, "value", None) in absent
@@ -85,6 +86,7 @@ def _gpu(nvml: Any, part: Any, device: Any, index: int, driver: str | None, pool
         unified=unified,
         driver=driver,
         compute_capability=f"{capability[0]}.{capability[1]}" if capability else None,
+        uuid=_text(_asked(nvml, nvml.nvmlDeviceGetUUID, part)),
     )
 
 

@@ -38,6 +38,7 @@ class Gpu:
         unified: True where the memory is the main memory, which GPU and processor share: one pool, counted once.
         driver: Version of the driver.
         compute_capability: CUDA's number for what it can do, such as `9.0`.
+        uuid: The driver's own name for it, which `CUDA_VISIBLE_DEVICES` takes too.
     """
 
     index: int
@@ -47,6 +48,7 @@ class Gpu:
     unified: bool = False
     driver: str | None = None
     compute_capability: str | None = None
+    uuid: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,200 @@
+"""What to do about what was found. Nothing here looks at a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from registry.hardware.budget import size_text
+from registry.hardware.diagnosis import Device, Environment, Remedy
+
+# torch keeps what it has freed, in pieces. Below this much, or this share of what it keeps, that is how it should be.
+_CACHED_BYTES = 512 * 2**20
+_CACHED_SHARE = 0.25
+_EXPANDABLE = "expandable_segments:True"
+
+
+class Found(NamedTuple):
+    """What was found.
+
+    Attributes:
+        environment: What there is to run models with.
+        devices: Main memory and the GPUs, with their risk.
+        limit_bytes: Memory that a control group leaves to this process, where that is less than the machine has.
+    """
+
+    environment: Environment
+    devices: tuple[Device, ...]
+    limit_bytes: int | None = None
+
+    @property
+    def gpus(self) -> tuple[Device, ...]:
+        """The GPUs."""
+        return tuple(device for device in self.devices if device.kind != "cpu")
+
+    @property
+    def tight(self) -> tuple[Device, ...]:
+        """The devices that are near to running out of memory, the nearest first."""
+        near = [device for device in self.devices if device.risk in ("medium", "high")]
+        return tuple(sorted(near, key=lambda device: device.risk == "medium"))
+
+
+def remedies_for(found: Found) -> tuple[Remedy, ...]:
+    """Give what to do, the most urgent first: what is broken, then what frees most memory, then what is missing."""
+    return tuple(remedy for rule in _RULES for remedy in rule(found))
+
+
+def _broken(found: Found) -> Iterator[Remedy]:
+    environment = found.environment
+    for code, name, package in (
+        ("repair_torch", "torch", environment.torch),
+        ("repair_llama_cpp", "llama-cpp-python", environment.llama_cpp),
+        ("repair_sentence_transformers", "sentence-transformers", environment.sentence_transformers),
+        ("repair_unsloth", "unsloth", environment.unsloth),
+    ):
+        if package.installed and package.problem:
+            again = f"`pip install --force-reinstall --no-cache-dir {name}`"
+            yield Remedy(code, f"{name} cannot be used: {package.problem} Install it anew, {again}.")
+    if environment.driver.installed and environment.driver.problem:
+        yield Remedy("repair_driver", f"{environment.driver.problem} Restart it, or install it anew.")
+
+
+def _fragmented(found: Found) -> Iterator[Remedy]:
+    kept = [gpu for gpu in found.gpus if is_fragmented(gpu)]
+    if not kept:
+        return
+    names, cached = _names(kept), size_text(sum(gpu.cached_bytes for gpu in kept))
+    text = f"torch keeps {cached} of {{}} that no tensor uses. `torch.cuda.empty_cache()` gives back what it can."
+    yield Remedy("empty_cache", text.format(_and(names)), names)
+    if _EXPANDABLE not in (found.environment.torch.allocator or ""):
+        text = (
+            f"So much is kept when it is in pieces: set `PYTORCH_ALLOC_CONF={_EXPANDABLE}` before the program starts."
+        )
+        yield Remedy("expandable_segments", text, names)
+
+
+def is_fragmented(device: Device) -> bool:
+    """True where torch keeps far more of a device than its tensors use."""
+    return device.cached_bytes >= max(_CACHED_BYTES, int(_CACHED_SHARE * (device.reserved_bytes or 0)))
+
+
+def _loaded(found: Found) -> Iterator[Remedy]:
+    """What makes a model take less, where memory is short."""
+    if not (tight := found.tight):
+        return
+    names = _names(tight)
+    yield Remedy(
+        "shorter_context",
+        "Load with a shorter context (`context_length`): keys and values grow with it, in proportion.",
+        names,
+    )
+    yield from _placed(found)
+    yield Remedy(
+        "smaller_quantization",
+        "Take a smaller quantization of the model, such as Q4_K_M in place of Q8_0, or a smaller model: "
+        "`registry select` names the largest that fits.",
+        names,
+    )
+    if found.environment.llama_cpp.usable:
+        yield Remedy(
+            "kv_cache_type",
+            "Keep keys and values in 8 bits: `--cache-type-k q8_0 --cache-type-v q8_0` of llama.cpp's own programs, "
+            "`type_k` and `type_v` of `llama_cpp.Llama`. That halves what a context takes.",
+            names,
+        )
+    if found.environment.torch.usable and found.environment.sentence_transformers.usable:
+        yield Remedy("smaller_batch", "Give encoders fewer tokens at once (`batch_size`).", names)
+
+
+def _placed(found: Found) -> Iterator[Remedy]:
+    """Move layers from where memory is short to where it is not."""
+    if not found.environment.llama_cpp.gpu_offload:
+        return
+    own = [gpu for gpu in found.gpus if not gpu.unified]
+    tight = [gpu for gpu in own if gpu in found.tight]
+    roomy = [gpu for gpu in own if gpu.risk == "low"]
+    main = next((device for device in found.devices if device.kind == "cpu"), None)
+    if tight and main not in found.tight:
+        text = "Leave layers in main memory: a smaller `gpu_layers`. `registry fit` says how many have room."
+        yield Remedy("fewer_gpu_layers", text, _names(tight))
+    elif main in found.tight and roomy:
+        text = f"Put layers on {_and(_names(roomy))}, which has room: `gpu_layers`, -1 for all."
+        yield Remedy("more_gpu_layers", text, (str(main and main.device),))
+
+
+def _others(found: Found) -> Iterator[Remedy]:
+    for device in found.tight:
+        if device.total_bytes is None or device.free_bytes is None:
+            continue
+        own = (device.allocated_bytes if device.kind == "cpu" else device.reserved_bytes) or 0
+        others = device.total_bytes - device.free_bytes - own
+        if others > device.total_bytes / 2:
+            who = "`nvidia-smi` lists them" if device.kind == "cuda" else "end those that are not needed"
+            text = f"Other programs, or models outside torch, hold {size_text(others)} of {device.device}: {who}."
+            yield Remedy("end_other_programs", text, (device.device,))
+        elif own > device.total_bytes / 2:
+            text = f"This process holds {size_text(own)} of {device.device}: unload models that are not in use."
+            yield Remedy("unload_models", text, (device.device,))
+
+
+def _limited(found: Found) -> Iterator[Remedy]:
+    if found.limit_bytes is not None and any(device.kind == "cpu" for device in found.tight):
+        text = f"A control group leaves this process {size_text(found.limit_bytes)} of memory: raise that limit."
+        yield Remedy("raise_memory_limit", text, ("cpu",))
+
+
+def _unused_gpu(found: Found) -> Iterator[Remedy]:
+    """There is a GPU, and something was built without it."""
+    torch, llama_cpp = found.environment.torch, found.environment.llama_cpp
+    if not (names := _names(found.gpus)):
+        if torch.usable and torch.cuda_compiled and torch.cuda_available is False and not torch.hip_version:
+            text = "torch was built with CUDA and finds no GPU: is there one, and a driver that is new enough for it?"
+            yield Remedy("find_gpu", text)
+        return
+    if torch.usable and not torch.cuda_compiled and not _metal(found):
+        text = "torch was built without CUDA and leaves the GPU idle: install it from https://pytorch.org/get-started."
+        yield Remedy("install_torch_for_gpu", text, names)
+    elif torch.usable and torch.cuda_compiled and torch.cuda_available is False:
+        driver = found.environment.driver.cuda_version
+        runs = f", and the driver runs CUDA {driver} at most" if driver else ""
+        text = f"torch was built with CUDA {torch.cuda_version} and cannot use the GPU{runs}: install a newer driver."
+        yield Remedy("update_driver", text, names)
+    if llama_cpp.usable and llama_cpp.gpu_offload is False:
+        flag = "GGML_METAL" if _metal(found) else "GGML_CUDA"
+        build = f'`CMAKE_ARGS="-D{flag}=on" pip install --force-reinstall --no-cache-dir llama-cpp-python`'
+        text = f"llama.cpp was built without a GPU backend and leaves the GPU idle: build it anew, {build}."
+        yield Remedy("build_llama_cpp_for_gpu", text, names)
+
+
+def _blind(found: Found) -> Iterator[Remedy]:
+    """Something could not be measured."""
+    if any(device.kind == "cpu" and device.free_bytes is None for device in found.devices):
+        text = "The memory of this machine is not known: install psutil, which the extra `hardware` brings."
+        yield Remedy("install_psutil", text, ("cpu",))
+    driver = found.environment.driver
+    if driver.installed is None and driver.problem and "not installed" in driver.problem and not found.gpus:
+        text = "NVIDIA GPUs were not looked for: install nvidia-ml-py, which the extra `hardware` brings."
+        yield Remedy("install_nvidia_ml_py", text)
+
+
+def _metal(found: Found) -> bool:
+    return any(gpu.kind == "metal" for gpu in found.gpus)
+
+
+def _names(devices: Sequence[Device]) -> tuple[str, ...]:
+    return tuple(device.device for device in devices)
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+_RULES: tuple[Callable[[Found], Iterator[Remedy]], ...] = (
+    _broken,
+    _fragmented,
+    _others,
+    _limited,
+    _loaded,
+    _unused_gpu,
+    _blind,
+)
