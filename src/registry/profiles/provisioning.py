@@ -190,7 +190,7 @@ class _Begun(NamedTuple):
     ) -> Outcome:
         seconds, name = time.monotonic() - self.began_s, self.candidate.target.name
         outcome = Outcome(self.role, name, self.candidate.provider, action, seconds, size_bytes, reason, error)
-        log(LOGGER, level, f"registry.provision.{action}", **outcome.to_dict())
+        log(LOGGER, level, f"registry.provision.{action}", **outcome.to_dict() | {"role": self.role or None})
         return outcome
 
 
@@ -228,6 +228,7 @@ def _of_role(
     if not force and key in roles:
         yield from roles[key]
         return
+    roles.pop(key, None)
     tell(on_event, Event("resolving", role))
     found: list[Outcome] = []
     for candidate in candidates:
