@@ -12,6 +12,15 @@ Importing this imports no provider's package: that happens when a provider is fi
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this package
 if TYPE_CHECKING:
     from registry.profiles.active import Profiles as Profiles
+    from registry.profiles.answers import AsyncRoleStream as AsyncRoleStream
+    from registry.profiles.answers import FailedAttempt as FailedAttempt
+    from registry.profiles.answers import RoleCompletion as RoleCompletion
+    from registry.profiles.answers import RoleStream as RoleStream
+    from registry.profiles.answers import ServedBy as ServedBy
+    from registry.profiles.chat import Chat as Chat
+    from registry.profiles.embedder import Embedded as Embedded
+    from registry.profiles.embedder import Embedder as Embedder
+    from registry.profiles.events import Event as Event
     from registry.profiles.manifest import Manifest as Manifest
     from registry.profiles.manifest import read_manifest as read_manifest
     from registry.profiles.protocol import Availability as Availability
@@ -28,9 +37,15 @@ if TYPE_CHECKING:
     from registry.profiles.resolution import resolve as resolve
 
 _HOMES = {
+    "AsyncRoleStream": "answers",
     "Availability": "protocol",
     "Candidate": "resolution",
+    "Chat": "chat",
+    "Embedded": "embedder",
+    "Embedder": "embedder",
     "Ensured": "protocol",
+    "Event": "events",
+    "FailedAttempt": "answers",
     "Manifest": "manifest",
     "Outcome": "reports",
     "PassedOver": "resolution",
@@ -39,6 +54,9 @@ _HOMES = {
     "Providers": "registered",
     "Report": "reports",
     "Resolution": "resolution",
+    "RoleCompletion": "answers",
+    "RoleStream": "answers",
+    "ServedBy": "answers",
     "Target": "protocol",
     "provision": "provisioning",
     "read_manifest": "manifest",

@@ -1,0 +1,241 @@
+"""One after the other is asked until one answers: who is passed over, who is asked again, and what is said of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+
+from registry.errors import (
+    CacheFullError,
+    ChecksumMismatchError,
+    DownloadError,
+    LicenseNotAllowedError,
+    ModelBusyError,
+    ModelClosedError,
+    ModelLoadError,
+    ModelNotDownloadedError,
+    NoProviderError,
+    ProviderError,
+    ProviderModelError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    RemoteCodeNotAllowedError,
+    StreamBrokenError,
+    UnpinnedModelError,
+    UnsafeWeightsError,
+    UnsupportedModelError,
+)
+from registry.profiles.circuit import Permit, Refusal, Scope, circuits_of
+from registry.profiles.events import LOGGER, Event, EventKind, OnEvent, log, tell
+from registry.profiles.provisioning import ensure_candidate
+from registry.profiles.resolution import Candidate, PassedOver
+
+if TYPE_CHECKING:
+    from registry.profiles.answers import FailedAttempt, ServedBy
+    from registry.profiles.protocol import Provider, Target
+    from registry.profiles.registered import Providers
+
+T = TypeVar("T")
+
+Link: TypeAlias = Candidate | PassedOver
+
+PASSED_ON: tuple[type[Exception], ...] = (
+    ProviderUnavailableError,
+    ProviderModelError,
+    # What loading and fetching raise.
+    CacheFullError,
+    ChecksumMismatchError,
+    DownloadError,
+    LicenseNotAllowedError,
+    ModelBusyError,
+    ModelClosedError,
+    ModelLoadError,
+    ModelNotDownloadedError,
+    RemoteCodeNotAllowedError,
+    UnpinnedModelError,
+    UnsafeWeightsError,
+    UnsupportedModelError,
+    # An extra that is missing and memory that is short are these; so is what providers of other packages let through.
+    ConnectionError,
+    ImportError,
+    MemoryError,
+    TimeoutError,
+)
+"""Errors after which the next one is asked. All others are the caller's own, or faults of the program."""
+
+
+@dataclass(frozen=True)
+class Served(Generic[T]):
+    """What a role was served with.
+
+    Attributes:
+        value: What was asked for.
+        served_by: Who served it.
+        permit: Takes a fault that shows later, in the midst of the answer.
+    """
+
+    value: T
+    served_by: ServedBy
+    permit: Permit
+
+
+class Failover:
+    """Asks those that may serve a role, in their order."""
+
+    def __init__(self, role: str, providers: Providers, on_event: OnEvent | None = None) -> None:
+        self.role = role
+        self._providers = providers
+        self._circuits = circuits_of(providers)
+        self._on_event = on_event
+
+    def serve(
+        self, links: tuple[Link, ...], ask: Callable[[Provider, Candidate], T], cancelled: threading.Event | None = None
+    ) -> Served[T]:
+        """Ask one after the other until one answers.
+
+        Args:
+            links: Who may be asked, in order; the first is the role's own choice.
+            ask: Asks one. What it raises of `PASSED_ON` lets the next one be asked.
+            cancelled: Set when nobody wants the answer any more: then no other is asked.
+
+        Raises:
+            NoProviderError: None of them has answered.
+        """
+        failed: dict[int, FailedAttempt] = {}
+        last: Exception | None = None
+        for place, candidate, permit in self._turns(links, failed):
+            with permit:
+                try:
+                    value = self._ask(candidate, ask)
+                except PASSED_ON as error:
+                    last, words = error, words_of(error)
+                    permit.failed(scope_of(error), words, for_s=getattr(error, "retry_after_s", None))
+                    self._pass_on(failed, place, candidate.provider, candidate.target.name, words)
+                else:
+                    permit.succeeded()
+                    served_by = self._served_by(place, candidate, failed)
+                    return Served(value, served_by, permit)
+            if cancelled is not None and cancelled.is_set():
+                break
+        raise self._nobody(failed) from last
+
+    def tell(self, kind: EventKind, provider: str = "", model: str = "", detail: str = "") -> None:
+        """Tell the listener, where there is one."""
+        if self._on_event is not None:
+            tell(self._on_event, Event(kind, self.role, provider, model, detail))
+
+    def _turns(
+        self, links: tuple[Link, ...], failed: dict[int, FailedAttempt]
+    ) -> Iterator[tuple[int, Candidate, Permit]]:
+        """Give whom to ask; last come those whose circuit is open, but whose fault shows at once."""
+        refused: list[tuple[int, Candidate]] = []
+        for place, link in enumerate(links):
+            if isinstance(link, PassedOver):
+                self._pass_on(failed, place, link.provider, link.model, f"{link.reason} {link.remedy}".rstrip())
+                continue
+            permit = self._circuits.admit(link.provider, identity_of(link.target))
+            if isinstance(permit, Refusal):
+                self._pass_on(failed, place, link.provider, link.target.name, str(permit))
+                refused.append((place, link))
+            else:
+                yield place, link, permit
+        for place, candidate in refused:
+            permit = self._circuits.admit(candidate.provider, identity_of(candidate.target), last_resort=True)
+            if not isinstance(permit, Refusal):
+                yield place, candidate, permit
+
+    def _ask(self, candidate: Candidate, ask: Callable[[Provider, Candidate], T]) -> T:
+        provider = self._providers.get(candidate.provider)
+        if candidate.auto_download:
+            self._provision(candidate)
+        self.tell("trying", candidate.provider, candidate.target.name)
+        return ask(provider, candidate)
+
+    def _provision(self, candidate: Candidate) -> None:
+        """Have a model fetched where it is missing.
+
+        Raises:
+            Exception: One of `PASSED_ON`: it cannot be had.
+        """
+        outcome = ensure_candidate(candidate, self._providers, on_event=self._on_event, role=self.role)
+        if outcome.is_ready:
+            return
+        if isinstance(outcome.error, PASSED_ON):
+            raise outcome.error
+        kind = ProviderUnavailableError if outcome.action == "skipped" else ProviderModelError
+        reason = outcome.reason or "It cannot be fetched."
+        raise kind(candidate.provider, candidate.target.name, reason) from outcome.error
+
+    def _pass_on(self, failed: dict[int, FailedAttempt], place: int, provider: str, model: str, error: str) -> None:
+        failed[place] = {"provider": provider, "model": model, "error": error}
+        self.tell("passed_on", provider, model, error)
+
+    def _served_by(self, place: int, candidate: Candidate, failed: dict[int, FailedAttempt]) -> ServedBy:
+        attempts = [attempt for at, attempt in sorted(failed.items()) if at != place]
+        name, is_degraded = candidate.target.name, place > 0
+        if is_degraded:
+            log(
+                LOGGER,
+                logging.WARNING,
+                "registry.profiles.degraded",
+                role=self.role,
+                served_by=f"{candidate.provider}/{name}",
+                passed_over=[f"{attempt['provider']}/{attempt['model']}" for attempt in attempts],
+                reason=" ".join(attempt["error"] for attempt in attempts),
+            )
+        self.tell("serving", candidate.provider, name)
+        return {
+            "provider": candidate.provider,
+            "model": name,
+            "role": self.role,
+            "degraded": is_degraded,
+            "attempts": attempts,
+        }
+
+    def _nobody(self, failed: dict[int, FailedAttempt]) -> NoProviderError:
+        attempts = [attempt for _, attempt in sorted(failed.items())]
+        lines = tuple(f"`{each['provider']}`, asked for `{each['model']}`: {each['error']}" for each in attempts)
+        error = NoProviderError(self.role, lines)
+        self.tell("broken", detail=str(error))
+        return error
+
+
+def identity_of(target: Target) -> str:
+    """Give the name that all names of a model have in common: its record's id, or the only name that there is."""
+    return target.record.id if target.record is not None else target.name
+
+
+def scope_of(error: Exception) -> Scope:
+    """Say whether a fault concerns a provider with all its models, or one of its models."""
+    match error:
+        case ProviderTimeoutError(model=""):  # nothing was asked for yet: it was being connected to
+            return "provider"
+        case ProviderTimeoutError() | StreamBrokenError() | DownloadError():
+            return "model"
+        case ConnectionError() | ImportError():
+            return "provider"
+        case _:
+            return "model"
+
+
+def problem_of(error: Exception) -> str:
+    """Put what went wrong into a sentence."""
+    if isinstance(error, ProviderError):
+        return error.problem
+    return _on_one_line(error)
+
+
+def words_of(error: Exception) -> str:
+    """Put what went wrong, and what to do, on one line."""
+    if isinstance(error, ProviderError):
+        return f"{error.problem} {error.remedy}".rstrip()
+    return _on_one_line(error)
+
+
+def _on_one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    own = type(error).__module__.startswith("registry.")
+    return text if own and text else f"{type(error).__name__}: {text}".rstrip(": ") + "."
