@@ -82,8 +82,8 @@ def places(model: ModelInfo | LoraAdapter) -> Iterator[Place]:
     """Give where the files of a model may lie, in the order in which they are looked for."""
     file, key = gguf_file(model), key_of(model)
     if file is not None:
-        if isinstance(model, LoraAdapter) and (stated := text("adapters")):
-            yield Place(Path(stated).expanduser() / file.name, "home")
+        if isinstance(model, LoraAdapter) and (folder := adapters_folder()) is not None:
+            yield Place(folder / file.name, "home")
         yield Place(models_folder() / file.name, "home")
         yield Place(models_folder() / f"{key}.gguf", "home")
     if not is_one_file(model):
@@ -97,6 +97,26 @@ def places(model: ModelInfo | LoraAdapter) -> Iterator[Place]:
     package = _PACKAGES.get(model.huggingface_id or "")
     if package and (spec := find_spec(package.module)) and spec.origin:
         yield Place(Path(spec.origin).parent / package.folder, "package")
+
+
+def adapters_folder() -> Path | None:
+    """Give the folder of adapters that the setting `adapters` names; `None` where it names a manifest, or nothing."""
+    stated = text("adapters")
+    return None if stated is None or _is_manifest(stated) else Path(stated).expanduser()
+
+
+def adapters_manifest() -> str | None:
+    """Give the file or address of a manifest that the setting `adapters` names; `None` where it names a folder."""
+    stated = text("adapters")
+    return stated if stated is not None and _is_manifest(stated) else None
+
+
+def _is_manifest(stated: str) -> bool:
+    """True for an address and for a file, also for one that is not there yet: its name ends in `.json`."""
+    if "://" in stated:
+        return True
+    path = Path(stated).expanduser()
+    return path.is_file() or (path.suffix == ".json" and not path.is_dir())
 
 
 def missing(found: Path, model: ModelInfo | LoraAdapter) -> str | None:

@@ -222,11 +222,20 @@ class ModelManager:
             self._pinned.discard(record_of(model, self._options, self._registry)[0].id)
             self._tell()
 
-    def unload(self, model: str | ModelInfo | None = None) -> None:
-        """Free a model, or all of them, pinned or not. Waits until nobody uses it; does nothing if it is not loaded."""
+    def unload(self, model: str | ModelInfo | None = None, *, options: LoadOptions | None = None) -> None:
+        """Free a model, or all of them, pinned or not. Waits until nobody uses it; does nothing if it is not loaded.
+
+        Args:
+            model: Left out: all models.
+            options: Free what was loaded with these, and nothing else.
+        """
         wanted = None if model is None else record_of(model, self._options, self._registry)[0].id
         with self._changed:
-            found = [slot for slot in self._slots if wanted is None or wanted in slot.ids]
+            found = [
+                slot
+                for slot in self._slots
+                if (wanted is None or wanted in slot.ids) and options in (None, slot.wanted.options)
+            ]
             self._refuse_own(found)
             for slot in found:
                 while slot in self._slots and not slot.is_idle:

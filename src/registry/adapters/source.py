@@ -1,0 +1,112 @@
+"""Where the manifest is read from, again and again: a file, or an address."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import stat
+import time
+import urllib.request
+from pathlib import Path
+from urllib.error import HTTPError
+
+from registry.adapters.manifest import MOST_BYTES, AdapterManifest, is_address, parse_manifest
+from registry.errors import DownloadError, ManifestError
+from registry.hub.connections import opener, without_user
+from registry.hub.refusals import bare, masked, refusal, unreachable
+
+_PIECE_BYTES = 64 * 1024
+_TIMEOUT_S = 10.0
+_LONGEST_S = 30.0  # for all of it: a server that drips is no better than one that is silent
+
+
+def read_manifest(source: str | os.PathLike[str]) -> AdapterManifest:
+    """Read a manifest of adapters: a file, or an `http:` or `https:` address. No adapter is fetched.
+
+    Raises:
+        ManifestError: It cannot be read, or is none; with all of its problems.
+
+    Example:
+        >>> read_manifest("adapters.json").adapters[0].version  # doctest: +SKIP
+        '2026-11-21'
+    """
+    text = os.fspath(source)
+    content = ManifestSource(text).read()
+    return parse_manifest(content or b"", text)
+
+
+class ManifestSource:
+    """A place that a manifest is read from. Not for several threads at once.
+
+    Args:
+        where: A file, or an `http:` or `https:` address. User and password of an address go to that host alone; the
+            token of the hub goes nowhere.
+        timeout_s: Longest silence of the server.
+
+    Attributes:
+        where: The same.
+    """
+
+    def __init__(self, where: str, *, timeout_s: float = _TIMEOUT_S) -> None:
+        self.where = where
+        self._timeout_s = timeout_s
+        self._seen: dict[str, str] = {}
+
+    def read(self) -> bytes | None:
+        """Give the text, or `None` where the server says that it is the same as last time.
+
+        Raises:
+            ManifestError: It cannot be read.
+        """
+        try:
+            return self._asked() if is_address(self.where) else _read_file(Path(self.where).expanduser())
+        except DownloadError as error:
+            raise ManifestError(masked(self.where), (error.reason,)) from error
+        except OSError as error:
+            raise ManifestError(masked(self.where), (f"{error.strerror or error}",)) from error
+
+    def forget(self) -> None:
+        """Ask for the whole text next time, even if it is the same."""
+        self._seen = {}
+
+    def _asked(self) -> bytes | None:
+        url, authorization = without_user(self.where)
+        headers = {"Accept-Encoding": "identity", "User-Agent": "typed-model-registry", **self._seen}
+        headers |= {"Authorization": authorization} if authorization else {}
+        try:
+            request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the opener knows http and https only
+            with opener().open(request, timeout=self._timeout_s) as response:
+                content = _read_body(response)
+                known = {"If-None-Match": response.headers["ETag"]}
+                known["If-Modified-Since"] = response.headers["Last-Modified"]
+        except HTTPError as error:
+            with error:
+                if error.code == http.HTTPStatus.NOT_MODIFIED and self._seen:
+                    return None
+                raise refusal("", url, error.code, dict(error.headers)) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise unreachable("", url, error) from error
+        except ValueError:  # its text may hold what must not be shown
+            raise ManifestError(masked(self.where), (f"{masked(bare(url))}: this is no address",)) from None
+        self._seen = {name: value for name, value in known.items() if value}
+        return content
+
+
+def _read_body(response: http.client.HTTPResponse) -> bytes:
+    ends_at, content = time.monotonic() + _LONGEST_S, bytearray()
+    while piece := response.read1(_PIECE_BYTES):
+        content += piece
+        if len(content) > MOST_BYTES:
+            break  # that it is too long is said where it is parsed
+        if time.monotonic() > ends_at:
+            raise TimeoutError
+    if response.length and len(content) <= MOST_BYTES:
+        raise http.client.IncompleteRead(bytes(content), response.length)
+    return bytes(content)
+
+
+def _read_file(path: Path) -> bytes:
+    if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe is to wait for who writes into it
+        raise OSError("this is no file")
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES + 1)

@@ -1,0 +1,254 @@
+"""Watching a manifest: what is new is prepared here, and served once all workers have prepared it."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import NamedTuple
+
+from registry.adapters.current import Current
+from registry.adapters.decision import Ballot, digest_of, refs_of
+from registry.adapters.files import AdapterFiles
+from registry.adapters.log import LOGGER, log
+from registry.adapters.manifest import AdapterEntry, AdapterManifest, parse_manifest
+from registry.adapters.proving import UnfitAdapterError
+from registry.adapters.rendezvous import Rendezvous
+from registry.adapters.source import ManifestSource
+from registry.adapters.version import AdapterVersion
+from registry.errors import AdapterError, ManifestError
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 60.0
+_MOST_REMEMBERED = 1000
+_PATIENCE_S = 30.0  # after which the log says that others are waited for
+_CLOSING_S = 5.0
+
+
+class Pace(NamedTuple):
+    """How often something is looked at, in seconds.
+
+    Attributes:
+        manifest_s: The manifest; a tenth more or less, so that many workers do not ask one server at once.
+        others_s: What the other workers say.
+    """
+
+    manifest_s: float = 2.0
+    others_s: float = 1.0
+
+
+class _Refusal(NamedTuple):
+    error: AdapterError
+    tries: int
+    again_at: float | None  # of the monotonic clock; `None`: never
+
+
+class Adapters:
+    """The adapters that a manifest lists, as this worker serves them. Between `start` and `close` two threads run.
+
+    A manifest that cannot be read, or is none, changes nothing: what is served goes on. So does one that is gone; an
+    empty list is what takes all adapters away.
+
+    Args:
+        source: Where the manifest is.
+        rendezvous: Where this worker meets the others.
+        prepare: Prepares an adapter, or raises `AdapterError`.
+        files: Where files are kept; `None` where this worker has none.
+        free: Called with versions that nobody uses any more.
+        pace: How often to look.
+    """
+
+    def __init__(
+        self,
+        source: ManifestSource,
+        rendezvous: Rendezvous,
+        prepare: Callable[[AdapterManifest, AdapterEntry], None],
+        *,
+        files: AdapterFiles | None = None,
+        free: Callable[[AdapterVersion], None] | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self.source = source.where
+        self._source = source
+        self._rendezvous = rendezvous
+        self._prepare = prepare
+        self._files = files
+        self._free = free
+        self._pace = pace or Pace()
+        self._current = Current(rendezvous, files)
+        self._ballot: Ballot | None = None
+        self._content: bytes | None = None
+        self._manifest: AdapterManifest | None = None
+        self._prepared: set[AdapterEntry] = set()
+        self._refused: dict[AdapterEntry, _Refusal] = {}
+        self._marked: dict[str, ExitStack] = {}
+        self._told, self._has_swept = "", False
+        self._voted_at: float | None = None
+        self._closing, self._voted = threading.Event(), threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def find(self, id: str) -> AdapterVersion | None:
+        """Give the version of an adapter that a request which begins now is served with, or `None`.
+
+        The request keeps it to its end; its file stays for as long.
+        """
+        return self._current.find(id)
+
+    def versions(self) -> tuple[AdapterVersion, ...]:
+        """Give what is served now, in the order of the manifest."""
+        return tuple(self._current.versions().values())
+
+    @property
+    def is_settled(self) -> bool:
+        """True when what is served was decided by the manifest that this worker has read last."""
+        ballot, decision = self._ballot, self._current.decision
+        return ballot is not None and decision.manifest == ballot.manifest
+
+    @property
+    def refused(self) -> tuple[AdapterError, ...]:
+        """What is wrong with adapters of the manifest that this worker cannot serve."""
+        manifest = self._manifest
+        entries = manifest.adapters if manifest is not None else ()
+        return tuple(refusal.error for entry in entries if (refusal := self._refused.get(entry)) is not None)
+
+    def start(self) -> None:
+        """Begin to watch. What was decided before, by workers that may be gone, is served from now on."""
+        self._current.versions()
+        for run, name in ((self._look_on, "manifest of adapters"), (self._meet_on, "meeting about adapters")):
+            thread = threading.Thread(target=run, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def close(self) -> None:
+        """Watch no more. A file that is being fetched is waited for a few seconds, and goes on at the next start."""
+        self._closing.set()
+        self._voted.set()
+        ends_at = time.monotonic() + _CLOSING_S
+        for thread in self._threads:
+            thread.join(max(0.0, ends_at - time.monotonic()))
+        self._rendezvous.leave()
+        for marked in self._marked.values():
+            marked.close()
+        self._marked.clear()
+
+    # In the thread that reads the manifest
+
+    def _look_on(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self.look()
+            except Exception:  # a fault here must not end the watching
+                LOGGER.exception("registry.adapters.failed")
+            jitter = random.uniform(0.9, 1.1)  # noqa: S311 - no secret
+            self._closing.wait(self._pace.manifest_s * jitter)
+
+    def look(self) -> None:
+        """Look at the manifest once, prepare what is new, and clean up behind what is old."""
+        self._read()
+        if (manifest := self._manifest) is not None:
+            self._vote(manifest)
+        self._clean_up()
+
+    def _read(self) -> None:
+        try:
+            content = self._source.read()
+            if content is not None and content != self._content:
+                self._content = content
+                self._manifest = parse_manifest(content, self.source)
+            self._told = self._told if content is None else ""
+        except ManifestError as error:
+            if str(error) != self._told:
+                self._told = str(error)
+                log(logging.WARNING, "manifest_refused", source=error.source, problems="; ".join(error.problems))
+
+    def _vote(self, manifest: AdapterManifest) -> None:
+        self._forget_all_but(manifest)
+        refs = refs_of(manifest)
+        done = [self._is_prepared(manifest, entry) for entry in manifest.adapters]
+        prepared = tuple(ref for ref, is_prepared in zip(refs, done, strict=True) if is_prepared)
+        ballot = Ballot(digest_of(refs), refs, prepared)
+        if ballot != self._ballot:
+            self._ballot, self._voted_at = ballot, time.monotonic()
+            self._voted.set()
+
+    def _is_prepared(self, manifest: AdapterManifest, entry: AdapterEntry) -> bool:
+        if entry in self._prepared and (self._files is None or self._files.has(entry.sha256)):
+            return True
+        self._prepared.discard(entry)
+        before = self._refused.get(entry)
+        if before is not None and (before.again_at is None or before.again_at > time.monotonic()):
+            return False
+        if self._files is not None and entry.sha256 not in self._marked:
+            self._marked[entry.sha256] = ExitStack()
+            self._marked[entry.sha256].enter_context(self._files.in_use(entry.sha256))
+        try:
+            self._prepare(manifest, entry)
+        except AdapterError as error:
+            self._refuse(entry, error, before)
+            return False
+        self._refused.pop(entry, None)
+        self._prepared.add(entry)
+        log(logging.INFO, "prepared", id=entry.id, version=entry.version, base=entry.base, sha256=entry.sha256)
+        return True
+
+    def _refuse(self, entry: AdapterEntry, error: AdapterError, before: _Refusal | None) -> None:
+        """Write a refusal down, and say it in the log where it is another than last time."""
+        tries = 1 if before is None else before.tries + 1
+        wait_s = min(_FIRST_WAIT_S * 2 ** min(tries - 1, 10), _LONGEST_WAIT_S)
+        again_at = None if isinstance(error, UnfitAdapterError) else time.monotonic() + wait_s
+        self._refused[entry] = _Refusal(error, tries, again_at)
+        while len(self._refused) > _MOST_REMEMBERED:
+            del self._refused[next(iter(self._refused))]
+        if before is None or str(before.error) != str(error):
+            problem = f"{error.problem} {error.remedy}".rstrip()
+            log(logging.ERROR, "refused", id=entry.id, version=entry.version, sha256=entry.sha256, problem=problem)
+
+    def _forget_all_but(self, manifest: AdapterManifest) -> None:
+        """Forget what other manifests listed, but for bytes that can never be used."""
+        listed = set(manifest.adapters)
+        self._prepared &= listed
+        self._refused = {
+            entry: refusal for entry, refusal in self._refused.items() if entry in listed or refusal.again_at is None
+        }
+        digests = {entry.sha256 for entry in listed}
+        for digest in self._marked.keys() - digests:
+            self._marked.pop(digest).close()
+
+    def _clean_up(self) -> None:
+        retired = self._current.take_retired()
+        used = {(version.base, version.path) for version in self.versions()}
+        for version, marked in retired:
+            with marked:
+                if self._free is not None and (version.base, version.path) not in used:
+                    self._free(version)
+            log(logging.INFO, "retired", id=version.id, version=version.version, sha256=version.sha256)
+        if self._files is not None and (retired or not self._has_swept):
+            self._files.sweep()
+            self._has_swept = True
+
+    # In the thread that meets the others
+
+    def _meet_on(self) -> None:
+        told = ""
+        while not self._closing.is_set():
+            try:
+                self._rendezvous.meet(self._ballot)
+                self._current.versions()
+                self._tell_waiting()
+                told = ""
+            except Exception as error:  # a fault here must not end the meetings
+                if (problem := f"{type(error).__name__}: {error}") != told:
+                    told = problem
+                    LOGGER.exception("registry.adapters.not_met")
+            self._voted.wait(self._pace.others_s)
+            self._voted.clear()
+
+    def _tell_waiting(self) -> None:
+        """Say once of a manifest that the others are long in preparing it."""
+        since = self._voted_at
+        if since is None or self.is_settled or time.monotonic() - since < _PATIENCE_S:
+            return
+        self._voted_at = None
+        log(logging.WARNING, "waiting", source=self.source, seconds=round(time.monotonic() - since))
