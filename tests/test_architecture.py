@@ -154,6 +154,7 @@ ROOM_PACKAGES = {
     "loaders/reranker": {"numpy"},
     "loaders/sparse": {"numpy", "scipy"},
     "loaders/transformer": {"huggingface_hub", "torch", "tqdm", "transformers"},
+    "profiles/embedder": {"numpy"},
     "profiles/ollama": {"ollama"},
     "profiles/openai": {"openai"},
     "profiles/protocol": {"numpy"},

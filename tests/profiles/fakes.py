@@ -60,20 +60,20 @@ class Fake:
     def available(self) -> Availability:
         return Availability()
 
-    def has(self, model: Target) -> bool:
+    def has(self, _: Target) -> bool:
         return False
 
-    def ensure(self, model: Target, *, force: bool = False, progress: Any = None) -> Ensured:
+    def ensure(self, model: Target, **_: Any) -> Ensured:
         self.ensured.append(model.name)
         if self.fault is not None:
             raise self.fault
         return Ensured("pulled", 7)
 
-    def chat(self, model: Target, messages: Any, parameters: Any) -> Any:
+    def chat(self, model: Target, _: Any, parameters: Any) -> Any:
         self._asked(model, parameters)
         return completion(f"{self.name} answers")
 
-    def stream(self, model: Target, messages: Any, parameters: Any) -> Generator[Any, None, None]:
+    def stream(self, model: Target, _: Any, parameters: Any) -> Generator[Any, None, None]:
         self._asked(model, parameters)
         self.open_streams += 1
         try:
@@ -87,7 +87,7 @@ class Fake:
         finally:
             self.open_streams -= 1
 
-    def embed(self, model: Target, texts: Sequence[str], parameters: Any, *, kind: Any = None) -> Any:
+    def embed(self, model: Target, texts: Sequence[str], parameters: Any, **_: Any) -> Any:
         import numpy as np
 
         self._asked(model, parameters)
