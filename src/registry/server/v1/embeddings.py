@@ -23,7 +23,7 @@ from registry.server.v1.streaming import while_connected
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from registry.loaders import DenseEncoder, Embeddings
+    from registry.loaders import DenseEncoder
     from registry.records import ModelInfo
     from registry.server.services import Services
     from registry.server.v1.calls import Working
@@ -98,11 +98,43 @@ class EmbeddingList(BaseModel):
 
 
 class Encoded(NamedTuple):
-    """What the thread of the model gives: float32 (texts, dim), tokens read, positions of texts that were cut."""
+    """What a model gives.
+
+    Attributes:
+        vectors: float32 of shape (texts, dim).
+        token_counts: Tokens of each text with prompt and special tokens, before anything was cut.
+        truncated: Positions of texts that were cut.
+        limit: Tokens that the model reads of a text; `None` for no limit.
+    """
 
     vectors: Vectors
-    tokens: int
-    truncated: list[int]
+    token_counts: tuple[int, ...]
+    truncated: tuple[int, ...]
+    limit: int | None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that were read."""
+        return sum(min(count, self.limit or count) for count in self.token_counts)
+
+    def part(self, start: int, stop: int) -> Encoded:
+        """Give the texts from one position to another, as if they had been encoded alone."""
+        truncated = tuple(index - start for index in self.truncated if start <= index < stop)
+        return Encoded(self.vectors[start:stop], self.token_counts[start:stop], truncated, self.limit)
+
+    def refuse_cut(self, place: int = 0) -> None:
+        """Refuse that a text was cut.
+
+        Args:
+            place: Position of the first of these texts in the request.
+
+        Raises:
+            InvalidInputError: One was.
+        """
+        if self.truncated:
+            first = self.truncated[0]
+            limits = f"expected at most {self.limit} tokens, got {self.token_counts[first]}."
+            raise InvalidInputError(f"input[{place + first}]", f"{limits} Split it, or leave `truncate` out.")
 
 
 def router(services: Services) -> APIRouter:
@@ -148,15 +180,18 @@ class EmbeddingWork:
 
     def __call__(self, encoder: DenseEncoder, call: Working) -> Generator[Encoded, None, None]:
         """Give the vectors as one piece."""
+        import numpy as np
+
         by_kind = {None: encoder.encode, "query": encoder.encode_query, "document": encoder.encode_document}
-        parts: list[Embeddings] = []
+        parts: list[Encoded] = []
         for start in range(0, len(self.texts), _AT_ONCE):
             if call.is_cancelled:
                 return
-            parts.append(by_kind[self.kind](self.texts[start : start + _AT_ONCE]))
+            made = by_kind[self.kind](self.texts[start : start + _AT_ONCE])
+            parts.append(Encoded(np.asarray(made), made.token_counts, made.truncated, encoder.max_tokens))
             if not self.cuts:
-                _refuse_cut(parts[-1], start, encoder.max_tokens)
-        yield _joined(parts, encoder.max_tokens)
+                parts[-1].refuse_cut(start)
+        yield _joined(parts)
 
 
 def _work(asked: EmbeddingRequest) -> EmbeddingWork:
@@ -164,20 +199,14 @@ def _work(asked: EmbeddingRequest) -> EmbeddingWork:
     return EmbeddingWork(texts, _KINDS[asked.input_type], cuts=asked.truncate is not False)
 
 
-def _refuse_cut(part: Embeddings, start: int, limit: int | None) -> None:
-    if part.truncated:
-        first = part.truncated[0]
-        reason = f"expected at most {limit} tokens, got {part.token_counts[first]}. Split it, or leave `truncate` out."
-        raise InvalidInputError(f"input[{start + first}]", reason)
-
-
-def _joined(parts: list[Embeddings], limit: int | None) -> Encoded:
+def _joined(parts: list[Encoded]) -> Encoded:
     import numpy as np
 
-    tokens = sum(min(count, limit or count) for part in parts for count in part.token_counts)
-    cut = [number * _AT_ONCE + index for number, part in enumerate(parts) for index in part.truncated]
-    vectors = np.asarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)
-    return Encoded(vectors, tokens, cut)
+    if len(parts) == 1:
+        return parts[0]
+    counts = tuple(count for part in parts for count in part.token_counts)
+    cut = tuple(number * _AT_ONCE + index for number, part in enumerate(parts) for index in part.truncated)
+    return Encoded(np.concatenate([part.vectors for part in parts]), counts, cut, parts[0].limit)
 
 
 def _written(encoded: Encoded, model_id: str, asked: EmbeddingRequest) -> bytes:
@@ -190,7 +219,7 @@ def _written(encoded: Encoded, model_id: str, asked: EmbeddingRequest) -> bytes:
         rows = _decimals(vectors).tolist()
     data = [{"object": "embedding", "index": index, "embedding": row} for index, row in enumerate(rows)]
     usage = {"prompt_tokens": encoded.tokens, "total_tokens": encoded.tokens}
-    answer = {"object": "list", "model": model_id, "data": data, "usage": usage, "truncated": encoded.truncated}
+    answer = {"object": "list", "model": model_id, "data": data, "usage": usage, "truncated": list(encoded.truncated)}
     return to_json(answer)
 
 
