@@ -1,24 +1,15 @@
 """Who serves a role, with what, and why."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from registry.errors import (
-    InvalidOptionError,
-    ModelNotFoundError,
-    NoProviderError,
-    ProfileNotFoundError,
-    RoleNotFoundError,
-)
 from registry.profiles import Candidate, PassedOver, Providers, Target, resolve
 from registry.profiles import resolution as resolution_module
-from registry.profiles.order import chain
-from registry.records import RoleModel, SamplingDefaults
+from registry.records import RoleModel
 
-from .small import Registry, Silent, chat_record, dense_record, registry_of
+from .small import Silent, chat_record, registry_of
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from registry import _settings
 from registry._frozen import FrozenDict
 from registry.errors import ProfileNotFoundError, RoleNotFoundError
-from registry.profiles.manifest import Manifest, read_manifest
+from registry.profiles.manifest import Manifest, own_registry, read_manifest
 from registry.records import Profile, RoleModel
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Profiles:
             ManifestError: The manifest cannot be used; the error has everything that is wrong with it.
         """
         path = manifest if manifest is not None else _settings.text("manifest")
-        chosen = registry if registry is not None else _own_registry()
+        chosen = registry if registry is not None else own_registry()
         return cls(chosen, None if path is None else read_manifest(path, registry=chosen))
 
     @property
@@ -95,12 +95,6 @@ class Profiles:
         """Say who states the model of a role: `compiled`, or the path of the manifest."""
         theirs = self.manifest.profiles.get(profile) if self.manifest else None
         return str(self.manifest.source) if self.manifest and theirs and role in theirs.models else COMPILED
-
-
-def _own_registry() -> ModelRegistry[Any]:
-    from registry._registry import MODEL_REGISTRY  # larger than all of this
-
-    return MODEL_REGISTRY
 
 
 def _laid_over(compiled: Mapping[str, Profile], own: Mapping[str, Profile]) -> dict[str, Profile]:
