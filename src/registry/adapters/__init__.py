@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from registry.adapters.decision import Decision as Decision
     from registry.adapters.decision import next_decision as next_decision
     from registry.adapters.files import AdapterFiles as AdapterFiles
+    from registry.adapters.local import local_adapters as local_adapters
     from registry.adapters.manifest import AdapterEntry as AdapterEntry
     from registry.adapters.manifest import AdapterManifest as AdapterManifest
     from registry.adapters.manifest import parse_manifest as parse_manifest
@@ -44,6 +45,7 @@ _HOMES = {
     "Preparing": "preparing",
     "Rendezvous": "rendezvous",
     "file_rendezvous": "rendezvous",
+    "local_adapters": "local",
     "next_decision": "decision",
     "parse_manifest": "manifest",
     "read_manifest": "source",

@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from registry.adapters.current import Current
 from registry.adapters.decision import Ballot, digest_of, refs_of
@@ -132,6 +133,15 @@ class Adapters:
         for marked in self._marked.values():
             marked.close()
         self._marked.clear()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     # In the thread that reads the manifest
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
@@ -11,10 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from registry.adapters import local_adapters
 from registry.catalog import Catalog
 from registry.errors import RegistryError
 from registry.loaders import LoadOptions, ModelManager
+from registry.profiles import Profiles, Providers
 from registry.server import telemetry
+from registry.server.admin import routes as administration
+from registry.server.admin.provisioner import Provisioner
 from registry.server.answers import answer_of
 from registry.server.failures import failure_of
 from registry.server.front import LOGGER, Application
@@ -32,10 +36,12 @@ from registry.server.v1.names import ModelNames
 from registry.server.web import pages
 
 if TYPE_CHECKING:
+    from registry.adapters import Adapters
     from registry.queries import ModelRegistry
+    from registry.records import Profile
     from registry.server.v1.contract import ModelDesks
 
-_ROUTERS = (routes, model_list, chat_completions, completions, embeddings, rerank, telemetry, pages)
+_ROUTERS = (routes, model_list, chat_completions, completions, embeddings, rerank, telemetry, administration, pages)
 
 
 def create_app(
@@ -45,6 +51,7 @@ def create_app(
     manager: ModelManager | None = None,
     registry: ModelRegistry[Any] | None = None,
     desks: ModelDesks | None = None,
+    adapters: Adapters | None = None,
 ) -> FastAPI:
     """Make the application. Opens the catalogue store and brings the records of the registry into it.
 
@@ -55,6 +62,8 @@ def create_app(
         manager: Loaded models, which the caller closes. Left out: one with the limits of the options.
         registry: The typed records to serve. Left out: this package's.
         desks: Who does the work of the requests for models. Left out: this process, with the models of the manager.
+        adapters: The adapters to serve; watched for as long as the application runs. Left out: those of the manifest
+            that the setting `adapters` names, if it names one.
 
     Raises:
         CatalogFileError: The store cannot be used.
@@ -68,9 +77,11 @@ def create_app(
         store = catalog if catalog is not None else opened.enter_context(_store(options))
         store.sync(records)
         models = manager if manager is not None else opened.enter_context(_manager(options, records))
-        names = ModelNames(records, options.roles)
+        watched = adapters or local_adapters(records, models, lambda name: names.is_model(name))
+        names = ModelNames(records, options.roles, adapters=watched)
         asked = Desks(models, options) if desks is None else desks
-        services = Services(options, records, store, models, names, asked, Telemetry(), StoreFile(store.path))
+        file = StoreFile(store.path)
+        services = Services(options, records, store, models, names, asked, Telemetry(), file, watched)
         return _assembled(services, opened.pop_all())
 
 
@@ -90,7 +101,7 @@ def _manager(options: ServerOptions, records: ModelRegistry[Any]) -> ModelManage
 def _assembled(services: Services, opened: ExitStack) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        with opened:
+        with opened, services.adapters or nullcontext():
             yield
             await services.desks.close()
 

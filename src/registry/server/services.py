@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from registry.adapters import Adapters
     from registry.catalog import Catalog
     from registry.loaders import ModelManager
     from registry.queries import ModelRegistry
+    from registry.server.admin.provisioner import Provisioner
     from registry.server.options import ServerOptions
     from registry.server.store_file import StoreFile
     from registry.server.telemetry import Telemetry
@@ -29,6 +31,8 @@ class Services:
         desks: Where requests wait for a model.
         telemetry: What is counted.
         store_file: The file of the store.
+        provisioner: Has the models of the active profile ready.
+        adapters: The adapters that are served, if a manifest lists any.
     """
 
     options: ServerOptions
@@ -39,3 +43,5 @@ class Services:
     desks: ModelDesks
     telemetry: Telemetry
     store_file: StoreFile
+    provisioner: Provisioner
+    adapters: Adapters | None = None

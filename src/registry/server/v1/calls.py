@@ -16,6 +16,7 @@ from registry.errors import ModelBusyError
 from registry.server.failures import Failure
 
 if TYPE_CHECKING:
+    from registry.adapters import AdapterVersion
     from registry.server.v1.fair_queue import Client
 
 T = TypeVar("T")
@@ -56,11 +57,15 @@ class Call(Generic[T]):
     Attributes:
         model_id: The model.
         client: Who asks.
+        adapter: What it is answered with, kept from being taken away until the call is over.
     """
 
-    def __init__(self, model_id: str, client: Client, work: Work[T], limits: Limits) -> None:
+    def __init__(
+        self, model_id: str, client: Client, work: Work[T], limits: Limits, adapter: AdapterVersion | None = None
+    ) -> None:
         self.model_id = model_id
         self.client = client
+        self.adapter = adapter
         self._work = work
         self._limits = limits
         self._asked_at = time.monotonic()

@@ -74,8 +74,10 @@ class Desks:
             desk = self._desks.get(key)
             if desk is None:
                 self._forget_idle_versions()
-                desk = self._desks[key] = _Desk(record, adapter, self._manager, self._length)
-        call = Call(record.id, client, work, self._limits)
+                # A copy: the version itself is to be known as unused when the last call that holds it is over.
+                copied = None if adapter is None else replace(adapter)
+                desk = self._desks[key] = _Desk(record, copied, self._manager, self._length)
+        call = Call(record.id, client, work, self._limits, adapter)
         desk.enter(call)
         return call
 

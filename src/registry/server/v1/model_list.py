@@ -14,6 +14,7 @@ from registry.server.v1.answers import ErrorAnswer
 if TYPE_CHECKING:
     from registry.records import ModelInfo
     from registry.server.services import Services
+    from registry.server.v1.names import Serving
 
 
 class Model(BaseModel):
@@ -31,6 +32,8 @@ class Model(BaseModel):
     capabilities: list[str]
     license: str | None = Field(description="SPDX expression or `LicenseRef-...`.")
     downloaded: bool = Field(description="True when its files are on this machine.")
+    root: str | None = Field(default=None, description="Model that an adapter goes on top of; null for models.")
+    version: str | None = Field(default=None, description="Version of an adapter; null for models.")
     aliases: list[str] = Field(description="Other names that requests may use.")
     roles: list[str] = Field(description="Roles that lead to this model now; requests may use them as names.")
 
@@ -53,16 +56,19 @@ def router(services: Services) -> APIRouter:
     def list_models(
         downloaded: bool | None = Query(None, description="Only models whose files are, or are not, on this machine."),
     ) -> ModelList:
-        """Give all models, whether their files are on this machine or not."""
+        """Give all models, whether their files are on this machine or not, and the adapters that are served now."""
         roles = services.names.roles()
         models = [_model(record, roles.get(record.id, ())) for record in services.registry.values()]
+        models += [_adapter(serving) for serving in services.names.adapters()]
         return ModelList(data=[model for model in models if downloaded in (None, model.downloaded)])
 
     @routes.get("/models/{model}", responses=_NOT_FOUND)
     def get_model(model: str) -> Model:
-        """Give one model, by its id, an alias or a role."""
-        record = services.names.find(model)
-        return _model(record, services.names.roles().get(record.id, ()))
+        """Give one model, by its id, an alias or a role, or one adapter by its id."""
+        serving = services.names.serving(model)
+        if serving.adapter is not None:
+            return _adapter(serving)
+        return _model(serving.record, services.names.roles().get(serving.record.id, ()))
 
     return routes
 
@@ -83,6 +89,20 @@ def _model(record: ModelInfo, roles: tuple[str, ...]) -> Model:
         aliases=list(record.aliases),
         roles=list(roles),
     )
+
+
+def _adapter(serving: Serving) -> Model:
+    """Describe an adapter: as its model, under its own name."""
+    of_model = _model(serving.record, ())
+    version = None if serving.adapter is None else serving.adapter.version
+    changes: dict[str, Any] = {
+        "id": serving.name,
+        "name": serving.name,
+        "root": serving.record.id,
+        "version": version,
+        "aliases": [],
+    }
+    return of_model.model_copy(update=changes)
 
 
 def _seconds(date: str | None) -> int:

@@ -1,4 +1,4 @@
-"""What a request may call a model: its id, an alias, or the role that it plays."""
+"""What a request may call a model: its id, an alias, the role that it plays; or the id of an adapter on top of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from registry._places import find_files
 from registry.errors import InvalidOptionError, ModelNotFoundError
 
 if TYPE_CHECKING:
+    from registry.adapters import Adapters
     from registry.adapters.version import AdapterVersion
     from registry.queries import ModelRegistry
     from registry.records import ModelInfo, Profile
@@ -44,6 +45,7 @@ class ModelNames:
         roles: Role to the id or alias of the model that plays it; they go before those of the profile.
         profile: Which models play the other roles; left out: the default profile of the registry. Of the models of a
             role, those that the registry lacks or that somebody else serves are passed over.
+        adapters: The adapters that are served. A model goes before an adapter of the same name.
 
     Raises:
         ModelNotFoundError: A role is given to a model that does not exist.
@@ -55,8 +57,10 @@ class ModelNames:
         registry: ModelRegistry[Any],
         roles: Mapping[str, str] | None = None,
         profile: Profile | None = None,
+        adapters: Adapters | None = None,
     ) -> None:
         self._registry = registry
+        self._adapters = adapters
         chosen = profile or registry.default_profile
         found: dict[str, tuple[ModelInfo, ...]] = {}
         for role, model in chosen.models.items() if chosen is not None else ():
@@ -76,19 +80,36 @@ class ModelNames:
         Raises:
             ModelNotFoundError: There is none; the error names close matches, roles among them.
         """
-        role = self._folded_roles.get(name.casefold())
-        record = self._named(name) if role is None else self._player(self._roles[role])
+        record = self._found(name)
         if record is None:
             raise self._not_found(name)
         return record
+
+    def is_model(self, name: str) -> bool:
+        """True for what requests mean a model by. A look at the disk, as `find`."""
+        return self._found(name) is not None
 
     def serving(self, name: str) -> Serving:
         """Give what serves requests that name this: found once for each request, which ends with what it began with.
 
         Raises:
-            ModelNotFoundError: As `find`.
+            ModelNotFoundError: As `find`; adapters are among the close matches.
         """
-        return Serving(self.find(name))
+        if (record := self._found(name)) is not None:
+            return Serving(record)
+        if self._adapters is not None and (adapter := self._adapters.find(name.casefold())) is not None:
+            base = self._registry.find_model(adapter.base)
+            if base is not None:  # the registry may have changed since the adapter was decided on
+                return Serving(base, adapter)
+        raise self._not_found(name)
+
+    def adapters(self) -> tuple[Serving, ...]:
+        """Give the adapters that are served now, with their models."""
+        served = () if self._adapters is None else self._adapters.versions()
+        found = ((self._registry.find_model(version.base), version) for version in served)
+        return tuple(
+            Serving(base, version) for base, version in found if base is not None and not self.is_model(version.id)
+        )
 
     def roles(self) -> Mapping[str, tuple[str, ...]]:
         """Give the roles of every model that plays one now: id -> roles, sorted. A look at the disk, as `find`."""
@@ -97,6 +118,10 @@ class ModelNames:
             player = self._player(self._roles[role])
             found[player.id] = (*found.get(player.id, ()), role)
         return found
+
+    def _found(self, name: str) -> ModelInfo | None:
+        role = self._folded_roles.get(name.casefold())
+        return self._named(name) if role is None else self._player(self._roles[role])
 
     def _named(self, name: str) -> ModelInfo | None:
         exact = self._registry.find_model(name)
@@ -119,6 +144,7 @@ class ModelNames:
         return {name.casefold(): model_id for name, model_id in self._registry._names()}
 
     def _not_found(self, name: str) -> ModelNotFoundError:
-        roles = get_close_matches(name.casefold(), self._folded_roles, n=_MOST_MATCHES)
-        matches = (*(self._folded_roles[role] for role in roles), *self._registry._close_matches(name))
+        own = self._folded_roles | {serving.name: serving.name for serving in self.adapters()}
+        near = get_close_matches(name.casefold(), own, n=_MOST_MATCHES)
+        matches = (*(own[found] for found in near), *self._registry._close_matches(name))
         return ModelNotFoundError(name, matches[:_MOST_MATCHES], self._registry._name)
