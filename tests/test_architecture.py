@@ -159,6 +159,7 @@ ROOM_PACKAGES = {
     "profiles/ollama_client": {"httpcore", "httpx", "ollama"},
     "profiles/openai": {"openai"},
     "profiles/protocol": {"numpy"},
+    "profiles/transformers": {"numpy"},
     "profiles/vectors": {"numpy"},
     "server/web/rendering": {"jinja2"},
     "server/protocol": {"uvicorn"},
