@@ -111,7 +111,7 @@ def _placed(found: Found) -> Iterator[Remedy]:
     if not found.environment.llama_cpp.gpu_offload:
         return
     own = [gpu for gpu in found.gpus if not gpu.unified]
-    tight = [gpu for gpu in own if gpu in found.tight]
+    tight = [device for device in found.tight if device in own]
     roomy = [gpu for gpu in own if gpu.risk == "low"]
     main = next((device for device in found.devices if device.kind == "cpu"), None)
     if tight and main not in found.tight:

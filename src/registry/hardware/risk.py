@@ -24,4 +24,7 @@ def judged(device: Device, thresholds: Thresholds) -> Device:
 def highest(devices: Iterable[Device]) -> Risk:
     """Give the highest risk of several devices; one that tells nothing counts least."""
     found = {device.risk for device in devices}
-    return next((risk for risk in _HIGHEST_FIRST if risk in found), "unknown")
+    for risk in _HIGHEST_FIRST:
+        if risk in found:
+            return risk
+    return "unknown"

@@ -35,11 +35,12 @@ def read(torch: Any, *, gpu: bool, measure: bool) -> dict[str, Any]:
     }
     if not gpu:
         return facts | {"devices": []}
+    sensors = (_cuda(torch, "rocm" if hip else "cuda", measure), _metal(torch), _xpu(torch, measure))
     return facts | {
         "cudnn_version": asked(lambda: torch.backends.cudnn.version()),
         "cuda_available": asked(lambda: bool(torch.cuda.is_available())),
         "gpu_architectures": asked(lambda: list(torch.cuda.get_arch_list())) or [],
-        "devices": [*_cuda(torch, "rocm" if hip else "cuda", measure), *_metal(torch), *_xpu(torch, measure)],
+        "devices": [device for sensor in sensors for device in asked(partial(list, sensor)) or ()],
     }
 
 
