@@ -13,9 +13,10 @@ from starlette.responses import Response
 
 from registry.adapters import local_adapters
 from registry.catalog import Catalog
-from registry.errors import RegistryError
+from registry.errors import ProfileNotFoundError, RegistryError
 from registry.loaders import LoadOptions, ModelManager
 from registry.profiles import Profiles, Providers
+from registry.profiles.active import DEFAULT
 from registry.server import telemetry
 from registry.server.admin import routes as administration
 from registry.server.admin.provisioner import Provisioner
@@ -52,6 +53,7 @@ def create_app(
     registry: ModelRegistry[Any] | None = None,
     desks: ModelDesks | None = None,
     adapters: Adapters | None = None,
+    providers: Providers | None = None,
 ) -> FastAPI:
     """Make the application. Opens the catalogue store and brings the records of the registry into it.
 
@@ -64,9 +66,12 @@ def create_app(
         desks: Who does the work of the requests for models. Left out: this process, with the models of the manager.
         adapters: The adapters to serve; watched for as long as the application runs. Left out: those of the manifest
             that the setting `adapters` names, if it names one.
+        providers: Who has the models of the profile ready; the caller closes them. Left out: those of the registry.
 
     Raises:
         CatalogFileError: The store cannot be used.
+        ProfileNotFoundError: There is no profile of the name that the options, or the settings, have.
+        ManifestError: The manifest of the options, or of the settings, cannot be used.
         MissingExtraError: The extra `server` is not installed.
     """
     from registry import MODEL_REGISTRY
@@ -77,16 +82,33 @@ def create_app(
         store = catalog if catalog is not None else opened.enter_context(_store(options))
         store.sync(records)
         models = manager if manager is not None else opened.enter_context(_manager(options, records))
+        served = providers or opened.enter_context(Providers(registry=records, manager=models))
+        provisioner = _provisioner(options, records, served)
         watched = adapters or local_adapters(records, models, lambda name: names.is_model(name))
-        names = ModelNames(records, options.roles, adapters=watched)
+        names = ModelNames(records, options.roles, provisioner.profile, adapters=watched)
         asked = Desks(models, options) if desks is None else desks
         file = StoreFile(store.path)
-        services = Services(options, records, store, models, names, asked, Telemetry(), file, watched)
+        services = Services(options, records, store, models, names, asked, Telemetry(), file, provisioner, watched)
         return _assembled(services, opened.pop_all())
 
 
 def _store(options: ServerOptions) -> Catalog:
     return Catalog.open(options.catalog_path, timeout_s=MOST_WAIT_S)
+
+
+def _provisioner(options: ServerOptions, records: ModelRegistry[Any], providers: Providers) -> Provisioner:
+    profiles = Profiles.load(manifest=options.manifest, registry=records)
+    return Provisioner(profiles, _active(profiles, options.profile), providers, at_start=options.provision)
+
+
+def _active(profiles: Profiles, name: str | None) -> Profile | None:
+    """Give the profile to serve; a registry need not have any."""
+    try:
+        return profiles.get(name)
+    except ProfileNotFoundError as error:
+        if name is None and error.profile == DEFAULT:
+            return None
+        raise
 
 
 def _manager(options: ServerOptions, records: ModelRegistry[Any]) -> ModelManager:
@@ -102,6 +124,8 @@ def _assembled(services: Services, opened: ExitStack) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         with opened, services.adapters or nullcontext():
+            if services.options.provision:
+                services.provisioner.start()
             yield
             await services.desks.close()
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 if TYPE_CHECKING:
     from registry.server.failures import Failure
 
-_DATA_PATHS = ("/api", "/health", "/metrics")
+_DATA_PATHS = ("/api", "/health", "/ready", "/metrics")
 _OPENAI_PATHS = "/v1"
 
 

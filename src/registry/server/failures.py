@@ -61,6 +61,7 @@ _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not
 _STATUSES: Sequence[tuple[type[BaseException], int, str]] = (
     (errors.ModelNotFoundError, 404, "model_not_found"),
     (errors.ProfileNotFoundError, 404, "profile_not_found"),
+    (errors.RoleNotFoundError, 404, "role_not_found"),
     (errors.ModelNotDownloadedError, 404, "model_not_downloaded"),
     (errors.ModelExistsError, 409, "model_exists"),
     (errors.ContextOverflowError, 400, "context_length_exceeded"),
@@ -144,6 +145,8 @@ def _named(text: str, path: str) -> str:
 def _param(error: BaseException) -> str | None:
     if isinstance(error, errors.ModelNotFoundError):
         return "model"
+    if isinstance(error, errors.RoleNotFoundError):
+        return "roles"
     return next((getattr(error, name, None) for kind, name in _PARAMS if isinstance(error, kind)), None)
 
 

@@ -9,23 +9,28 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 import registry
-from registry.server.rest.shapes import SCHEMAS, reference
-from registry.server.security import OPEN_TO_ALL
+from registry.server.admin.shapes import SCHEMAS as ADMIN_SCHEMAS
+from registry.server.rest.shapes import SCHEMAS as CATALOG_SCHEMAS
+from registry.server.schemas import reference
+from registry.server.security import ADMIN, OPEN_TO_ALL
 
 Described = dict[str, Any]
 
 _TEXT = """
 The catalogue under `/api`, models in the shape of OpenAI's API under `/v1`.
 
-Writes under `/api` need the API key. So does all of `/v1` where the server has a key, and everything but `/health`
-where it listens to other machines. `HEAD` and `OPTIONS` are answered for every path; each answer has an `X-Request-ID`,
+Writes under `/api` need the API key. So does all of `/v1` where the server has a key, and everything but `/health` and
+`/ready` where it listens to other machines. What is under `/api/v1` needs the admin token instead, and is only there
+where the server has one. `HEAD` and `OPTIONS` are answered for every path; each answer has an `X-Request-ID`,
 `X-Content-Type-Options`, `Content-Security-Policy`, `Cross-Origin-Resource-Policy` and `Cache-Control` header.
 """
 _SCHEMES = {
     "Bearer": {"type": "http", "scheme": "bearer", "description": "The API key."},
     "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The API key."},
+    "AdminToken": {"type": "http", "scheme": "bearer", "description": "The admin token."},
 }
-_KEY: list[dict[str, list[str]]] = [{name: []} for name in _SCHEMES]
+_KEY: list[dict[str, list[str]]] = [{"Bearer": []}, {"ApiKey": []}]
+_TOKEN: list[dict[str, list[str]]] = [{"AdminToken": []}]
 _STRING = {"type": "string"}
 _HEADERS: Mapping[str, Described] = {
     "X-Request-ID": {"description": "Id of the request: the client's own, or a new one.", "schema": _STRING},
@@ -52,6 +57,7 @@ _OF_ALL = {
     "500": "Something broke in the server.",
     "503": "The store, or the server, cannot do this now.",
 }
+_OF_ADMINISTRATION = {"401": "The admin token is missing or wrong."}
 _OF_MODELS = {"404": "There is no such model."}
 _OF_BODIES = {"408": "The body did not arrive in time.", "413": "The body is too long."}
 _OF_FIELDS = {"422": "A field cannot have its value."}
@@ -91,9 +97,10 @@ def description_of(app: FastAPI) -> Described:
     schemas: Described = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    if taken := sorted(set(schemas) & set(SCHEMAS)):
-        raise ValueError(f"two schemas have the names {', '.join(taken)}")
-    schemas.update(SCHEMAS)
+    for made_here in (CATALOG_SCHEMAS, ADMIN_SCHEMAS):
+        if taken := sorted(set(schemas) & set(made_here)):
+            raise ValueError(f"two schemas have the names {', '.join(taken)}")
+        schemas.update(made_here)
     components["schemas"] = dict(sorted(schemas.items()))
     components["securitySchemes"] = _SCHEMES
     components["headers"] = dict(_HEADERS)
@@ -134,7 +141,7 @@ def _complete(path: str, method: str, operation: Described) -> None:
         if "HTTPValidationError" in str(known) or "content" not in known:
             content = {} if status == "304" else {"content": {"application/json": {"schema": failure}}}
             responses[status] = {"description": meaning, **content}
-    if method == "GET" and path != OPEN_TO_ALL and path.startswith("/api"):
+    if method == "GET" and _has_tag(path):
         operation["parameters"] += [_IF_NONE_MATCH]
     for status, response in responses.items():
         response["headers"] = {
@@ -144,15 +151,23 @@ def _complete(path: str, method: str, operation: Described) -> None:
     operation["security"] = _security(path, method)
 
 
+def _has_tag(path: str) -> bool:
+    """Say whether reads are answered with an entity tag, and with 304 where the client has that."""
+    return path.startswith("/api") and not path.startswith(ADMIN)
+
+
 def _failures(path: str, method: str) -> dict[str, str]:
     found = dict(_OF_ALL)
+    if path.startswith(ADMIN):
+        found |= _OF_ADMINISTRATION
+        return found if method == "GET" else found | _OF_BODIES | _OF_FIELDS
     if path.startswith("/v1"):
         found |= {} if method == "GET" else _OF_BODIES
         return found | ({"422": "A parameter cannot have its value."} if method == "GET" else {})
     is_model = "{model}" in path
     found |= _OF_MODELS if is_model else {}
     if method == "GET":
-        return found | (_OF_READS if path.startswith("/api") else {})
+        return found | (_OF_READS if _has_tag(path) else {})
     found |= _OF_BODIES
     found |= _OF_CHANGES if method in ("PATCH", "DELETE") else {}
     found |= _OF_FIELDS if method in ("POST", "PATCH") else {}
@@ -161,7 +176,7 @@ def _failures(path: str, method: str) -> dict[str, str]:
 
 def _headers(path: str, method: str, status: str) -> tuple[str, ...]:
     names = (*_ALWAYS, *_BY_STATUS.get(status, ()))
-    if status == "200" and method == "GET":
+    if status == "200" and method == "GET" and not path.startswith(ADMIN):
         names += ("ETag", "Vary")
     if path in ("/api/models", "/api/models/{model}/metrics") and method == "GET" and status in ("200", "304"):
         names += ("Link",)
@@ -169,6 +184,8 @@ def _headers(path: str, method: str, status: str) -> tuple[str, ...]:
 
 
 def _security(path: str, method: str) -> list[dict[str, list[str]]]:
-    if path == OPEN_TO_ALL:
+    if path in OPEN_TO_ALL:
         return []
+    if path.startswith(ADMIN):
+        return _TOKEN
     return _KEY if method != "GET" and not path.startswith("/v1") else [{}, *_KEY]

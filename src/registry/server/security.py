@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from registry.server.options import ServerOptions
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
-OPEN_TO_ALL = "/health"
+OPEN_TO_ALL = frozenset({"/health", "/ready"})
+ADMIN = "/api/v1/"  # what begins like this is for the admin token alone
 _ONCE = frozenset({b"host", b"origin", b"authorization", b"x-api-key", b"content-length", b"sec-fetch-site"})
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _BEARER = {"WWW-Authenticate": 'Bearer realm="registry"'}
@@ -47,6 +48,22 @@ _WRONG_KEY = Failure(
     None,
     _BEARER,
 )
+_NO_TOKEN = Failure(
+    401,
+    "missing_admin_token",
+    "This request needs the admin token.",
+    "Send it as `Authorization: Bearer TOKEN`; the API key does not do.",
+    None,
+    _BEARER,
+)
+_WRONG_TOKEN = Failure(
+    401,
+    "wrong_admin_token",
+    "The admin token is not the one of this server.",
+    "Compare it with `REGISTRY_ADMIN_TOKEN` where the server runs; the API key does not do.",
+    None,
+    _BEARER,
+)
 _CROSS_SITE = Failure(
     403,
     "cross_site",
@@ -61,6 +78,7 @@ class Gate:
 
     def __init__(self, options: ServerOptions) -> None:
         self._digest = None if options.api_key is None else _digest(options.api_key.encode())
+        self._admin_digest = None if options.admin_token is None else _digest(options.admin_token.encode())
         self._is_local = options.is_local
         self._catalog_writes = options.catalog_writes
         self.origins = frozenset(map(origin_of, options.cors_origins))
@@ -87,13 +105,15 @@ class Gate:
             return failure
         if (method not in READS or path.startswith("/v1")) and (failure := self._cross_site(headers)):
             return failure
+        if path.startswith(ADMIN) and self._admin_digest is not None:
+            return self._wrong_token(method, headers, self._admin_digest)
         if not self._catalog_writes and method not in READS and path.startswith("/api/"):
             return _ONE_OF_SEVERAL
         return self._wrong_key(method, path, headers)
 
     def needs_key(self, method: str, path: str) -> bool:
         """Say whether a request needs the key of this server, where it has one."""
-        if path == OPEN_TO_ALL or method == "OPTIONS":  # browsers send no key with the question whether they may ask
+        if path in OPEN_TO_ALL or method == "OPTIONS":  # browsers send no key with the question whether they may ask
             return False
         return not self._is_local or method not in READS or path.startswith("/v1")
 
@@ -130,11 +150,26 @@ class Gate:
         if self._digest is None:
             return None if path.startswith("/v1") else _READ_ONLY
         given = _given_key(headers)
-        if given is not None and hmac.compare_digest(_digest(given), self._digest):
+        if given is not None and _is_it(given, self._digest):
             return None
         refused = _NO_KEY if given is None else _WRONG_KEY
         is_page = not path.startswith(("/api", "/v1", "/metrics"))
         return refused._replace(headers=_BASIC) if is_page else refused
+
+    @staticmethod
+    def _wrong_token(method: str, headers: Mapping[bytes, bytes], digest: bytes) -> Failure | None:
+        """Refuse what has no admin token. A browser is never asked for it: it would send it with every request."""
+        if method == "OPTIONS":
+            return None
+        kind, _, value = headers.get(b"authorization", b"").partition(b" ")
+        if kind.lower() != b"bearer":
+            return _NO_TOKEN
+        return None if _is_it(value.strip(), digest) else _WRONG_TOKEN
+
+
+def _is_it(given: bytes, digest: bytes) -> bool:
+    """Compare a key or token in constant time."""
+    return hmac.compare_digest(_digest(given), digest)
 
 
 def origin_of(text: str) -> bytes:

@@ -11,9 +11,10 @@ from starlette.responses import Response
 from registry.server.rest.parameters import METRICS, NOTHING, SEARCH
 from registry.server.rest.query_strings import Parameter
 from registry.server.rest.reads import Reads
-from registry.server.rest.shapes import MODEL_PATH, reference
+from registry.server.rest.shapes import MODEL_PATH
 from registry.server.rest.texts import ModelTexts
 from registry.server.rest.writes import Writes
+from registry.server.schemas import json_content
 
 if TYPE_CHECKING:
     from registry.catalog import Catalog, ValueCount
@@ -88,12 +89,8 @@ def _add(
     parameters = [MODEL_PATH] if "{model}" in path else []
     described: dict[str, Any] = {
         "parameters": [*parameters, *(parameter.described() for parameter in query.values())],
-        "responses": {str(status): {"description": summary, **_json(answer)}},
+        "responses": {str(status): {"description": summary, **json_content(answer)}},
     }
     if body is not None:
-        described["requestBody"] = {"required": True, **_json(body)}
+        described["requestBody"] = {"required": True, **json_content(body)}
     routes.add_api_route(path, endpoint, methods=[method], summary=summary, status_code=status, openapi_extra=described)
-
-
-def _json(name: str) -> dict[str, Any]:
-    return {"content": {"application/json": {"schema": reference(name)}}}

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from registry.catalog import FIELDS
 from registry.catalog.fields import MAX_LIST_LENGTH, MAX_NAME_LENGTH, METRIC_FIELDS, Field
-
-Schema = dict[str, Any]
+from registry.server.schemas import Schema, object_of, reference, success
 
 MAX_METRICS = 1000  # in one request
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
@@ -45,11 +42,6 @@ _MEANINGS = {
     "context_size": "Context of the run in tokens.",
     "measured_at": "When; UTC. Left out: now.",
 }
-
-
-def reference(name: str) -> Schema:
-    """Give the reference to a schema of `SCHEMAS`."""
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _asked(field: Field) -> Schema:
@@ -142,16 +134,6 @@ def _answered(field: Field) -> Schema:
     return {**shape, "description": _MEANINGS[field.name]}
 
 
-def _object(properties: Schema, *, required: list[str] | None = None) -> Schema:
-    needed = list(properties) if required is None else required
-    made: Schema = {"type": "object", "additionalProperties": False, "properties": properties}
-    return {**made, "required": needed} if needed else made
-
-
-def _success(data: Schema, **more: Schema) -> Schema:
-    return _object({"success": {"const": True}, "data": data, **more})
-
-
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _STRING: Schema = {"type": "string"}
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
@@ -162,7 +144,7 @@ _LINKS: Schema = {
     "additionalProperties": False,
     "properties": dict.fromkeys(("first", "prev", "next", "last"), _STRING),
 }
-_MODEL = _object(
+_MODEL = object_of(
     {
         "id": {"type": "integer", "minimum": 1, "description": "Number in this store; never given to another model."},
         **{name: _answered(field) for name, field in FIELDS.items()},
@@ -175,36 +157,36 @@ _MODEL = _object(
         },
     }
 )
-_METRIC = _object(
+_METRIC = object_of(
     {
         "id": {"type": "integer", "minimum": 1},
         "model_id": {"type": "integer", "minimum": 1},
         **{name: _answered(field) for name, field in METRIC_FIELDS.items()},
     }
 )
-_NEW_METRIC = _object(
+_NEW_METRIC = object_of(
     {name: _asked(field) for name, field in METRIC_FIELDS.items()},
     required=[name for name, field in METRIC_FIELDS.items() if field.required],
 )
-_STATS = _object(
+_STATS = object_of(
     {
         "models": _COUNT,
         "total_bytes": {**_COUNT, "description": "Sum of `file_size_bytes` where that is known."},
         "size_classes": {
-            **_object(dict.fromkeys(("Tiny", "Small", "Medium", "Large", "unknown"), _COUNT)),
+            **object_of(dict.fromkeys(("Tiny", "Small", "Medium", "Large", "unknown"), _COUNT)),
             "description": "Models below 1, from 1, from 5, and above 15 billions of parameters.",
         },
         "families": {
             "type": "array",
-            "items": _object({"family": _STRING, "models": _COUNT, "total_bytes": _COUNT}),
+            "items": object_of({"family": _STRING, "models": _COUNT, "total_bytes": _COUNT}),
         },
         "types": {"type": "array", "items": reference("ValueCount")},
     }
 )
-_FAILURE = _object(
+_FAILURE = object_of(
     {
         "success": {"const": False},
-        "error": _object(
+        "error": object_of(
             {
                 "code": {**_STRING, "description": "What went wrong, for programs."},
                 "message": {**_STRING, "description": "What went wrong, a sentence."},
@@ -219,11 +201,11 @@ _CHANGES = {name: _asked(field) for name, field in FIELDS.items()}
 
 SCHEMAS: dict[str, Schema] = {
     "CatalogModel": _MODEL,
-    "NewCatalogModel": _object(
+    "NewCatalogModel": object_of(
         {**_CHANGES, "display_name": {**_CHANGES["display_name"], "description": "Name for people; left out: `name`."}},
         required=["name"],
     ),
-    "CatalogModelChanges": {**_object(_CHANGES, required=[]), "description": "Fields to change; `null` empties one."},
+    "CatalogModelChanges": {**object_of(_CHANGES, required=[]), "description": "Fields to change; `null` empties one."},
     "Metric": _METRIC,
     "NewMetric": _NEW_METRIC,
     "NewMetrics": {
@@ -232,16 +214,16 @@ SCHEMAS: dict[str, Schema] = {
             {"type": "array", "minItems": 1, "maxItems": MAX_METRICS, "items": reference("NewMetric")},
         ]
     },
-    "ValueCount": _object({"value": _STRING, "models": _COUNT}),
+    "ValueCount": object_of({"value": _STRING, "models": _COUNT}),
     "Stats": _STATS,
-    "ModelAnswer": _success(reference("CatalogModel")),
-    "ModelsAnswer": _success({"type": "array", "items": reference("CatalogModel")}, total=_TOTAL, links=_LINKS),
-    "MetricsAnswer": _success({"type": "array", "items": reference("Metric")}, total=_TOTAL, links=_LINKS),
-    "MetricsAdded": _success({"type": "array", "items": reference("Metric")}, total=_TOTAL),
-    "ValuesAnswer": _success({"type": "array", "items": reference("ValueCount")}, total=_TOTAL),
-    "StatsAnswer": _success(reference("Stats")),
-    "RemovedAnswer": _success(_object({"id": {"type": "integer", "minimum": 1}, "name": _STRING})),
-    "HealthAnswer": _success(_object({"status": {"const": "ok"}, "version": _STRING, "models": _COUNT})),
+    "ModelAnswer": success(reference("CatalogModel")),
+    "ModelsAnswer": success({"type": "array", "items": reference("CatalogModel")}, total=_TOTAL, links=_LINKS),
+    "MetricsAnswer": success({"type": "array", "items": reference("Metric")}, total=_TOTAL, links=_LINKS),
+    "MetricsAdded": success({"type": "array", "items": reference("Metric")}, total=_TOTAL),
+    "ValuesAnswer": success({"type": "array", "items": reference("ValueCount")}, total=_TOTAL),
+    "StatsAnswer": success(reference("Stats")),
+    "RemovedAnswer": success(object_of({"id": {"type": "integer", "minimum": 1}, "name": _STRING})),
+    "HealthAnswer": success(object_of({"status": {"const": "ok"}, "version": _STRING, "models": _COUNT})),
     "CatalogFailure": _FAILURE,
 }
 MODEL_PATH: Schema = {

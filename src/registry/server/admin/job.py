@@ -1,0 +1,178 @@
+"""One run of provisioning: done in a thread of its own, followed by any number of requests."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Hashable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from registry.profiles import Outcome, Report
+    from registry.profiles.events import Event
+
+NewsKind: TypeAlias = Literal["progress", "outcome"]
+
+
+class News(NamedTuple):
+    """Something that has happened.
+
+    Attributes:
+        kind: What: how far a file has come, or what came of a model.
+        facts: What is known of it, as JSON has it.
+    """
+
+    kind: NewsKind
+    facts: dict[str, Any]
+
+
+class Job:
+    """One run of provisioning. Whoever follows it may go: it goes on.
+
+    Args:
+        work: Does it, given what to call with events and with outcomes. Called in a thread of its own.
+        done: Called at the end, in that thread.
+
+    Attributes:
+        error: What the work raised; `None` where it raised nothing, or is not over.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Callable[[Event], None], Callable[[Outcome], None]], Report],
+        done: Callable[[Job], None],
+    ) -> None:
+        self._work = work
+        self._done = done
+        self._lock = threading.Lock()
+        self._readers: list[_Reader] = []
+        self._outcomes: list[Outcome] = []
+        self._report: Report | None = None
+        self.error: BaseException | None = None
+        self._is_over = False
+        # It may take hours, and what was fetched so far is kept: the end of the process does not wait for it.
+        self._thread = threading.Thread(target=self._run, name="provisioning", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    async def report(self) -> Report:
+        """Wait for what comes of it.
+
+        Raises:
+            Exception: What the work raised.
+        """
+        async for _ in self.news():
+            pass
+        if self.error is not None:
+            raise self.error
+        assert self._report is not None
+        return self._report
+
+    async def news(self, idle_s: float | None = None) -> AsyncGenerator[News | None]:
+        """Give what happens until it is over, the outcomes before this was called too.
+
+        Of a file whose progress was not asked for in time only the latest is given: a slow reader takes no memory.
+
+        Args:
+            idle_s: Seconds without any news after which `None` is given; `None`: never.
+        """
+        reader = _Reader()
+        with self._lock:
+            for outcome in self._outcomes:
+                reader.put(*_of_outcome(outcome))
+            self._readers.append(reader)
+            if self._is_over:
+                reader.end()
+        try:
+            async for each in reader.read(idle_s):
+                yield each
+        finally:
+            with self._lock:
+                self._readers.remove(reader)
+
+    def _run(self) -> None:
+        try:
+            self._report = self._work(self._hear_event, self._hear_outcome)
+        except BaseException as error:  # whatever it is, it is told to who waits
+            self.error = error
+        self._done(self)
+        with self._lock:
+            self._is_over = True
+            for reader in self._readers:
+                reader.end()
+
+    def _hear_event(self, event: Event) -> None:
+        if event.progress is None:
+            return
+        place = {"role": event.role, "provider": event.provider, "model": event.model}
+        found = event.progress
+        facts = place | {
+            "file": found.file,
+            "stage": found.stage,
+            "done_bytes": found.done_bytes,
+            "total_bytes": found.total_bytes,
+            "bytes_per_second": found.bytes_per_second,
+            "eta_s": found.eta_s,
+        }
+        with self._lock:
+            self._put((*place.values(), found.file), News("progress", facts))
+
+    def _hear_outcome(self, outcome: Outcome) -> None:
+        with self._lock:  # or who comes in between would hear of it twice
+            self._outcomes.append(outcome)
+            self._put(*_of_outcome(outcome))
+
+    def _put(self, key: Hashable, news: News) -> None:
+        for reader in self._readers:
+            reader.put(key, news)
+
+
+def _of_outcome(outcome: Outcome) -> tuple[Hashable, News]:
+    return ("outcome", outcome.role, outcome.provider, outcome.model), News("outcome", outcome.to_dict())
+
+
+class _Reader:
+    """Who follows a job, in an event loop: what is new is put here by the thread of the job."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._has_news = asyncio.Event()
+        self._lock = threading.Lock()
+        self._pending: dict[Hashable, News] = {}
+        self._is_over = False
+
+    def put(self, key: Hashable, news: News) -> None:
+        """Add news, in place of older ones of the same key."""
+        with self._lock:
+            self._pending.pop(key, None)
+            self._pending[key] = news
+        self._wake()
+
+    def end(self) -> None:
+        """Say that there will be no more."""
+        with self._lock:
+            self._is_over = True
+        self._wake()
+
+    async def read(self, idle_s: float | None) -> AsyncGenerator[News | None]:
+        while True:
+            try:
+                await asyncio.wait_for(self._has_news.wait(), idle_s)
+            except TimeoutError:
+                yield None
+                continue
+            self._has_news.clear()
+            with self._lock:
+                found, self._pending = tuple(self._pending.values()), {}
+                is_over = self._is_over
+            for each in found:
+                yield each
+            if is_over:
+                return
+
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed, and nobody reads any more
+            self._loop.call_soon_threadsafe(self._has_news.set)
