@@ -1,0 +1,106 @@
+"""The application: the ingress, which is this package's HTTP surface, and a deployment for each model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ray import serve
+
+from registry.catalog import Catalog
+from registry.cluster.options import ClusterOptions
+from registry.cluster.plan import Deployed, plan, registry_of
+from registry.cluster.remote import RemoteDesks
+from registry.cluster.replica import ModelReplica, Served
+from registry.loaders import LoadOptions
+from registry.records import ChatModel
+from registry.server import create_app
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+    from ray.serve.handle import DeploymentHandle
+
+    from registry.adapters.version import AdapterVersion
+    from registry.cluster.remote import Answer
+    from registry.server.options import ServerOptions
+    from registry.server.v1.calls import Work
+    from registry.server.v1.fair_queue import Client
+
+INGRESS = "ingress"
+_HEALTH_PERIOD_S = 5.0
+_HEALTH_TIMEOUT_S = 30.0  # loading an adapter, or a long native call, may hold the interpreter
+
+
+def build_app(options: str | Mapping[str, Any] | ClusterOptions | None = None) -> Application:
+    """Make the application, for `serve.run` or as the `import_path` of a Serve config file.
+
+    Args:
+        options: Name of a profile, or the options, or a mapping of them as a config file has it under `args`.
+
+    Raises:
+        MissingExtraError: The extra `cluster` is not installed.
+        InvalidOptionError: An option does not exist, or has a value that it cannot have.
+        RegistryError: As `plan` has it: a profile, a role or a model does not exist.
+    """
+    if options is None or isinstance(options, str):
+        options = ClusterOptions(profile=options)
+    elif not isinstance(options, ClusterOptions):
+        options = ClusterOptions.read(options)
+    planned = plan(options)
+    models = {each.record.id: _deployment(each, planned.server, options.batch_texts) for each in planned.models}
+    ingress = Ingress.options(  # type: ignore[attr-defined] # what the decorators make of the class
+        num_replicas=options.ingress_replicas, ray_actor_options={"num_cpus": options.ingress_cpus}
+    )
+    return ingress.bind(planned.server, options.registry, models)
+
+
+def _deployment(deployed: Deployed, server: ServerOptions, batch_texts: int) -> Application:
+    load = LoadOptions(
+        download=server.allow_download,
+        threads=max(1, math.floor(deployed.resources.cpus)),
+        context_length=deployed.scaling.context_length,
+        gpu_layers=(-1 if deployed.resources.gpus else 0) if isinstance(deployed.record, ChatModel) else None,
+    )
+    served = Served(deployed.record, load, server, batch_texts)
+    deployment = serve.deployment(
+        ModelReplica,
+        name=deployed.record.id,
+        health_check_period_s=_HEALTH_PERIOD_S,
+        health_check_timeout_s=_HEALTH_TIMEOUT_S,
+        graceful_shutdown_timeout_s=server.shutdown_timeout_s,
+        **deployed.serve_options(server.queue_length),
+    )
+    return deployment.bind(served)
+
+
+@serve.deployment(name=INGRESS, max_ongoing_requests=1000)
+@serve.ingress()
+class Ingress:
+    """Takes requests over HTTP, and has the replicas of the models answer them.
+
+    Args:
+        server: How to serve.
+        registry: Module with the typed records.
+        models: Ids of the models to handles of their replicas.
+    """
+
+    def __init__(
+        self, server: ServerOptions, registry: str | None, models: Mapping[str, DeploymentHandle[Any]]
+    ) -> None:
+        self._server = server
+        self._registry = registry
+        self._models = models
+
+    def __serve_build_asgi_app__(self) -> Any:  # the name is Serve's
+        """Make the application in the process that is to run it."""
+        senders = {model_id: partial(_send, handle) for model_id, handle in self._models.items()}
+        desks = RemoteDesks(senders, self._server)
+        catalog = None if self._server.catalog_path is not None else Catalog.open(":memory:")
+        return create_app(self._server, catalog=catalog, registry=registry_of(self._registry), desks=desks)
+
+
+def _send(handle: DeploymentHandle[Any], work: Work[Any], client: Client, adapter: AdapterVersion | None) -> Answer:
+    answer: Answer = handle.options(method_name="stream", stream=True).remote(work, client, adapter)
+    return answer

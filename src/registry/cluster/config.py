@@ -1,0 +1,1 @@
+"""The Serve config file of a cluster."""
