@@ -155,6 +155,7 @@ ROOM_PACKAGES = {
     "loaders/sparse": {"numpy", "scipy"},
     "loaders/transformer": {"huggingface_hub", "torch", "tqdm", "transformers"},
     "profiles/embedder": {"numpy"},
+    "profiles/local": {"numpy"},
     "profiles/ollama": {"numpy"},
     "profiles/ollama_client": {"httpcore", "httpx", "ollama"},
     "profiles/openai": {"openai"},

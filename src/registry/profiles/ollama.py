@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from registry import _settings
 from registry._extras import require
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from registry.profiles.ollama_client import Client
     from registry.profiles.protocol import OnProgress, Parameters, Target, TextKind
     from registry.queries import ModelRegistry
+
+T = TypeVar("T")
 
 _PORT = 11434
 _AVAILABLE_S = 2.0
@@ -181,8 +183,10 @@ class OllamaProvider:
         body |= {name: parameters.get(name) for name in ("truncate", "keep_alive")}
 
         def ask(batch: list[str]) -> Sequence[Sequence[float]]:
-            wait_s = self._timeouts.first_token_s
-            return self._ask(model.name, wait_s, "no vectors", lambda client: client.vectors({**body, "input": batch}))
+            asked = {**body, "input": batch}
+            return self._ask(
+                model.name, self._timeouts.first_token_s, "no vectors", lambda client: client.vectors(asked)
+            )
 
         return embedded(ask, texts, provider=self.name, model=model, kind=kind, dimensions=dimensions)
 
@@ -225,7 +229,7 @@ class OllamaProvider:
                 self._client = Client(self._endpoint(), self._timeouts.connect_s)
             return self._client
 
-    def _ask(self, model: str, seconds: float, what: str, question: Any) -> Any:
+    def _ask(self, model: str, seconds: float, what: str, question: Callable[[Client], T]) -> T:
         """Ask something that has one answer."""
         patience = Patience()
         client = self._connected()

@@ -41,9 +41,15 @@ class Client(ollama.Client):
 
     def version(self) -> str:
         """Give the version of the server."""
-        answer = self._request_raw("GET", "/api/version")
+        answer = self._client.get("/api/version")
+        if not answer.is_success:
+            raise _refusal(answer.content, answer.status_code)
         with _readable():
             return str(answer.json()["version"])
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
 
     def names(self) -> list[str]:
         """Give the names of the models that are there."""
