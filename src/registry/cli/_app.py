@@ -45,6 +45,9 @@ COMMANDS = {
     "select": Entry("Choose", "machine", "select", "Choose the largest model that fits this machine."),
     "fit": Entry("Choose", "machine", "fit", "Say which of several models may be loaded together."),
     "download": Entry("Fetch and keep", "fetch", "download", "Fetch models and prove their bytes."),
+    "provision": Entry(
+        "Fetch and keep", "provision", "provision", "Fetch the models that the roles of a profile need."
+    ),
     "verify": Entry("Fetch and keep", "fetch", "verify", "Hash kept models again, without a network."),
     "cache": Entry("Fetch and keep", "cache", "app", "Show and tidy the models that are kept on this machine."),
     "remove": Entry("Fetch and keep", "fetch", "remove", "Delete a kept model."),

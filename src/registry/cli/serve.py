@@ -47,6 +47,15 @@ def serve(
         list[str] | None,
         typer.Option("--role", metavar="ROLE=ID", help="Model that plays a role, coding=my-model; repeatable."),
     ] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", metavar="NAME", help="Profile whose models play the roles.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option("--manifest", metavar="FILE", help="Profiles to lay over the compiled ones.")
+    ] = None,
+    provision: Annotated[
+        bool, typer.Option("--provision", help="Fetch the models of the profile from the start, in the background.")
+    ] = False,
     registry: Registry = None,
     queue_length: Annotated[
         int, typer.Option("--queue-length", metavar="N", help="Requests that may wait for one model.")
@@ -77,6 +86,7 @@ def serve(
         registry serve
         REGISTRY_API_KEY=... registry serve --host 0.0.0.0 --port 8081
         registry serve --allow-download --role coding=qwen2.5-coder-7b-q4_k_m
+        REGISTRY_ADMIN_TOKEN=... registry serve --profile default --provision
         registry serve --no-access-log --cors-origin https://app.example
     """
     from registry._extras import require
@@ -92,6 +102,7 @@ def serve(
         host=host,
         port=port,
         api_key=api_key if api_key is not None else text("api_key"),
+        admin_token=text("admin_token"),
         catalog_path=catalog,
         allow_download=allow_download,
         cors_origins=tuple(cors_origin or ()),
@@ -101,6 +112,9 @@ def serve(
         request_timeout_s=request_timeout,
         max_models=max_models,
         max_bytes=size_of(max_memory, "--max-memory"),
+        profile=profile,
+        manifest=manifest,
+        provision=provision,
         roles=_roles(role or []),
         access_log=not no_access_log,
         shutdown_timeout_s=shutdown_timeout,

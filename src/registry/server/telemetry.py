@@ -115,6 +115,21 @@ class _Models(Collector):
         return lengths
 
 
+class _Readiness(Collector):
+    """Whether the server can do its work, as `/ready` says it."""
+
+    def __init__(self, services: Services) -> None:
+        self._provisioner = services.provisioner
+
+    def collect(self) -> Iterable[Metric]:
+        ready = GaugeMetricFamily("registry_ready", "1 where the server can do its work.")
+        ready.add_metric((), float(self._provisioner.is_ready))
+        roles = GaugeMetricFamily("registry_role_ready", "1 where a role has a model that is ready.", labels=("role",))
+        for role, state in self._provisioner.states().items():
+            roles.add_metric((role,), float(state == "ready"))
+        return ready, roles
+
+
 def router(services: Services) -> APIRouter:
     """Make the route `/metrics`."""
     routes, collectors = APIRouter(tags=["Operation"]), _collectors(services)
@@ -136,6 +151,7 @@ def _collectors(services: Services) -> CollectorRegistry:
     GCCollector(registry=collectors)
     collectors.register(_Requests(services.telemetry))
     collectors.register(_Models(services))
+    collectors.register(_Readiness(services))
     return collectors
 
 
