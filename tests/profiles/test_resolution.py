@@ -1,10 +1,13 @@
 """Who serves a role, with what, and why."""
 
+import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from registry.errors import InvalidOptionError, NoProviderError, ProfileNotFoundError, RoleNotFoundError
 from registry.profiles import Candidate, PassedOver, Providers, Target, resolve
 from registry.profiles import resolution as resolution_module
 from registry.records import RoleModel
@@ -20,35 +23,189 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resolution_module._warn.cache_clear()
 
 
-def providers(**made: Any) -> Providers:
+def _providers(**made: Any) -> Providers:
     return Providers(providers={name: Silent(name) for name in ("ollama", "local", "openai", "transformers")} | made)
 
 
-def test_resolve_gives_the_models_of_a_role_in_their_order() -> None:
-    here = chat_record("here")
-    registry = registry_of(
-        here, general=RoleModel("general", "dolphin3", auto_download=True, fallback=("here", "qwen3"))
-    )
+def _down(name: str) -> Silent:
+    return Silent(name, "Nothing listens at 127.0.0.1:11434.", "Start it with `ollama serve`.")
 
-    found = resolve("general", registry=registry, providers=providers())
+
+_HERE = chat_record("here")
+_REGISTRY = registry_of(
+    _HERE,
+    general=RoleModel("general", "dolphin3", "ollama", True, {"num_predict": 512}, fallback=("here", "qwen3")),
+    coding="here",
+    lost=RoleModel("lost", "her", "local"),
+    odd=RoleModel("odd", "any", "olama", fallback=("here",)),
+)
+
+
+def test_resolve_gives_the_models_of_a_role_in_their_order() -> None:
+    found = resolve("general", registry=_REGISTRY, providers=_providers())
 
     assert found.candidates == (
-        Candidate("ollama", Target("dolphin3"), {}, True),
-        Candidate("local", Target("here", here), {}, True),
-        Candidate("ollama", Target("qwen3"), {}, True),
+        Candidate("ollama", Target("dolphin3"), {"max_tokens": 512}, True),
+        Candidate("local", Target("here", _HERE), {"max_tokens": 512}, True),
+        Candidate("ollama", Target("qwen3"), {"max_tokens": 512}, True),
     )
+    assert found.passed_over == ()
     assert (found.role, found.profile, found.provider, found.model) == ("general", "default", "ollama", "dolphin3")
+    assert (found.target, found.parameters) == (Target("dolphin3"), {"max_tokens": 512})
+
+
+def test_resolve_of_a_role_that_states_nothing_may_not_download() -> None:
+    found = resolve("coding", registry=_REGISTRY, providers=_providers())
+
+    assert found.candidates == (Candidate("local", Target("here", _HERE), {}, False),)
 
 
 def test_resolve_passes_over_who_is_not_there_and_asks_each_once() -> None:
-    registry = registry_of(chat_record("here"), general=RoleModel("general", "a", fallback=("here", "b")))
-    down = Silent("ollama", "Nothing listens at 127.0.0.1:11434.", "Start it with `ollama serve`.")
+    down = _down("ollama")
 
-    found = resolve("general", registry=registry, providers=providers(ollama=down))
+    found = resolve("general", registry=_REGISTRY, providers=_providers(ollama=down))
 
-    assert [candidate.provider for candidate in found.candidates] == ["local"]
+    assert [(each.provider, each.target.name) for each in found.candidates] == [("local", "here")]
     assert found.passed_over == tuple(
         PassedOver("ollama", name, "Nothing listens at 127.0.0.1:11434.", "Start it with `ollama serve`.")
-        for name in "ab"
+        for name in ("dolphin3", "qwen3")
     )
     assert down.asked == 1
+
+
+def test_resolve_unchecked_asks_nobody_whether_it_is_there() -> None:
+    down = _down("ollama")
+
+    found = resolve("general", registry=_REGISTRY, providers=_providers(ollama=down), check=False)
+
+    assert (found.provider, found.passed_over, down.asked) == ("ollama", (), 0)
+
+
+def test_resolve_passes_over_a_provider_that_nobody_knows() -> None:
+    found = resolve("odd", registry=_REGISTRY, providers=_providers(), check=False)
+
+    assert found.provider == "local"
+    assert found.passed_over == (
+        PassedOver("olama", "any", "There is no provider of this name.", "Did you mean `ollama`?"),
+    )
+
+
+def test_resolve_passes_over_a_provider_that_fails_when_it_is_asked() -> None:
+    class Broken(Silent):
+        def available(self) -> Any:
+            raise RuntimeError("broken")
+
+    found = resolve("general", registry=_REGISTRY, providers=_providers(ollama=Broken("ollama")))
+
+    assert found.passed_over[0].reason == "Asking whether it is available failed: RuntimeError: broken."
+
+
+def test_resolve_warns_once_of_who_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        resolve("odd", registry=_REGISTRY, providers=_providers())
+
+    assert [(record.name, record.levelno, record.getMessage()) for record in caplog.records] == [
+        (
+            "registry.profiles",
+            logging.WARNING,
+            'registry.profiles.passed_over provider=olama model=any reason="There is no provider of this name." '
+            'remedy="Did you mean `ollama`?"',
+        )
+    ]
+
+
+def test_resolve_says_why() -> None:
+    found = resolve("general", registry=_REGISTRY, providers=_providers(ollama=_down("ollama")), temperature=0.1)
+
+    assert found.why == (
+        "Role `general` of profile `default` is `dolphin3`, as the compiled registry says.",
+        "`ollama` with `dolphin3` is passed over: Nothing listens at 127.0.0.1:11434.",
+        "`local` with `here`: `temperature` 0.1 from the caller, `max_tokens` 512 from the role.",
+        "`ollama` with `qwen3` is passed over: Nothing listens at 127.0.0.1:11434.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "whose"), [("here", "a record, so it is loaded here"), ("x", "no record, so it is Ollama's")]
+)
+def test_resolve_says_who_is_asked_where_no_provider_is_stated(tmp_path: Path, name: str, whose: str) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({"profiles": {"mine": {"models": {"general": name}}}}), "utf-8")
+
+    found = resolve("general", profile="mine", manifest=path, registry=_REGISTRY, providers=_providers())
+
+    assert found.why[:2] == (
+        f"Role `general` of profile `mine` is `{name}`, as the manifest `{path}` says.",
+        f"No provider is stated: `{name}` is {whose}.",
+    )
+
+
+def test_resolve_gives_json(tmp_path: Path) -> None:
+    found = resolve("general", registry=_REGISTRY, providers=_providers(ollama=_down("ollama")), stop="END")
+
+    parameters = {"max_tokens": 512, "stop": ["END"]}
+    local = {"provider": "local", "model": "here", "record": "here", "parameters": parameters, "auto_download": True}
+    down = {"reason": "Nothing listens at 127.0.0.1:11434.", "remedy": "Start it with `ollama serve`."}
+    assert json.loads(json.dumps(found.to_dict())) == {
+        "role": "general",
+        "profile": "default",
+        "provider": "local",
+        "model": "here",
+        "parameters": parameters,
+        "candidates": [local],
+        "passed_over": [{"provider": "ollama", "model": name} | down for name in ("dolphin3", "qwen3")],
+        "why": list(found.why),
+    }
+
+
+def test_resolve_that_finds_nobody_says_why_for_each() -> None:
+    providers = _providers(ollama=_down("ollama"), local=Silent("local", "No llama.cpp."))
+
+    with pytest.raises(NoProviderError) as refused:
+        resolve("general", registry=_REGISTRY, providers=providers)
+
+    assert str(refused.value) == (
+        "Nobody serves the role `general`:\n"
+        "  `ollama` with `dolphin3`: Nothing listens at 127.0.0.1:11434. Start it with `ollama serve`.\n"
+        "  `local` with `here`: No llama.cpp.\n"
+        "  `ollama` with `qwen3`: Nothing listens at 127.0.0.1:11434. Start it with `ollama serve`.\n"
+        "Start one of them, or name another model for the role."
+    )
+
+
+def test_resolve_of_a_local_model_that_is_no_record_names_close_ones() -> None:
+    with pytest.raises(NoProviderError) as refused:
+        resolve("lost", registry=_REGISTRY, providers=_providers())
+
+    assert refused.value.attempts == ("`local` with `her`: Model `her` is not in the registry. Did you mean `here`?",)
+
+
+def test_resolve_of_an_unknown_role_or_profile_names_close_ones() -> None:
+    with pytest.raises(RoleNotFoundError, match="Did you mean `general`"):
+        resolve("genral", registry=_REGISTRY, providers=_providers())
+    with pytest.raises(ProfileNotFoundError, match="Did you mean `default`"):
+        resolve("general", profile="defualt", registry=_REGISTRY, providers=_providers())
+
+
+def test_resolve_refuses_a_parameter_of_the_caller_that_cannot_be() -> None:
+    with pytest.raises(InvalidOptionError) as refused:
+        resolve("general", registry=_REGISTRY, providers=_providers(), temperature=3)
+
+    assert str(refused.value) == "`temperature`: expected a number from 0 to 2, got 3."
+
+
+def test_resolve_takes_the_registry_of_the_providers() -> None:
+    providers = Providers(registry=_REGISTRY, providers={"local": Silent("local")})  # type: ignore[dict-item]
+
+    assert resolve("coding", providers=providers).target == Target("here", _HERE)
+
+
+def test_resolve_of_the_shipped_profile_knows_every_role() -> None:
+    found = [resolve(role, providers=_providers()) for role in ("general", "coding", "embedding", "reranking")]
+
+    assert [(each.provider, each.model) for each in found] == [
+        ("ollama", "dolphin3"),
+        ("local", "qwen2.5-coder-7b-q5"),
+        ("local", "all-minilm-l6-v2"),
+        ("local", "ms-marco-minilm-l6-v2"),
+    ]

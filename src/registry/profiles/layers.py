@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -129,9 +130,12 @@ def _limited(merged: Merged, target: Target) -> Mapping[str, Any]:
 
 
 def _reasons(provider: str, target: Target, merged: Merged, left_out: Collection[str]) -> Iterable[str]:
-    parts = [f"`{name}` of {value!r} from {merged.sources[name]}" for name, value in merged.values.items()]
+    parts = [
+        f"`{name}` {json.dumps(value, ensure_ascii=False, default=str)} from {merged.sources[name]}"
+        for name, value in merged.values.items()
+    ]
     parts += [f"no limit of `{name}` from {merged.sources[name]}" for name in merged.sources.keys() - merged.values]
     asked = f"`{provider}` with `{target.name}`"
-    yield f"{asked} has {', '.join(parts) if parts else 'no parameters stated by anyone'}."
+    yield f"{asked}: {', '.join(parts) if parts else 'nobody states a parameter'}."
     if left_out:
         yield f"{asked} is not given {', '.join(f'`{name}`' for name in left_out)}, which it does not know."

@@ -19,7 +19,7 @@ LOCAL, OLLAMA, TRANSFORMERS = "local", "ollama", "transformers"
 def chain(
     role_model: RoleModel, registry: ModelRegistry[Any], known: Collection[str] = tuple(OWN)
 ) -> tuple[tuple[str, Target], ...]:
-    """Give who is asked for which model, in order: the role's own, then what it falls back on; each pair once.
+    """Give who is asked for which model, in order: the role's own, then what it falls back on; each once.
 
     Where a role states no provider, a record is loaded here and any other name is Ollama's. The same goes for what it
     falls back on, with three differences. `openai:gpt-oss` names a provider and its model. A record that is no GGUF
@@ -34,7 +34,10 @@ def chain(
     own = _target(role_model.name, registry)
     provider = role_model.provider or (OLLAMA if own.record is None else LOCAL)
     following = (_fallback(name, provider, registry, known) for name in role_model.fallback)
-    return tuple(dict.fromkeys(((provider, own), *following)))
+    found: dict[tuple[str, str], tuple[str, Target]] = {}
+    for asked, target in ((provider, own), *following):
+        found.setdefault((asked, target.name if target.record is None else target.record.id), (asked, target))
+    return tuple(found.values())
 
 
 def _fallback(name: str, provider: str, registry: ModelRegistry[Any], known: Collection[str]) -> tuple[str, Target]:

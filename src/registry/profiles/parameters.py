@@ -25,7 +25,8 @@ ALIASES = {
 }
 """Names of other programs, with the names here."""
 
-_NO_LIMIT = (-1, -2)  # what Ollama takes in `num_predict` for an answer of any length
+_INTEGERS = ("top_k", "max_tokens", "seed", "context_length")
+_NO_LIMIT = (0, -1, -2)  # what Ollama takes in `num_predict` for an answer of any length
 
 
 class Layer(NamedTuple):
@@ -55,8 +56,8 @@ class Merged(NamedTuple):
 def canonical(stated: Mapping[str, Any]) -> dict[str, Any]:
     """Give parameters by the names of this library, checked; a name that this library does not know stays.
 
-    Where a parameter is stated by two of its names, its name here wins. `num_predict` of -1 or -2 becomes `max_tokens`
-    of `None`: no limit, whatever a lower layer says. Any other `None` states nothing.
+    Where a parameter is stated by two of its names, its name here wins. `num_predict` of 0, -1 or -2 becomes
+    `max_tokens` of `None`: no limit, whatever a lower layer says. Any other `None` states nothing.
 
     Raises:
         InvalidOptionError: A value is out of its range, or of another type.
@@ -65,17 +66,28 @@ def canonical(stated: Mapping[str, Any]) -> dict[str, Any]:
         >>> canonical({"num_predict": 512, "num_ctx": 8192, "mirostat": 2})
         {'max_tokens': 512, 'context_length': 8192, 'mirostat': 2}
     """
-    own = {name: value for name, value in stated.items() if name not in ALIASES and value is not None}
-    found = dict(own)
+    names = {name: name for name in stated if name not in ALIASES and stated[name] is not None}
     for alias, name in ALIASES.items():
-        if (value := stated.get(alias)) is not None and name not in own:
-            is_unlimited = alias == "num_predict" and type(value) is int and value in _NO_LIMIT
-            found[name] = None if is_unlimited else value
-    _check({name: value for name, value in found.items() if value is not None})
+        if stated.get(alias) is not None:
+            names.setdefault(name, alias)
+    found = {name: _read(alias, stated[alias]) for name, alias in names.items()}
+    try:
+        _check({name: value for name, value in found.items() if value is not None})
+    except InvalidOptionError as error:
+        own_name = names.get(error.option, error.option)
+        raise InvalidOptionError(own_name, error.expected, stated.get(own_name, error.got)) from None
     if "stop" in found:
         found["stop"] = _stops(found["stop"])
     order = {name: place for place, name in enumerate(CANONICAL)}
     return dict(sorted(found.items(), key=lambda item: order.get(item[0], len(order))))
+
+
+def _read(name: str, value: Any) -> Any:
+    if name == "num_predict" and type(value) is int and value in _NO_LIMIT:
+        return None
+    if isinstance(value, float) and value.is_integer() and ALIASES.get(name, name) in _INTEGERS:
+        return _read(name, int(value))  # JSON has one kind of number: 40.0 is an integer
+    return value
 
 
 def merge(*layers: Layer) -> Merged:

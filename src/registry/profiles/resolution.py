@@ -159,23 +159,21 @@ def resolve_in(
     asked = providers if providers is not None else Providers.default()
     chosen, role_model = profiles.get(profile), profiles.role(role, profile)
     layers = Layers.of(role_model, chosen.name, parameters or {})
+    ordered = chain(role_model, profiles.registry, asked.names())
+    available = {name: _availability(asked, name, check=check) for name in dict.fromkeys(name for name, _ in ordered)}
     why = [*_stated(role_model, profiles, chosen.name)]
     candidates: list[Candidate] = []
     passed_over: list[PassedOver] = []
-    found: dict[str, Availability] = {}
-    for place, (name, target) in enumerate(chain(role_model, profiles.registry, asked.names())):
-        if name not in found:
-            found[name] = _availability(asked, name, check=check)
-        against = found[name] and _has_record(name, target, profiles.registry)
-        if not against:
-            passed_over.append(PassedOver(name, target.name, str(against.reason), against.remedy))
-            continue
-        given = layers.given(name, target, is_first=place == 0)
-        candidates.append(Candidate(name, target, given.parameters, bool(role_model.auto_download)))
-        why += given.why
-    for passed in passed_over:
-        _warn(passed)
-        why.append(f"`{passed.provider}` with `{passed.model}` is passed over: {passed.reason}")
+    for place, (name, target) in enumerate(ordered):
+        state = available[name] and _has_record(name, target, profiles.registry)
+        if state:
+            given = layers.given(name, target, is_first=place == 0)
+            candidates.append(Candidate(name, target, given.parameters, bool(role_model.auto_download)))
+            why += given.why
+        else:
+            passed_over.append(PassedOver(name, target.name, str(state.reason), state.remedy))
+            why.append(f"`{name}` with `{target.name}` is passed over: {state.reason}")
+            _warn(passed_over[-1])
     if not candidates:
         raise _nobody(role, passed_over)
     return Resolution(role, chosen.name, tuple(candidates), tuple(passed_over), tuple(why))
