@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self, TypedDict, cast
+from typing import Self, TypeAlias, TypedDict
 
 from registry.errors import ProviderModelError
 from registry.loaders.completion import ChatCompletion, ChatCompletionChunk, Stream
+from registry.profiles.chunks import is_empty
 
-if TYPE_CHECKING:
-    from registry.loaders.completion import AnswerMessage, ChunkChoice, Usage
+Chunked: TypeAlias = Generator[ChatCompletionChunk, None, None]
 
 
 class FailedAttempt(TypedDict):
@@ -129,6 +130,30 @@ class AsyncRoleStream:
         await self.aclose()
 
 
+class Cancellation(threading.Event):
+    """Set when nobody wants an answer any more. Setting it ends the provider's work, from any thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._chunks: Chunked | None = None
+
+    def ends(self, chunks: Chunked | None) -> None:
+        """Say what setting it is to end."""
+        self._chunks = chunks
+        if self.is_set():
+            self._end()
+
+    def set(self) -> None:
+        """Set it. A thread that waits for the next chunk is woken where the provider can do that."""
+        super().set()
+        self._end()
+
+    def _end(self) -> None:
+        if (chunks := self._chunks) is not None:
+            with suppress(ValueError):  # a generator that runs in another thread, which will see that this is set
+                chunks.close()
+
+
 @dataclass(frozen=True)
 class Opened:
     """An answer that has begun.
@@ -139,10 +164,13 @@ class Opened:
     """
 
     head: list[ChatCompletionChunk]
-    rest: Generator[ChatCompletionChunk, None, None]
+    rest: Chunked
+
+    def __iter__(self) -> Iterator[ChatCompletionChunk]:
+        return itertools.chain(self.head, self.rest)
 
 
-def open_stream(provider: str, model: str, chunks: Generator[ChatCompletionChunk, None, None]) -> Opened:
+def open_stream(provider: str, model: str, chunks: Chunked) -> Opened:
     """Read chunks until one has something to say. Until then, another provider may be asked instead.
 
     A chunk that has nothing but the role may come as soon as the request is read, long before a model is loaded.
@@ -153,80 +181,14 @@ def open_stream(provider: str, model: str, chunks: Generator[ChatCompletionChunk
     head: list[ChatCompletionChunk] = []
     for chunk in chunks:
         head.append(chunk)
-        if any(_says_something(choice) for choice in chunk["choices"]):
+        if not is_empty(chunk):
             return Opened(head, chunks)
     raise ProviderModelError(provider, model, "Its answer ended before it began.")
 
 
-def collect(
-    provider: str, model: str, chunks: Generator[ChatCompletionChunk, None, None], cancelled: threading.Event
-) -> ChatCompletion:
-    """Put chunks together to a whole answer; or to what there is of it by the time that it is cancelled.
-
-    Raises:
-        ProviderModelError: There is no answer.
-    """
-    opened = open_stream(provider, model, chunks)
-    whole = _Whole()
-    for chunk in itertools.chain(opened.head, opened.rest):
-        whole.take(chunk)
+def until_set(cancelled: threading.Event, chunks: Iterable[ChatCompletionChunk]) -> Iterator[ChatCompletionChunk]:
+    """Give chunks for as long as somebody wants them."""
+    for chunk in chunks:
         if cancelled.is_set():
-            break
-    return whole.completion(opened.head[0])
-
-
-@dataclass
-class _Whole:
-    """An answer that is put together."""
-
-    texts: dict[str, list[str]] = field(default_factory=lambda: {"content": [], "reasoning_content": []})
-    calls: dict[int, dict[str, Any]] = field(default_factory=dict)
-    finish_reason: str = "stop"
-    usage: Usage | None = None
-
-    def take(self, chunk: ChatCompletionChunk) -> None:
-        self.usage = chunk.get("usage") or self.usage
-        for choice in chunk["choices"]:
-            self.finish_reason = choice["finish_reason"] or self.finish_reason
-            delta = cast("dict[str, Any]", choice["delta"])
-            for kind, texts in self.texts.items():
-                texts.append(delta.get(kind) or "")
-            for place, call in enumerate(delta.get("tool_calls") or ()):
-                self._take_call(call.get("index", place), call)
-
-    def _take_call(self, index: int, piece: dict[str, Any]) -> None:
-        """Take a piece of a tool call: the first has its id and name, all have some of the arguments."""
-        call = self.calls.setdefault(index, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
-        call["id"] = piece.get("id") or call["id"]
-        function = piece.get("function") or {}
-        call["function"]["name"] += function.get("name") or ""
-        call["function"]["arguments"] += function.get("arguments") or ""
-
-    def completion(self, first: ChatCompletionChunk) -> ChatCompletion:
-        content, reasoning = ("".join(texts) for texts in self.texts.values())
-        message: dict[str, Any] = {"role": "assistant", "content": content}
-        if reasoning:
-            message["reasoning_content"] = reasoning
-        if self.calls:
-            message["content"] = content or None
-            message["tool_calls"] = [call for _, call in sorted(self.calls.items())]
-        return {
-            "id": first["id"],
-            "object": "chat.completion",
-            "created": first["created"],
-            "model": first["model"],
-            "choices": [
-                {
-                    "index": 0,
-                    "message": cast("AnswerMessage", message),
-                    "finish_reason": cast("Any", self.finish_reason),
-                }
-            ],
-            "usage": self.usage or {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
-        }
-
-
-def _says_something(choice: ChunkChoice) -> bool:
-    delta = choice["delta"]
-    spoken = delta.get("content") or delta.get("reasoning_content") or delta.get("tool_calls")
-    return bool(spoken) or choice["finish_reason"] is not None
+            return
+        yield chunk

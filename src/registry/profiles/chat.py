@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Generator
 from contextlib import closing
@@ -11,7 +10,17 @@ from weakref import WeakSet
 
 from registry.chat import check_messages
 from registry.errors import ProviderError, RegistryError, StreamBrokenError
-from registry.profiles.answers import AsyncRoleStream, Opened, RoleCompletion, RoleStream, Told, collect, open_stream
+from registry.profiles.answers import (
+    AsyncRoleStream,
+    Cancellation,
+    Opened,
+    RoleCompletion,
+    RoleStream,
+    Told,
+    open_stream,
+    until_set,
+)
+from registry.profiles.chunks import joined
 from registry.profiles.client import RoleClient
 from registry.profiles.failover import Served, problem_of, scope_of
 from registry.profiles.in_thread import call_in_thread, iterate_in_thread
@@ -80,7 +89,7 @@ class Chat(RoleClient):
             parameters=parameters,
         )
         self._streams: WeakSet[RoleStream] = WeakSet()
-        self._running: WeakSet[threading.Event] = WeakSet()  # asynchronous calls
+        self._running: WeakSet[Cancellation] = WeakSet()  # asynchronous calls
         self._lock = threading.Lock()
 
     def reply(self, messages: Messages, **options: Any) -> RoleCompletion:
@@ -118,8 +127,7 @@ class Chat(RoleClient):
             stop early. Reading it raises `NoProviderError` where nobody answers, and `StreamBrokenError`, with the text
             so far, where the answer breaks off.
         """
-        links = self._links_of(messages, options)
-        cancelled, told = threading.Event(), Told()
+        links, cancelled, told = self._links_of(messages, options), Cancellation(), Told()
         stream = RoleStream(self._chunks(links, messages, cancelled, told), cancelled, told)
         with self._lock:
             self._streams.add(stream)
@@ -130,19 +138,21 @@ class Chat(RoleClient):
 
         The provider streams, so that it can be stopped at the next token.
         """
-        links = self._links_of(messages, options)
-        cancelled = self._cancellable()
+        links, cancelled = self._links_of(messages, options), self._cancellation()
 
         def ask(provider: Provider, candidate: Candidate) -> ChatCompletion:
-            with closing(provider.stream(candidate.target, messages, candidate.parameters)) as chunks:
-                return collect(candidate.provider, candidate.target.name, chunks, cancelled)
+            opened = self._opened(provider, candidate, messages, cancelled)
+            with closing(opened.rest):
+                answer = joined(until_set(cancelled, opened))
+            if cancelled.is_set():
+                raise self._closed_error()
+            return answer
 
         return await call_in_thread(lambda: self._completion(self._failover.serve(links, ask, cancelled)), cancelled)
 
     def astream(self, messages: Messages, **options: Any) -> AsyncRoleStream:
         """Answer a conversation piece by piece without blocking the event loop. As `stream`, for `async for`."""
-        links = self._links_of(messages, options)
-        cancelled, told = self._cancellable(), Told()
+        links, cancelled, told = self._links_of(messages, options), self._cancellation(), Told()
         chunks = iterate_in_thread(lambda: self._chunks(links, messages, cancelled, told), cancelled)
         return AsyncRoleStream(chunks, told)
 
@@ -161,37 +171,45 @@ class Chat(RoleClient):
         check_messages(messages)  # here: one provider shall not take what the next one refuses
         return links
 
-    def _cancellable(self) -> threading.Event:
+    def _cancellation(self) -> Cancellation:
         """Give what an asynchronous call is stopped with."""
-        cancelled = threading.Event()
+        cancelled = Cancellation()
         with self._lock:
             self._running.add(cancelled)
         return cancelled
 
     def _completion(self, served: Served[ChatCompletion]) -> RoleCompletion:
-        by = served.served_by
-        self._failover.tell("done", by["provider"], by["model"])
-        return cast("RoleCompletion", {**served.value, "served_by": by})
+        self._tell_done(served)
+        return cast("RoleCompletion", {**served.value, "served_by": served.served_by})
 
     def _chunks(
-        self, links: tuple[Link, ...], messages: Messages, cancelled: threading.Event, told: Told
+        self, links: tuple[Link, ...], messages: Messages, cancelled: Cancellation, told: Told
     ) -> Generator[ChatCompletionChunk, None, None]:
         def ask(provider: Provider, candidate: Candidate) -> Opened:
-            chunks = provider.stream(candidate.target, messages, candidate.parameters)
-            return open_stream(candidate.provider, candidate.target.name, chunks)
+            return self._opened(provider, candidate, messages, cancelled)
 
-        served = self._failover.serve(links, ask, cancelled)
-        told.served_by = by = served.served_by
-        with closing(served.value.rest) as rest:
+        try:
+            served = self._failover.serve(links, ask, cancelled)
+        except Exception:
+            if cancelled.is_set():
+                return
+            raise
+        told.served_by = served.served_by
+        with closing(served.value.rest):
             try:
-                for chunk in itertools.chain(served.value.head, rest):
-                    if cancelled.is_set():
-                        return
+                for chunk in until_set(cancelled, served.value):
                     told.take(chunk)
                     yield chunk
             except (RegistryError, OSError, MemoryError) as error:
+                if cancelled.is_set():
+                    return
                 raise self._broken(served, told, error) from error
-        self._failover.tell("done", by["provider"], by["model"])
+        self._tell_done(served)
+
+    def _opened(self, provider: Provider, candidate: Candidate, messages: Messages, cancelled: Cancellation) -> Opened:
+        chunks = provider.stream(candidate.target, messages, candidate.parameters)
+        cancelled.ends(chunks)
+        return open_stream(candidate.provider, candidate.target.name, chunks)
 
     def _broken(self, served: Served[Opened], told: Told, error: Exception) -> StreamBrokenError:
         by, problem = served.served_by, problem_of(error)

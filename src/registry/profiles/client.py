@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from registry.errors import ModelClosedError
 from registry.profiles.active import PathLike, Profiles
 from registry.profiles.events import Event, OnEvent, tell
-from registry.profiles.failover import Failover, Link
+from registry.profiles.failover import Failover, Link, Served
 from registry.profiles.order import chain
 from registry.profiles.parameters import ALIASES, canonical
 from registry.profiles.registered import Providers
@@ -91,7 +91,13 @@ class RoleClient:
 
     def _refuse_closed(self) -> None:
         if self._closed:
-            raise ModelClosedError(f"{type(self).__name__}({self.role!r})")
+            raise self._closed_error()
+
+    def _closed_error(self) -> ModelClosedError:
+        return ModelClosedError(f"{type(self).__name__}({self.role!r})")
+
+    def _tell_done(self, served: Served[Any]) -> None:
+        self._failover.tell("done", served.served_by["provider"], served.served_by["model"])
 
     def _resolve(self, parameters: Mapping[str, Any]) -> Resolution:
         # Unchecked: who is there shows when it is asked, and asking beforehand would cost every call.

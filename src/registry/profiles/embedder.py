@@ -126,7 +126,7 @@ class Embedder(RoleClient):
             return vectors
 
         served = self._failover.serve(links, ask, cancelled)
-        self._failover.tell("done", served.served_by["provider"], served.served_by["model"])
+        self._tell_done(served)
         return Embedded(served.value, served.served_by)
 
     def _links_of(self, options: Mapping[str, Any]) -> tuple[Link, ...]:

@@ -103,6 +103,7 @@ class Failover:
 
         Raises:
             NoProviderError: None of them has answered.
+            Exception: It was cancelled, and one of them says so in its own way.
         """
         failed: dict[int, FailedAttempt] = {}
         last: Exception | None = None
@@ -111,6 +112,8 @@ class Failover:
                 try:
                     value = self._ask(candidate, ask)
                 except PASSED_ON as error:
+                    if cancelled is not None and cancelled.is_set():
+                        raise  # the work was ended, which is no fault of who did it
                     last, words = error, words_of(error)
                     permit.failed(scope_of(error), words, for_s=getattr(error, "retry_after_s", None))
                     self._pass_on(failed, place, candidate.provider, candidate.target.name, words)
@@ -118,8 +121,6 @@ class Failover:
                     permit.succeeded()
                     served_by = self._served_by(place, candidate, failed)
                     return Served(value, served_by, permit)
-            if cancelled is not None and cancelled.is_set():
-                break
         raise self._nobody(failed) from last
 
     def tell(self, kind: EventKind, provider: str = "", model: str = "", detail: str = "") -> None:
@@ -211,7 +212,7 @@ def identity_of(target: Target) -> str:
 def scope_of(error: Exception) -> Scope:
     """Say whether a fault concerns a provider with all its models, or one of its models."""
     match error:
-        case ProviderTimeoutError(model=""):  # nothing was asked for yet: it was being connected to
+        case ProviderTimeoutError() if _was_connecting(error):
             return "provider"
         case ProviderTimeoutError() | StreamBrokenError() | DownloadError():
             return "model"
@@ -219,6 +220,16 @@ def scope_of(error: Exception) -> Scope:
             return "provider"
         case _:
             return "model"
+
+
+def _was_connecting(error: BaseException) -> bool:
+    """True where a time-out is that of a connection: then no model of the provider can be had."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if type(seen).__name__ == "ConnectTimeout":  # of httpx, which only providers import
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def problem_of(error: Exception) -> str:
