@@ -4,8 +4,8 @@
     >>> from ray import serve  # doctest: +SKIP
     >>> serve.run(build_app("default"))  # doctest: +SKIP
 
-`build_app` gives the application; a Serve config file names it as `registry.cluster:build_app`, and `serve_config` gives
-such a file; `serve_on_ray` runs the application, as `registry serve --ray` does.
+`build_app` gives the application; a Serve config file names it as `registry.cluster:build_app`, and `serve_config`
+gives such a file. `serve_on_ray` runs the application, as `registry serve --ray` does.
 """
 
 TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs more than this package

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ray import serve
 
 from registry.catalog import Catalog
 from registry.cluster.options import ClusterOptions
-from registry.cluster.plan import Deployed, plan, registry_of
+from registry.cluster.plan import plan, registry_of
 from registry.cluster.remote import RemoteDesks
 from registry.cluster.replica import ModelReplica, Served
 from registry.loaders import LoadOptions
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
 
     from registry.adapters.version import AdapterVersion
+    from registry.cluster.plan import Deployed, Plan
     from registry.cluster.remote import Answer
     from registry.server.options import ServerOptions
     from registry.server.v1.calls import Work
     from registry.server.v1.fair_queue import Client
 
 INGRESS = "ingress"
+_MOST_REQUESTS = 1000  # that one ingress has in hand: waiting for replicas costs it next to nothing
 _HEALTH_PERIOD_S = 5.0
 _HEALTH_TIMEOUT_S = 30.0  # loading an adapter, or a long native call, may hold the interpreter
 
@@ -48,11 +50,18 @@ def build_app(options: str | Mapping[str, Any] | ClusterOptions | None = None) -
         options = ClusterOptions(profile=options)
     elif not isinstance(options, ClusterOptions):
         options = ClusterOptions.read(options)
-    planned = plan(options)
+    return application(options, plan(options))
+
+
+def application(options: ClusterOptions, planned: Plan) -> Application:
+    """Make the application of a plan."""
     models = {each.record.id: _deployment(each, planned.server, options.batch_texts) for each in planned.models}
-    ingress = Ingress.options(  # type: ignore[attr-defined] # what the decorators make of the class
-        num_replicas=options.ingress_replicas, ray_actor_options={"num_cpus": options.ingress_cpus}
-    )
+    ingress = serve.deployment(
+        name=INGRESS,
+        num_replicas=options.ingress_replicas,
+        max_ongoing_requests=_MOST_REQUESTS,
+        ray_actor_options={"num_cpus": options.ingress_cpus},
+    )(serve.ingress()(Ingress))
     return ingress.bind(planned.server, options.registry, models)
 
 
@@ -65,18 +74,15 @@ def _deployment(deployed: Deployed, server: ServerOptions, batch_texts: int) -> 
     )
     served = Served(deployed.record, load, server, batch_texts)
     deployment = serve.deployment(
-        ModelReplica,
         name=deployed.record.id,
         health_check_period_s=_HEALTH_PERIOD_S,
         health_check_timeout_s=_HEALTH_TIMEOUT_S,
         graceful_shutdown_timeout_s=server.shutdown_timeout_s,
         **deployed.serve_options(server.queue_length),
-    )
+    )(ModelReplica)
     return deployment.bind(served)
 
 
-@serve.deployment(name=INGRESS, max_ongoing_requests=1000)
-@serve.ingress()
 class Ingress:
     """Takes requests over HTTP, and has the replicas of the models answer them.
 
@@ -102,5 +108,4 @@ class Ingress:
 
 
 def _send(handle: DeploymentHandle[Any], work: Work[Any], client: Client, adapter: AdapterVersion | None) -> Answer:
-    answer: Answer = handle.options(method_name="stream", stream=True).remote(work, client, adapter)
-    return answer
+    return cast("Answer", handle.options(method_name="stream", stream=True).remote(work, client, adapter))
