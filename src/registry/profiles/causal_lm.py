@@ -221,7 +221,6 @@ class CausalLM(Handle[ModelInfo]):
             self._model,
             request.tokens,
             model_id=self.model.id,
-            device=self.device,
             most=request.most,
             sampling=request.asked.sampling,
             ends=self._ends,

@@ -26,7 +26,6 @@ def generate(
     tokens: Sequence[int],
     *,
     model_id: str,
-    device: str,
     most: int,
     sampling: Sampling,
     ends: frozenset[int],
@@ -37,7 +36,6 @@ def generate(
         model: The `PreTrainedModel`; nobody else may be using it.
         tokens: The prompt.
         model_id: Its name, for messages.
-        device: Where it is.
         most: Longest answer in tokens.
         sampling: How tokens are drawn.
         ends: Tokens that end an answer; they are not given.
@@ -51,7 +49,7 @@ def generate(
 
     def work() -> None:
         torch: Any = import_module("torch")
-        inputs = torch.tensor([list(tokens)], device=device)
+        inputs = torch.tensor([list(tokens)], device=model.device)
         with memory_errors(model_id):
             model.generate(
                 input_ids=inputs,

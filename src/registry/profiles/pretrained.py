@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from registry.profiles.placement import Placement
 
 _GENERATES = re.compile(r".*(?:ForCausalLM|ForConditionalGeneration|LMHeadModel)")
+_OUT_OF_MEMORY = re.compile("out of memory|not enough memory|allocate memory", re.IGNORECASE)
 _UNSAFE = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _TYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -140,7 +141,7 @@ def memory_errors(model_id: str) -> Iterator[None]:
     except RegistryError:
         raise
     except (MemoryError, RuntimeError) as error:  # torch has a class of its own for GPUs only
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+        if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
             raise
         reason = "Close other models, choose a smaller one, or set `max_seq_length` lower."
         raise InsufficientMemoryError(model_id, reason) from error

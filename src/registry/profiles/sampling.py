@@ -9,7 +9,9 @@ from typing import Any
 
 _COLDEST = 1e-6  # to divide by less is to leave the numbers that 32 bits can hold
 _UNFINISHED = "\ufffd"  # what a decoder gives for a character of which bytes are missing
-_LONGEST_HELD = 4  # tokens: a character has at most four bytes; what is longer is no character
+# Tokens: a character has at most four bytes, and a model that says nothing but bytes of no character shall not be
+# waited for until its end.
+_LONGEST_HELD = 16
 
 
 @dataclass(frozen=True)

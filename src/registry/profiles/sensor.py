@@ -49,13 +49,18 @@ class TorchSensor:
         return find_spec("torch") is not None and bool(import_module("torch").cuda.is_available())
 
     def memory(self, device: str) -> DeviceMemory | None:
-        """Give the memory of a GPU as its driver tells it, and main memory within the limits of control groups."""
+        """Give the memory of a GPU as its driver tells it, and main memory within the limits of control groups.
+
+        What torch keeps for itself and does not use counts as free: the next tensor goes there.
+        """
         if device.startswith("cuda"):
-            free, total = import_module("torch").cuda.mem_get_info(device)
-            return DeviceMemory(total - free, total)
+            cuda = import_module("torch").cuda
+            free, total = cuda.mem_get_info(device)
+            kept = cuda.memory_reserved(device) - cuda.memory_allocated(device)
+            return DeviceMemory(total - free - kept, total)
         if device == "mps":
             mps = import_module("torch").mps
-            return DeviceMemory(mps.driver_allocated_memory(), mps.recommended_max_memory())
+            return DeviceMemory(mps.current_allocated_memory(), mps.recommended_max_memory())
         from registry.hardware import probe
 
         machine = probe(gpus=())

@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -72,10 +73,11 @@ def patch_of(model: Any) -> Patch:
     return Patch(False, unsloth_version(), reason)
 
 
+@cache
 def why_not_importable() -> str | None:
     """Import unsloth, before transformers where that is still possible. Give the reason where it cannot be.
 
-    It needs a GPU. What it prints goes to the standard error.
+    It needs a GPU. What it prints goes to the standard error. It is tried once: a failure takes seconds as well.
     """
     if not _is_installed():
         return "unsloth is not installed."
