@@ -1,15 +1,17 @@
-"""Answers in pieces: put together, begun only when something is there, and ended from any thread."""
+"""Answers in pieces: put together, and ended from any thread."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 if TYPE_CHECKING:
     from registry.loaders import ChatCompletion, ChatCompletionChunk
     from registry.loaders.completion import AnswerMessage, Usage
+
+Chunked: TypeAlias = Generator["ChatCompletionChunk", None, None]
 
 _NO_USAGE: Usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
@@ -22,7 +24,7 @@ class Chunks(Generator["ChatCompletionChunk", None, None]):
         stop: Ends the work behind them, and the waiting for a piece. Called by `close`, from any thread.
     """
 
-    def __init__(self, pieces: Generator[ChatCompletionChunk, None, None], stop: Callable[[], None]) -> None:
+    def __init__(self, pieces: Chunked, stop: Callable[[], None]) -> None:
         self._pieces = pieces
         self._stop = stop
         self._reading = threading.Lock()
@@ -61,17 +63,6 @@ def is_empty(chunk: ChatCompletionChunk) -> bool:
         if choice["finish_reason"] or any(delta.get(name) for name in ("content", "reasoning_content", "tool_calls")):
             return False
     return True
-
-
-def begun(chunks: Iterator[ChatCompletionChunk]) -> Iterator[ChatCompletionChunk]:
-    """Hold pieces back until one of them tells something: until then, somebody else can be asked instead."""
-    held: list[ChatCompletionChunk] = []
-    for chunk in chunks:
-        held.append(chunk)
-        if not is_empty(chunk):
-            break
-    yield from held
-    yield from chunks
 
 
 def joined(chunks: Iterator[ChatCompletionChunk]) -> ChatCompletion:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from registry import _settings
 from registry._extras import require
 from registry.errors import (
     DownloadError,
-    MissingExtraError,
-    ProviderError,
     ProviderModelError,
     ProviderUnavailableError,
     RegistryError,
 )
-from registry.profiles.chunks import Chunks, joined
-from registry.profiles.endpoints import Endpoint, parse, probe
+from registry.profiles.endpoints import Endpoint, parse
+from registry.profiles.http_provider import LOOK_S, HttpProvider
 from registry.profiles.ollama_answers import ChatLines, PullLines
 from registry.profiles.ollama_requests import chat_body, options_of
 from registry.profiles.patience import Patience
-from registry.profiles.protocol import Availability, Ensured
+from registry.profiles.protocol import Ensured
 from registry.profiles.services import Service, Timeouts, UnreadableError, shortened
 from registry.profiles.vectors import embedded
 
@@ -30,16 +27,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from registry.chat import Messages
-    from registry.loaders import ChatCompletion, ChatCompletionChunk
+    from registry.loaders import ChatCompletionChunk
+    from registry.profiles.chunks import Chunked
     from registry.profiles.ollama_client import Client
     from registry.profiles.protocol import OnProgress, Parameters, Target, TextKind
     from registry.queries import ModelRegistry
 
-T = TypeVar("T")
-
 _PORT = 11434
-_AVAILABLE_S = 2.0
-_LOOK_S = 10.0  # for questions that need no model
 _PULL_S = 600.0  # between two words about a pull: a large model is hashed and written without one
 _LAST_S = 1.0  # for the end of an answer after its last line
 _START = "Start it with `ollama serve`, or set `OLLAMA_HOST` to where it runs."
@@ -51,11 +45,8 @@ _WRONG_KIND = tuple(f"does not support {work}" for work in ("chat", "generate", 
 _MISSING = ("not found", "file does not exist", "no such model", "invalid model name")
 
 
-class OllamaProvider:
+class OllamaProvider(HttpProvider["Client"]):
     """Asks an Ollama server. Connections are kept; any number of threads may use it at the same time.
-
-    Answers are always read piece by piece, so that a whole one is limited as one that is streamed: by the time to the
-    first token, and by the pauses after it. Nothing is tried twice.
 
     Args:
         host: Address of the server, in any form that `OLLAMA_HOST` takes. Left out: the setting `ollama_host`, else
@@ -81,31 +72,13 @@ class OllamaProvider:
         first_token_timeout_s: float = 120.0,
         between_tokens_timeout_s: float = 60.0,
     ) -> None:
+        super().__init__(Timeouts(connect_timeout_s, first_token_timeout_s, between_tokens_timeout_s))
         self._host = host
-        self._timeouts = Timeouts(connect_timeout_s, first_token_timeout_s, between_tokens_timeout_s).checked()
-        self._lock = threading.Lock()
-        self._client: Client | None = None
 
     @property
     def name(self) -> str:
         """`ollama`."""
         return "ollama"
-
-    def available(self) -> Availability:
-        """Say whether Ollama answers. Where nothing listens, that takes no time and imports nothing."""
-        limit_s = min(self._timeouts.connect_s, _AVAILABLE_S)
-        try:
-            endpoint = self._endpoint()
-            try:
-                probe(endpoint, limit_s)
-            except OSError as error:
-                raise self._service().not_connected("", error) from error
-            self._ask("", limit_s, "no answer", lambda client: client.version())
-        except ProviderError as error:
-            return Availability(error.problem, error.remedy)
-        except RegistryError as error:
-            return Availability(*error.explained())
-        return Availability()
 
     def has(self, model: Target) -> bool:
         """Say whether Ollama has a model of this name; without a tag, the one that is called `latest`.
@@ -113,7 +86,7 @@ class OllamaProvider:
         Raises:
             ProviderUnavailableError: It cannot be asked.
         """
-        names = self._ask(model.name, _LOOK_S, "no list of its models", lambda client: client.names())
+        names = self._ask(model.name, LOOK_S, "no list of its models", lambda client: client.names())
         return _full_name(model.name) in map(_full_name, names)
 
     def ensure(self, model: Target, *, force: bool = False, progress: OnProgress | None = None) -> Ensured:
@@ -134,33 +107,6 @@ class OllamaProvider:
             return Ensured("already_present")
         fetched_bytes = self._pull(model.name, progress)
         return Ensured("already_present" if was_there and not fetched_bytes else "pulled", fetched_bytes)
-
-    def chat(self, model: Target, messages: Messages, parameters: Parameters) -> ChatCompletion:
-        """Answer a conversation, in OpenAI's shape.
-
-        Parameters are those of this library, and those of Ollama: its options by their names, `keep_alive`, `think`;
-        with `tools`, `response_format` and `reasoning_effort` as OpenAI has them.
-
-        Raises:
-            ProviderUnavailableError: Ollama cannot be asked, does not answer in time, or breaks off.
-            ProviderModelError: It does not have the model, or cannot load it.
-            ProviderError: It refuses the request.
-            InvalidMessageError: The conversation is not one that a chat model can be given.
-            InvalidOptionError: A parameter has a value that it cannot have.
-        """
-        with closing(self.stream(model, messages, parameters)) as chunks:
-            return joined(chunks)
-
-    def stream(
-        self, model: Target, messages: Messages, parameters: Parameters
-    ) -> Generator[ChatCompletionChunk, None, None]:
-        """Answer a conversation in chunks. Closing it, from any thread, closes the connection: Ollama stops then.
-
-        Raises:
-            The errors of `chat`, when the first chunk is asked for.
-        """
-        patience = Patience()
-        return Chunks(self._chunks(model.name, messages, parameters, patience), patience.cancel)
 
     def embed(
         self, model: Target, texts: Sequence[str], parameters: Parameters, *, kind: TextKind | None = None
@@ -190,13 +136,6 @@ class OllamaProvider:
 
         return embedded(ask, texts, provider=self.name, model=model, kind=kind, dimensions=dimensions)
 
-    def close(self) -> None:
-        """Close the connections. It can be used again afterwards."""
-        with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
-
     def _endpoint(self) -> Endpoint:
         """Give the address of the server.
 
@@ -216,43 +155,26 @@ class OllamaProvider:
     def _service(self) -> Service:
         return Service(self.name, self._endpoint().url, self._timeouts, _START, _KEY, _FETCH)
 
-    def _connected(self) -> Client:
-        """Give the client; the first call imports it."""
-        with self._lock:
-            if self._client is None:
-                try:
-                    require("ollama", extra="ollama", purpose="Asking Ollama")
-                except MissingExtraError as error:
-                    raise ProviderUnavailableError(self.name, "", *error.explained()) from error
-                from registry.profiles.ollama_client import Client
+    def _make(self) -> Client:
+        require("ollama", extra="ollama", purpose="Asking Ollama")
+        from registry.profiles.ollama_client import Client
 
-                self._client = Client(self._endpoint(), self._timeouts.connect_s)
-            return self._client
+        return Client(self._endpoint(), self._timeouts.connect_s)
 
-    def _ask(self, model: str, seconds: float, what: str, question: Callable[[Client], T]) -> T:
-        """Ask something that has one answer."""
-        patience = Patience()
-        client = self._connected()
-        with self._translated(model, patience), patience.waiting(seconds, what):
-            return question(client)
+    def _greet(self, client: Client) -> object:
+        return client.version()
 
-    def _chunks(
-        self, model: str, messages: Messages, parameters: Parameters, patience: Patience
-    ) -> Generator[ChatCompletionChunk, None, None]:
+    def _chunks(self, model: str, messages: Messages, parameters: Parameters, patience: Patience) -> Chunked:
         body = chat_body(model, messages, parameters)
         reader = ChatLines(model, first_call=sum(len(message.get("tool_calls", ())) for message in body["messages"]))
         client = self._connected()
-        try:
-            with self._translated(model, patience), closing(client.lines("/api/chat", body)) as lines:
-                while not reader.is_done:
-                    with patience.waiting(*self._limit(reader, with_tools="tools" in body)):
-                        chunks = self._next(model, lines, reader)
-                    if reader.is_done:
-                        _end(lines, patience)
-                    yield from chunks
-        except ProviderError:
-            if not patience.is_cancelled:  # or it is the end that the caller has asked for
-                raise
+        with self._translated(model, patience), closing(client.lines("/api/chat", body)) as lines:
+            while not reader.is_done:
+                with patience.waiting(*self._limit(reader, with_tools="tools" in body)):
+                    chunks = self._next(model, lines, reader)
+                if reader.is_done:
+                    _end(lines, patience)
+                yield from chunks
 
     def _limit(self, reader: ChatLines, *, with_tools: bool) -> tuple[float, str]:
         if not reader.count:

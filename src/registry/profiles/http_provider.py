@@ -1,0 +1,163 @@
+"""What providers have in common that ask a service over HTTP: one client, made when it is needed, and its questions."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from registry.errors import ProviderError, ProviderUnavailableError, RegistryError
+from registry.profiles.chunks import Chunked, Chunks, joined
+from registry.profiles.endpoints import Endpoint, probe
+from registry.profiles.patience import Patience
+from registry.profiles.protocol import Availability
+from registry.profiles.services import Service, Timeouts
+
+if TYPE_CHECKING:
+    from registry.chat import Messages
+    from registry.loaders import ChatCompletion
+    from registry.profiles.protocol import Parameters, Target
+
+LOOK_S = 10.0
+"""Longest time for a question that needs no model, in seconds."""
+_AVAILABLE_S = 2.0
+
+
+class Closable(Protocol):
+    """What has connections to close."""
+
+    def close(self) -> None:
+        """Close them."""
+        ...
+
+
+C = TypeVar("C", bound=Closable)
+T = TypeVar("T")
+
+
+class HttpProvider(ABC, Generic[C]):
+    """Asks a service. Connections are kept; any number of threads may use it at the same time.
+
+    Answers are always read piece by piece, so that a whole one is limited as one that is streamed: by the time to the
+    first token, and by the pauses after it. Nothing is tried twice.
+    """
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts.checked()
+        self._lock = threading.Lock()
+        self._client: C | None = None
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name in profiles."""
+
+    def available(self) -> Availability:
+        """Say whether the service answers. Where nothing listens, that takes no time and imports nothing."""
+        limit_s = min(self._timeouts.connect_s, _AVAILABLE_S)
+        try:
+            service = self._service()
+            try:
+                probe(self._endpoint(), limit_s)
+            except OSError as error:
+                raise service.not_connected("", error) from error
+            self._ask("", limit_s, "no answer", self._greet)
+        except ProviderError as error:
+            return Availability(error.problem, error.remedy)
+        except RegistryError as error:
+            return Availability(*error.explained())
+        return Availability()
+
+    def chat(self, model: Target, messages: Messages, parameters: Parameters) -> ChatCompletion:
+        """Answer a conversation, in OpenAI's shape.
+
+        Raises:
+            ProviderUnavailableError: The service cannot be asked, does not answer in time, or breaks off.
+            ProviderModelError: It does not have the model, or cannot load it.
+            ProviderError: It refuses the request.
+            InvalidMessageError: The conversation is not one that a chat model can be given.
+            InvalidOptionError: A parameter has a value that it cannot have.
+        """
+        with closing(self.stream(model, messages, parameters)) as chunks:
+            return joined(chunks)
+
+    def stream(self, model: Target, messages: Messages, parameters: Parameters) -> Chunked:
+        """Answer a conversation in chunks. Closing it, from any thread, closes the connection: the service stops then.
+
+        Raises:
+            The errors of `chat`, when the first chunk is asked for.
+        """
+        patience = Patience()
+        return Chunks(self._answer(model.name, messages, parameters, patience), patience.cancel)
+
+    def close(self) -> None:
+        """Close the connections. It can be used again afterwards."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _answer(self, model: str, messages: Messages, parameters: Parameters, patience: Patience) -> Chunked:
+        try:
+            yield from self._chunks(model, messages, parameters, patience)
+        except ProviderError:
+            if not patience.is_cancelled:  # or it is the end that the caller has asked for
+                raise
+
+    def _connected(self) -> C:
+        """Give the client; the first call imports its package.
+
+        Raises:
+            ProviderUnavailableError: The package is missing, or the address is none.
+        """
+        with self._lock:
+            if self._client is None:
+                try:
+                    self._client = self._make()
+                except ImportError as error:
+                    raise self._without_package(error) from error
+            return self._client
+
+    def _without_package(self, error: ImportError) -> ProviderUnavailableError:
+        said = error.explained() if isinstance(error, RegistryError) else (f"Its package is broken: {error}.", "")
+        return ProviderUnavailableError(self.name, "", *said)
+
+    def _ask(self, model: str, seconds: float, what: str, question: Callable[[C], T]) -> T:
+        """Ask something that has one answer.
+
+        Args:
+            model: The model that it is about; empty for none.
+            seconds: Longest time to the end of the answer.
+            what: What is missing when that is over: `no vectors`.
+            question: Asks it.
+        """
+        patience = Patience()
+        client = self._connected()
+        with self._translated(model, patience), patience.waiting(seconds, what):
+            return question(client)
+
+    @abstractmethod
+    def _make(self) -> C:
+        """Make the client."""
+
+    @abstractmethod
+    def _endpoint(self) -> Endpoint:
+        """Give the address of the service."""
+
+    @abstractmethod
+    def _service(self) -> Service:
+        """Say what helps when it fails."""
+
+    @abstractmethod
+    def _greet(self, client: C) -> object:
+        """Ask what every service of the kind answers at once."""
+
+    @abstractmethod
+    def _chunks(self, model: str, messages: Messages, parameters: Parameters, patience: Patience) -> Chunked:
+        """Answer a conversation in chunks."""
+
+    @abstractmethod
+    def _translated(self, model: str, patience: Patience) -> AbstractContextManager[None]:
+        """Turn the errors of the client into those of providers."""
