@@ -43,7 +43,11 @@ class Fake:
     Attributes:
         calls: Models that it was asked for, in order.
         seen: Parameters of these calls.
+        dimensions: Size of its vectors.
         open_streams: Streams that were begun and are not closed.
+        closed: How often it was closed.
+        ensured: Models that it was to have ready.
+        gate: Waited for in each call.
     """
 
     def __init__(self, name: str, fault: Exception | None = None, chunks: Sequence[Any] | None = None) -> None:
@@ -52,10 +56,11 @@ class Fake:
         self.chunks = chunks if chunks is not None else [chunk(), chunk("Hel"), chunk("lo"), chunk(end="stop")]
         self.calls: list[str] = []
         self.seen: list[Any] = []
+        self.dimensions = 4
         self.open_streams = 0
         self.closed = 0
         self.ensured: list[str] = []
-        self.gate: threading.Event | None = None  # waited for in each call
+        self.gate: threading.Event | None = None
 
     def available(self) -> Availability:
         return Availability()
@@ -91,7 +96,7 @@ class Fake:
         import numpy as np
 
         self._asked(model, parameters)
-        return np.ones((len(texts), self.chunks[0] if isinstance(self.chunks[0], int) else 4), np.float32)
+        return np.ones((len(texts), self.dimensions), np.float32)
 
     def close(self) -> None:
         self.closed += 1
