@@ -76,7 +76,7 @@ def fetch(
         part: Where it is written. It is there when this returns, complete, and nothing is beside it.
         addresses: Where it may be.
         token: Sent to addresses that may see it, and nowhere that they redirect to on another host.
-        progress: Called with bytes on the disk and bytes in all, for each piece, from this thread.
+        progress: Called with bytes on the disk and in all, before the first piece and after each, from this thread.
         rehashed: Called with bytes read and bytes in all, while an earlier part is read.
         timeout_s: Longest silence of a server.
 
@@ -202,6 +202,7 @@ class _Download:
                 return False
         part.set_origin(Origin(bare(self._address.url), _digest(self._job.wanted), answer.etag))
         total = expected if answer.total_bytes is None else answer.total_bytes
+        self._tell(part.size_bytes, total)  # where it begins: who counts what comes has to know
         part.append(answer, total, lambda size: self._tell(size, total))
         if total is not None and part.size_bytes < total:
             raise cut(self._job.model_id, self._address.url, total, part.size_bytes)
