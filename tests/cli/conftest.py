@@ -24,6 +24,8 @@ _SETTINGS = (
     "REGISTRY_MAX_CACHE_SIZE",
     "REGISTRY_RESERVED_MEMORY",
     "REGISTRY_CHECK_UPDATES",
+    "REGISTRY_MANIFEST",
+    "REGISTRY_PROFILE",
     "NO_COLOR",
     "FORCE_COLOR",
     "COLUMNS",
@@ -57,6 +59,10 @@ class Registry(ModelRegistry[Any]):
 
     def __len__(self) -> int:
         return len(self._found)
+
+    @property
+    def profiles(self) -> dict[str, Any]:
+        return {}
 
     def find_model(self, text: str) -> Any:
         return self._found.get(text)

@@ -11,7 +11,7 @@ import typer
 from registry.cli._errors import INTERRUPTED, explained, say
 from registry.cli._options import Json, Registry, registry_of
 from registry.cli._output import Column, show_json, show_table, size
-from registry.errors import RegistryError
+from registry.errors import ProviderError, RegistryError
 
 if TYPE_CHECKING:
     from registry.profiles import Outcome, Report
@@ -97,8 +97,13 @@ def _show(report: Report, *, json: bool) -> None:
 def _explain(outcome: Outcome) -> None:
     """Say why a model is not ready."""
     label, done = ("error", "has failed") if outcome.action == "failed" else ("warning", "was skipped")
-    error = outcome.error
-    problem, remedy = explained(error) if isinstance(error, RegistryError) else (str(outcome.reason), "")
+    match outcome.error:
+        case ProviderError(problem=problem, remedy=remedy):  # who was asked stands in the line already
+            pass
+        case RegistryError() as error:
+            problem, remedy = explained(error)
+        case _:
+            problem, remedy = str(outcome.reason), ""
     say(label, f"`{outcome.model}` of `{outcome.provider}`, for the role `{outcome.role}`, {done}: {problem}")
     if remedy:
         say("hint", remedy)
