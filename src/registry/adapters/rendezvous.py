@@ -6,15 +6,16 @@ import json
 import os
 import time
 import uuid
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
+from registry._extras import require
 from registry._home import home
 from registry.adapters.decision import Ballot, Decision, ballot_from, decision_from, next_decision
-from registry.hub.locks import in_use, locked, used_keys
+from registry.hub.locks import locked
 
 STALE_S = 10.0
 
@@ -71,16 +72,10 @@ class FileRendezvous:
         self._folder = folder
         self._file = folder / "decision.json"
         self._stale_s = stale_s
-        self._member = uuid.uuid4().hex
-        self._own = folder / "members" / f"{self._member}.json"
-        self._marked = ExitStack()
+        self._own = folder / "members" / f"{uuid.uuid4().hex}.json"
+        self._lock: Any = None  # held for as long as this worker counts
         self._told: str | None = None
         self._seen: tuple[tuple[int, ...], Decision] = ((), Decision())
-
-    @property
-    def folder(self) -> Path:
-        """The folder."""
-        return self._folder
 
     def decided(self) -> Decision:
         """Give what is decided. What cannot be read changes nothing."""
@@ -101,24 +96,23 @@ class FileRendezvous:
         Raises:
             OSError: The folder cannot be written.
         """
-        with locked(self._folder / "lock"):
-            self._tell(ballot)
-            current = self.decided()
-            following = next_decision(current, [ballot, *self._ballots_of_others()])
-            if following is not None or (current.number and not self._file.exists()):
-                _replace(self._file, asdict(following or current), self._member, sync=True)
+        self._tell(ballot)
+        if self._following(ballot) is not None:
+            # Held by who decides, and not by who only looks: a worker that is stopped meanwhile holds up all.
+            with locked(self._folder / "lock"):
+                if (following := self._following(ballot)) is not None:
+                    _replace(self._file, asdict(following), sync=True)
         return self.decided()
 
     def leave(self) -> None:
         """Count no more."""
         with suppress(OSError):
             self._own.unlink(missing_ok=True)
-        self._marked.close()
-        self._told = None
-
-    def members(self) -> int:
-        """Count the workers that live and are not silent, this one too if it has met the others."""
-        return len(self._living())
+        if self._lock is not None:
+            self._lock.release()
+            with suppress(OSError):
+                _lock_file(self._own).unlink(missing_ok=True)
+        self._lock = self._told = None
 
     def _tell(self, ballot: Ballot | None) -> None:
         told = json.dumps({"ballot": None if ballot is None else asdict(ballot)})
@@ -126,26 +120,26 @@ class FileRendezvous:
             with suppress(FileNotFoundError):
                 os.utime(self._own)
                 return
-        _replace(self._own, json.loads(told), self._member)
-        if self._told is None:
-            self._marked.enter_context(in_use(self._folder, self._member))
+        if self._lock is None:  # before there is anything to be seen of this worker
+            self._own.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _file_lock(self._own)
+            self._lock.acquire()
+        _replace(self._own, json.loads(told))
         self._told = told
 
-    def _ballots_of_others(self) -> list[Ballot | None]:
-        living = self._living() - {self._member}
-        for file in self._own.parent.glob("*.json"):
-            if file.stem not in living and file != self._own:
-                file.unlink(missing_ok=True)
-        return [_read_ballot(self._own.with_name(f"{member}.json")) for member in sorted(living)]
+    def _following(self, ballot: Ballot | None) -> Decision | None:
+        """Give what is to be decided now, if anything is; or what was decided, where its file is gone."""
+        current = self.decided()
+        following = next_decision(current, [ballot, *self._ballots_of_others()])
+        is_gone = current.number > 0 and not self._file.exists()
+        return current if following is None and is_gone else following
 
-    def _living(self) -> set[str]:
-        """Give the workers whose processes hold their locks and have been heard of."""
-        oldest = time.time() - self._stale_s
-        found = set()
-        for member in used_keys(self._folder):
+    def _ballots_of_others(self) -> list[Ballot | None]:
+        oldest, found = time.time() - self._stale_s, list[Ballot | None]()
+        for file in sorted(self._own.parent.glob("*.json")):
             with suppress(OSError):
-                if self._own.with_name(f"{member}.json").stat().st_mtime >= oldest:
-                    found.add(member)
+                if file != self._own and _is_alive(file) and file.stat().st_mtime >= oldest:
+                    found.append(_read_ballot(file))
         return found
 
 
@@ -162,10 +156,32 @@ def _read_ballot(file: Path) -> Ballot | None:
         return None  # it is about to say something, and not done
 
 
-def _replace(file: Path, value: dict[str, Any], member: str, *, sync: bool = False) -> None:
+def _is_alive(file: Path) -> bool:
+    """True when a process holds the lock of a worker; what a dead one has left is taken away."""
+    lock = _file_lock(file)
+    try:
+        lock.acquire(timeout=0)
+    except TimeoutError:
+        return True
+    file.unlink(missing_ok=True)
+    _lock_file(file).unlink(missing_ok=True)
+    lock.release()
+    return False
+
+
+def _file_lock(file: Path) -> Any:
+    filelock = require("filelock", extra="hub", purpose="Serving adapters")
+    return filelock.FileLock(_lock_file(file), thread_local=False)  # one thread joins, and another leaves
+
+
+def _lock_file(file: Path) -> Path:
+    return file.with_suffix(".lock")
+
+
+def _replace(file: Path, value: dict[str, Any], *, sync: bool = False) -> None:
     """Write a file whole: who reads it meanwhile sees the old one."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(f".{file.name}.{member}")
+    new = file.with_name(f".{file.name}.{os.getpid()}")
     with new.open("w", encoding="utf-8") as opened:
         json.dump(value, opened)
         opened.flush()
