@@ -44,6 +44,7 @@ COMMANDS = {
     ),
     "select": Entry("Choose", "machine", "select", "Choose the largest model that fits this machine."),
     "fit": Entry("Choose", "machine", "fit", "Say which of several models may be loaded together."),
+    "roles": Entry("Choose", "roles", "roles", "Show which model serves each role, who provides it, and why."),
     "download": Entry("Fetch and keep", "fetch", "download", "Fetch models and prove their bytes."),
     "provision": Entry(
         "Fetch and keep", "provision", "provision", "Fetch the models that the roles of a profile need."

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registry.errors import ModelNotFoundError, NoProviderError, ProviderError
 from registry.profiles.active import COMPILED, PathLike, Profiles
@@ -37,6 +37,16 @@ class Candidate:
     target: Target
     parameters: Mapping[str, Any]
     auto_download: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all of it as JSON can hold it."""
+        return {
+            "provider": self.provider,
+            "model": self.target.name,
+            "record": None if self.target.record is None else self.target.record.id,
+            "parameters": dict(self.parameters),
+            "auto_download": self.auto_download,
+        }
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ class Resolution:
             "provider": self.provider,
             "model": self.model,
             "parameters": dict(self.parameters),
-            "candidates": [_candidate_facts(candidate) for candidate in self.candidates],
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
             "passed_over": [asdict(passed) for passed in self.passed_over],
             "why": list(self.why),
         }
@@ -157,26 +167,57 @@ def resolve_in(
 ) -> Resolution:
     """Do what `resolve` does in profiles that were loaded already."""
     asked = providers if providers is not None else Providers.default()
-    chosen, role_model = profiles.get(profile), profiles.role(role, profile)
-    layers = Layers.of(role_model, chosen.name, parameters or {})
-    ordered = chain(role_model, profiles.registry, asked.names())
-    available = {name: _availability(asked, name, check=check) for name in dict.fromkeys(name for name, _ in ordered)}
-    why = [*_stated(role_model, profiles, chosen.name)]
+    chosen = profiles.get(profile)
+    found = survey(profiles, role, profile=chosen.name, providers=asked, check=check, parameters=parameters)
+    if not found.candidates:
+        raise _nobody(role, found.passed_over)
+    return Resolution(role, chosen.name, *found)
+
+
+class Survey(NamedTuple):
+    """What there is to serve a role, which may be nobody.
+
+    Attributes:
+        candidates: Models that may serve it, in the order in which they are asked.
+        passed_over: Models that cannot serve it now, in the order of the role.
+        why: How that came about, in sentences.
+    """
+
+    candidates: tuple[Candidate, ...]
+    passed_over: tuple[PassedOver, ...]
+    why: tuple[str, ...]
+
+
+def survey(
+    profiles: Profiles,
+    role: str,
+    *,
+    profile: str | None,
+    providers: Providers,
+    check: bool,
+    parameters: Mapping[str, Any] | None = None,
+) -> Survey:
+    """Do what `resolve_in` does, without an error where nobody can serve the role: for reports."""
+    name, role_model = profiles.get(profile).name, profiles.role(role, profile)
+    layers = Layers.of(role_model, name, parameters or {})
+    ordered = chain(role_model, profiles.registry, providers.names())
+    available = {
+        each: _availability(providers, each, check=check) for each in dict.fromkeys(each for each, _ in ordered)
+    }
+    why = [*_stated(role_model, profiles, name)]
     candidates: list[Candidate] = []
     passed_over: list[PassedOver] = []
-    for place, (name, target) in enumerate(ordered):
-        state = available[name] and _has_record(name, target, profiles.registry)
+    for place, (each, target) in enumerate(ordered):
+        state = available[each] and _has_record(each, target, profiles.registry)
         if state:
-            given = layers.given(name, target, is_first=place == 0)
-            candidates.append(Candidate(name, target, given.parameters, bool(role_model.auto_download)))
+            given = layers.given(each, target, is_first=place == 0)
+            candidates.append(Candidate(each, target, given.parameters, bool(role_model.auto_download)))
             why += given.why
         else:
-            passed_over.append(PassedOver(name, target.name, str(state.reason), state.remedy))
-            why.append(f"`{name}` with `{target.name}` is passed over: {state.reason}")
+            passed_over.append(PassedOver(each, target.name, str(state.reason), state.remedy))
+            why.append(f"`{each}` with `{target.name}` is passed over: {state.reason}")
             _warn(passed_over[-1])
-    if not candidates:
-        raise _nobody(role, passed_over)
-    return Resolution(role, chosen.name, tuple(candidates), tuple(passed_over), tuple(why))
+    return Survey(tuple(candidates), tuple(passed_over), tuple(why))
 
 
 def _availability(providers: Providers, name: str, *, check: bool) -> Availability:
@@ -212,20 +253,9 @@ def _stated(role_model: RoleModel, profiles: Profiles, profile: str) -> tuple[st
     return first, f"No provider is stated: `{role_model.name}` is {whose}."
 
 
-def _nobody(role: str, passed_over: list[PassedOver]) -> NoProviderError:
+def _nobody(role: str, passed_over: Iterable[PassedOver]) -> NoProviderError:
     lines = (f"`{each.provider}` with `{each.model}`: {each.reason} {each.remedy}".rstrip() for each in passed_over)
     return NoProviderError(role, tuple(lines))
-
-
-def _candidate_facts(candidate: Candidate) -> dict[str, Any]:
-    record = candidate.target.record
-    return {
-        "provider": candidate.provider,
-        "model": candidate.target.name,
-        "record": None if record is None else record.id,
-        "parameters": dict(candidate.parameters),
-        "auto_download": candidate.auto_download,
-    }
 
 
 @lru_cache(maxsize=1024)  # so that it is said once in a process, and not with every call
