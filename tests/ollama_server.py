@@ -23,7 +23,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 VERSION = "0.12.6"
-_LINE_TYPE = "application/x-ndjson"
 _JSON_TYPE = "application/json; charset=utf-8"
 
 
@@ -154,9 +153,13 @@ class Ollama:
     def start(self) -> None:
         """Serve; after `stop`, on the port that it had."""
         self.closing.clear()
-        self._server = _Server(("127.0.0.1", self.port), type("Handler", (_Handler,), {"ollama": self}))
+        self._server = _Server(("127.0.0.1", self.port), type("Handler", (self.handler(),), {"ollama": self}))
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def handler(self) -> type[Handler]:
+        """Give what answers requests."""
+        return Handler
 
     def stop(self) -> None:
         """Stop serving: connections are cut, and new ones are refused."""
@@ -245,12 +248,15 @@ class _Server(ThreadingHTTPServer):
         """Say nothing: clients that go away are part of the tests."""
 
 
-class _CutError(Exception):
+class CutError(Exception):
     """The answer ends here, with its connection."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     ollama: Ollama
+    seen: Request
+    did: Fault
+    line_type = "application/x-ndjson"
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
@@ -283,9 +289,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.did = self.ollama.fault(self.path)
         try:
             self._wait(self.did.before_headers_s)
-            self._route()
+            self.route()
             self.seen.done.set()
-        except (_CutError, OSError) as error:
+        except (CutError, OSError) as error:
             self.close_connection = True
             if isinstance(error, OSError):
                 self.seen.left.set()
@@ -294,31 +300,31 @@ class _Handler(BaseHTTPRequestHandler):
                 self.rfile.close()
                 self.connection.close()
 
-    def _route(self) -> None:
+    def route(self) -> None:
         if self.did.hang_up:
-            raise _CutError
+            raise CutError
         if self.did.status is not None:
-            self._send(self.did.status, {"error": self.did.error}, self.did.body)
+            self.send(self.did.status, {"error": self.did.error}, self.did.body)
         elif self.ollama.token is not None and self.seen.headers.get("authorization") != f"Bearer {self.ollama.token}":
-            self._send(401, {"error": "unauthorized"})
+            self.send(401, {"error": "unauthorized"})
         elif self.path == "/api/version":
-            self._send(200, {"version": VERSION})
+            self.send(200, {"version": VERSION})
         elif self.path == "/api/tags":
-            self._send(200, {"models": [_listed(name, model) for name, model in self.ollama.models.items()]})
+            self.send(200, {"models": [_listed(name, model) for name, model in self.ollama.models.items()]})
         elif self.path == "/api/pull":
             self._pull(full_name(self.seen.body["model"]))
         elif self.path in ("/api/show", "/api/chat", "/api/embed"):
-            self._with_model()
+            self.with_model()
         else:
-            self._send(404, {}, b"404 page not found")
+            self.send(404, {}, b"404 page not found")
 
-    def _with_model(self) -> None:
+    def with_model(self) -> None:
         name = self.seen.body["model"]
         model = self.ollama.models.get(full_name(name))
         if model is None:
-            self._send(404, {"error": f"model '{name}' not found"})
+            self.send(404, {"error": f"model '{name}' not found"})
         elif self.path == "/api/show":
-            self._send(200, {"details": {"format": "gguf"}, "model_info": {}, "capabilities": ["completion"]})
+            self.send(200, {"details": {"format": "gguf"}, "model_info": {}, "capabilities": ["completion"]})
         elif self.path == "/api/chat":
             self._chat(name, model)
         else:
@@ -327,23 +333,23 @@ class _Handler(BaseHTTPRequestHandler):
     def _chat(self, name: str, model: Model) -> None:
         lines = list(_chat_lines(name, model, self.seen.body))
         if self.seen.body.get("stream", True):
-            self._send_lines(lines)
+            self.send_lines(lines)
         else:
-            self._send(200, lines[-1] | {"message": _whole(lines)})
+            self.send(200, lines[-1] | {"message": _whole(lines)})
 
     def _embed(self, name: str, model: Model) -> None:
         given = self.seen.body["input"]
         texts = [given] if isinstance(given, str) else given
         size = self.seen.body.get("dimensions") or model.dimensions
         vectors = [vector(text, size) for text in texts]
-        self._send(200, {"model": name, "embeddings": vectors, "prompt_eval_count": len(texts)})
+        self.send(200, {"model": name, "embeddings": vectors, "prompt_eval_count": len(texts)})
 
     def _pull(self, name: str) -> None:
         model = self.ollama.library.get(name) or self.ollama.models.get(name)
         if model is None:
-            self._send_lines([{"status": "pulling manifest"}, {"error": "pull model manifest: file does not exist"}])
+            self.send_lines([{"status": "pulling manifest"}, {"error": "pull model manifest: file does not exist"}])
             return
-        self._send_lines(self._pull_lines(name, model))
+        self.send_lines(self._pull_lines(name, model))
         self.ollama.models[name] = model
 
     def _pull_lines(self, name: str, model: Model) -> Iterator[dict[str, Any]]:
@@ -360,41 +366,45 @@ class _Handler(BaseHTTPRequestHandler):
         yield {"status": "writing manifest"}
         yield {"status": "success"}
 
-    def _send(self, status: int, value: Any, body: bytes | None = None) -> None:
+    def send(self, status: int, value: Any, body: bytes | None = None) -> None:
         content = json.dumps(value).encode() if body is None else body
-        self._send_headers(status, {"Content-Type": _JSON_TYPE, "Content-Length": str(len(content))})
+        self.send_headers(status, {"Content-Type": _JSON_TYPE, "Content-Length": str(len(content))})
         if self.command != "HEAD":
             self._wait(self.did.before_first_s)
             if self.did.cut_after is not None:
                 self._write(content[: len(content) // 2])
-                raise _CutError
+                raise CutError
             self._write(content)
 
-    def _send_headers(self, status: int, headers: dict[str, str]) -> None:
+    def send_headers(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
         for name, value in (headers | dict(self.did.headers)).items():
             self.send_header(name, value)
         self.end_headers()
 
-    def _send_lines(self, lines: Sequence[dict[str, Any]] | Iterator[dict[str, Any]]) -> None:
-        self._send_headers(200, {"Content-Type": _LINE_TYPE, "Transfer-Encoding": "chunked"})
+    def send_lines(self, lines: Sequence[dict[str, Any]] | Iterator[dict[str, Any]]) -> None:
+        self.send_headers(200, {"Content-Type": self.line_type, "Transfer-Encoding": "chunked"})
         self._wait(self.did.before_first_s)
         for number, line in enumerate(lines):
             if number:
                 self._wait(self.did.between_s)
             if number == self.did.cut_after:
-                raise _CutError
+                raise CutError
             if number == self.did.end_after:
                 break
             if number == self.did.error_after:
-                self._send_chunk(json.dumps({"error": self.did.error}).encode() + b"\n")
+                self.send_chunk(self.encoded({"error": self.did.error}))
                 break
             raw = self.did.raw if number == self.did.raw_after else None
-            self._send_chunk(raw if raw is not None else json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            self.send_chunk(raw if raw is not None else self.encoded(line))
             self.seen.lines += 1
         self.wfile.write(b"0\r\n\r\n")
 
-    def _send_chunk(self, content: bytes) -> None:
+    def encoded(self, line: dict[str, Any]) -> bytes:
+        """Give a line as it is sent."""
+        return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+
+    def send_chunk(self, content: bytes) -> None:
         if self.did.packet_bytes is None and not self.did.between_bytes_s:
             self.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
             return
@@ -413,12 +423,12 @@ class _Handler(BaseHTTPRequestHandler):
 
         Raises:
             ConnectionError: The client has gone away.
-            _CutError: The server stops.
+            CutError: The server stops.
         """
         end = time.monotonic() + seconds
         while (left_s := end - time.monotonic()) > 0:
             if self.ollama.closing.is_set():
-                raise _CutError
+                raise CutError
             readable, _, _ = select.select([self.connection], [], [], min(left_s, 0.01))
             if readable and not self.connection.recv(1, socket.MSG_PEEK):
                 raise ConnectionError

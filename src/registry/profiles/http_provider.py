@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, suppress
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from registry.errors import ProviderError, ProviderUnavailableError, RegistryError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LOOK_S = 10.0
 """Longest time for a question that needs no model, in seconds."""
 _AVAILABLE_S = 2.0
+_LAST_S = 1.0  # for the end of an answer after its last line
 
 
 class Closable(Protocol):
@@ -161,3 +162,10 @@ class HttpProvider(ABC, Generic[C]):
     @abstractmethod
     def _translated(self, model: str, patience: Patience) -> AbstractContextManager[None]:
         """Turn the errors of the client into those of providers."""
+
+
+def read_to_end(lines: Iterator[object], patience: Patience) -> None:
+    """Read to the end of a complete answer, without which its connection cannot be used again."""
+    patience.over()
+    with suppress(Exception), patience.waiting(_LAST_S, "no end of its answer"):
+        next(lines, None)

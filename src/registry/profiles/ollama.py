@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from registry import _settings
@@ -15,7 +15,7 @@ from registry.errors import (
     RegistryError,
 )
 from registry.profiles.endpoints import Endpoint, parse
-from registry.profiles.http_provider import LOOK_S, HttpProvider
+from registry.profiles.http_provider import LOOK_S, HttpProvider, read_to_end
 from registry.profiles.ollama_answers import ChatLines, PullLines
 from registry.profiles.ollama_requests import chat_body, options_of
 from registry.profiles.patience import Patience
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _PORT = 11434
 _PULL_S = 600.0  # between two words about a pull: a large model is hashed and written without one
-_LAST_S = 1.0  # for the end of an answer after its last line
 _START = "Start it with `ollama serve`, or set `OLLAMA_HOST` to where it runs."
 _KEY = "Set `OLLAMA_API_KEY` to a key that it takes."
 _FETCH = "Fetch it with `ollama pull {model}`, or with `registry provision`."
@@ -173,7 +172,7 @@ class OllamaProvider(HttpProvider["Client"]):
                 with patience.waiting(*self._limit(reader, with_tools="tools" in body)):
                     chunks = self._next(model, lines, reader)
                 if reader.is_done:
-                    _end(lines, patience)
+                    read_to_end(lines, patience)
                 yield from chunks
 
     def _limit(self, reader: ChatLines, *, with_tools: bool) -> tuple[float, str]:
@@ -261,13 +260,6 @@ class OllamaProvider(HttpProvider["Client"]):
         if "memory" in lower:
             return ProviderModelError(self.name, model, problem, "Choose a smaller model, or free memory.")
         return ProviderModelError(self.name, model, problem, "Look into the log of Ollama.")
-
-
-def _end(lines: Iterator[dict[str, Any]], patience: Patience) -> None:
-    """Read to the end of a complete answer, without which its connection cannot be used again."""
-    patience.over()
-    with suppress(Exception), patience.waiting(_LAST_S, "no end of its answer"):
-        next(lines, None)
 
 
 def _full_name(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import httpcore
 import httpx
 import ollama
 
+from registry.profiles.lines import lines_of, object_of
 from registry.profiles.patience import transport
 from registry.profiles.services import UnreadableError
 
@@ -72,8 +73,8 @@ class Client(ollama.Client):
         with self._client.stream("POST", path, json=body) as answer:
             if not answer.is_success:
                 raise _refusal(answer.read(), answer.status_code)
-            for line in _lines(answer.iter_bytes()):
-                value = _object(line)
+            for line in filter(None, lines_of(answer.iter_bytes())):
+                value = object_of(line)
                 if (error := value.get("error")) is not None:
                     raise ResponseError(json.dumps({"error": error if isinstance(error, str) else str(error)}))
                 yield value
@@ -88,31 +89,6 @@ def _refusal(content: bytes, status: int) -> ollama.ResponseError:
         said = None
     stated = said.get("error") if isinstance(said, dict) else None
     return ResponseError(json.dumps({"error": text if stated is None else str(stated)}), status)
-
-
-def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut bytes into lines at line feeds, and at nothing else. A last line need not end with one."""
-    rest: list[bytes] = []
-    for piece in pieces:
-        *whole, last = piece.split(b"\n")
-        for line in whole:
-            rest.append(line)
-            if joined := b"".join(rest).strip():
-                yield joined
-            rest = []
-        rest.append(last)
-    if joined := b"".join(rest).strip():
-        yield joined
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise UnreadableError(line.decode("utf-8", "replace"))
-    return value
 
 
 @contextmanager
