@@ -13,6 +13,7 @@ pytest.importorskip("huggingface_hub")
 pytest.importorskip("stamina")
 import tiny
 from hub_server import Fault, Hub
+from waiting import until
 
 from .keeping import CHAT_BYTES, pinned
 
@@ -230,6 +231,7 @@ def test_ctrl_c_leaves_a_part_that_the_next_call_goes_on_with(
 
     stopped = terminal(*words, folder=tmp_path)
     stopped.wait_for("/4.2 MB")
+    until(lambda: any(part.stat().st_size for part in home.rglob("*.part")))
     stopped.type("\x03")
 
     assert stopped.finish() == 130
