@@ -13,7 +13,7 @@ from urllib.error import HTTPError
 from registry.adapters.manifest import MOST_BYTES, AdapterManifest, is_address, parse_manifest
 from registry.errors import DownloadError, ManifestError
 from registry.hub.connections import opener, without_user
-from registry.hub.refusals import bare, masked, refusal, unreachable
+from registry.hub.refusals import masked, refusal, unreachable
 
 _PIECE_BYTES = 64 * 1024
 _TIMEOUT_S = 10.0
@@ -70,10 +70,11 @@ class ManifestSource:
         self._seen = {}
 
     def _asked(self) -> bytes | None:
-        url, authorization = without_user(self.where)
+        url = self.where
         headers = {"Accept-Encoding": "identity", "User-Agent": "typed-model-registry", **self._seen}
-        headers |= {"Authorization": authorization} if authorization else {}
         try:
+            url, authorization = without_user(url)
+            headers |= {"Authorization": authorization} if authorization else {}
             request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the opener knows http and https only
             with opener().open(request, timeout=self._timeout_s) as response:
                 content = _read_body(response)
@@ -87,7 +88,7 @@ class ManifestSource:
         except (OSError, http.client.HTTPException) as error:
             raise unreachable("", url, error) from error
         except ValueError:  # its text may hold what must not be shown
-            raise ManifestError(masked(self.where), (f"{masked(bare(url))}: this is no address",)) from None
+            raise ManifestError(masked(self.where), (f"{masked(self.where)}: this is no address",)) from None
         self._seen = {name: value for name, value in known.items() if value}
         return content
 
