@@ -219,7 +219,7 @@ def test_roles_of_a_registry_of_your_own(run: Run, down: set[str], small: Callab
     path.write_text(json.dumps({"profiles": {"default": {"models": {"general": "talk"}}}}), "utf-8")
 
     assert run("roles", "--registry", module, "--manifest", path).rows == [
-        ["general", "talk", "local", "yes", "context_length=512", "-"]
+        ["general", "talk", "local", "yes", "-", "-"]
     ]
 
 

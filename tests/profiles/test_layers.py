@@ -113,6 +113,15 @@ def test_layers_without_a_limit_give_none_to_ollama_and_the_context_to_local() -
     assert _given("local", _TALK, {"num_predict": -1}, context_length=65536).parameters["max_tokens"] == 65536
 
 
+def test_layers_leave_the_context_of_a_record_to_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_PARAMETERS", "num_ctx=256")
+    record = chat_record("a", runtime=RuntimeDefaults(8192))
+
+    assert _given("local", record, {}).parameters == {}
+    assert _given("ollama", record, {}).parameters == {"context_length": 8192}
+    assert _given("local", record, {"num_ctx": 8192}).parameters == {"context_length": 8192}
+
+
 def test_layers_without_a_limit_say_so() -> None:
     record = chat_record("a", runtime=RuntimeDefaults(8192))
 

@@ -92,7 +92,7 @@ class Layers:
             layers = [Layer(layer.source, _only(layer.values, known)) for layer in layers]
         layers += [Layer(RECORD, of_record(target.record)), Layer(SETTINGS, self._general(provider, target))]
         merged = merge(*layers)
-        parameters = _limited(merged, target) if provider == LOCAL else merged.values
+        parameters = _for_local(merged, target) if provider == LOCAL else merged.values
         return Given(parameters, tuple(_reasons(provider, target, merged, left_out)))
 
     def _general(self, provider: str, target: Target) -> Mapping[str, Any]:
@@ -117,16 +117,20 @@ def _only(values: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in known}
 
 
-def _limited(merged: Merged, target: Target) -> Mapping[str, Any]:
-    """Give parameters for a model that is loaded here: without a limit, an answer is as long as the context allows.
+def _for_local(merged: Merged, target: Target) -> Mapping[str, Any]:
+    """Give parameters for a model that is loaded here.
 
-    Left out, `max_tokens` would be the standard limit, and not none.
+    Without a limit, an answer is as long as the context allows; left out, `max_tokens` would be the standard limit. And
+    a context that the record states is left out: loading takes it from there, and a model that is loaded with options
+    of its own would not be the one that others have loaded without.
     """
-    record = target.record
-    if "max_tokens" not in merged.sources or "max_tokens" in merged.values or not isinstance(record, ChatModel):
-        return merged.values
-    context = merged.values.get("context_length", record.runtime.context_length)
-    return FrozenDict({**merged.values, "max_tokens": max(context, record.context_length or 0)})
+    values, record = dict(merged.values), target.record
+    if isinstance(record, ChatModel) and "max_tokens" in merged.sources and "max_tokens" not in values:
+        context = values.get("context_length", record.runtime.context_length)
+        values["max_tokens"] = max(context, record.context_length or 0)
+    if merged.sources.get("context_length") == RECORD:
+        del values["context_length"]
+    return FrozenDict(values)
 
 
 def _reasons(provider: str, target: Target, merged: Merged, left_out: Collection[str]) -> Iterable[str]:
