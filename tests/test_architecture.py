@@ -72,7 +72,7 @@ ROOM_MAY_IMPORT = {
         "queries",
         "records",
     },
-    "configs": {"_places", "_settings", "chat", "errors", "hardware", "profiles", "queries", "records"},
+    "configs": {"_frozen", "_places", "_settings", "chat", "errors", "hardware", "profiles", "queries", "records"},
     "catalog": {"_home", "_registry", "errors", "queries", "records"},
     "server": {
         "_extras",

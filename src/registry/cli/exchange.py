@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from registry.cli._catalogue import CatalogFile, opened
-from registry.cli._errors import FAILED, INTERRUPTED, CommandError, explained, say
+from registry.cli._configs import Chosen, check_options, export_config, refuse_to_overwrite
+from registry.cli._errors import FAILED, INTERRUPTED, explained, say
 from registry.cli._options import Json, Registry, one_of, registry_of, size_of
 from registry.cli._output import Column, console, number, printable, show_json, show_table
 from registry.errors import ImportRowsError, RegistryError
@@ -140,10 +141,18 @@ def _document(report: ImportReport) -> dict[str, Any]:
 
 
 def export_models(
+    context: typer.Context,
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="A .csv, .json or .jsonl; `-`, or left out: standard output.")
     ] = "-",
-    format: Format = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="csv, json or jsonl, left out: as the ending says; or llama-swap, llama-router or modelfile.",
+        ),
+    ] = None,
     search: Annotated[
         str, typer.Option("--search", metavar="TEXT", help="Only models that have all these words.")
     ] = "",
@@ -160,22 +169,42 @@ def export_models(
     max_ram: Annotated[str | None, typer.Option(metavar="SIZE", help="Only models that need at most this.")] = None,
     sync: Annotated[bool, typer.Option("--sync", help="Bring the models of the registry in first.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="For another program: only these models of the registry.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For another program: profile whose models it serves.")
+    ] = None,
+    manifest: Annotated[
+        str | None, typer.Option(metavar="FILE", help="For another program: profiles of your own.")
+    ] = None,
+    system: Annotated[str | None, typer.Option(metavar="TEXT", help="For a Modelfile: its system text.")] = None,
     catalog: CatalogFile = None,
     registry: Registry = None,
     json: Json = False,
 ) -> None:
-    """Write models of the catalogue store to a file.
+    """Write models of the catalogue store to a file, or a configuration for another program.
 
     With their measurements, notes, and all that is known of them: importing the file into an empty store gives the same
     store. They are those of one moment, whoever writes meanwhile, and the file is there as a whole at the end. CSV is
     safe to open in a spreadsheet: a cell that it would run as a formula has an apostrophe in front, which importing
     takes away. Says the number of models on standard error. Values of the options count in any case.
 
+    The formats llama-swap, llama-router (presets for `llama-server --models-preset`) and modelfile (for `ollama
+    create`, of one model) are made from the records of the registry and a profile, whose roles are names to ask for;
+    what had to be left out is on standard error.
+
     Examples:
         registry export catalog.csv --sync
         registry export code.jsonl --capability code --max-ram 16GB
         registry export --format json | jq -r ".[].name"
+        registry export --format llama-swap llama-swap.yaml --profile default
+        registry export --format modelfile Modelfile --model qwen2.5-coder-3b-q4_k_m
     """
+    if check_options(context, format):
+        chosen = Chosen(model or (), profile, manifest, registry_of(registry))
+        export_config(file, str(format), chosen, system=system, force=force, json=json)
+        return
     most = size_of(max_ram, "--max-ram")
     given = {"family": family, "type": type, "capability": capability, "tag": tag, "language": language}
     _check_target(file, format, force=force, json=json)
@@ -198,8 +227,7 @@ def _check_target(file: str, format: str | None, *, force: bool, json: bool) -> 
     if file == "-" and json:
         raise typer.BadParameter("standard output has the models themselves: name a FILE", param_hint="--json")
     format_of(None if file == "-" else file, format)
-    if file != "-" and not force and Path(file).is_file():
-        raise CommandError(f"`{file}` is there already.", "Choose another name, or give `--force`.")
+    refuse_to_overwrite(file, force=force)
 
 
 def _export(store: Catalog, file: str, **how: Any) -> int:

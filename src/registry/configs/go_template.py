@@ -47,7 +47,8 @@ def _placed(template: Template) -> str:
     seen = "{{ $at = $i }}"
     if template.system_place == "first_user":
         seen = "{{ if lt $at 0 }}{{ $at = $i }}{{ end }}"
-    return f'{{{{ $at := -1 }}}}{{{{ range $i, $m := .Messages }}}}{{{{ if eq $m.Role "user" }}}}{seen}{{{{ end }}}}{{{{ end }}}}'
+    users = _either('eq $m.Role "user"', seen, "")
+    return f"{{{{ $at := -1 }}}}{{{{ range $i, $m := .Messages }}}}{users}{{{{ end }}}}"
 
 
 def _head(template: Template, *, merged: bool) -> str:
