@@ -1,7 +1,7 @@
 """Machines as a sensor may see them, and a stand-in for unsloth: no test needs a GPU."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -100,10 +100,10 @@ class Machine:
 
     Attributes:
         cuda: Whether there is a GPU.
-        memories: Memory by device; what is not there is not known.
+        memories: Memory by device, or what gives it; what is not there is not known.
     """
 
-    def __init__(self, *, cuda: bool = False, **memories: DeviceMemory) -> None:
+    def __init__(self, *, cuda: bool = False, **memories: DeviceMemory | Callable[[], DeviceMemory]) -> None:
         self.cuda = cuda
         self.memories = memories
 
@@ -111,7 +111,8 @@ class Machine:
         return self.cuda
 
     def memory(self, device: str) -> DeviceMemory | None:
-        return self.memories.get(device)
+        found = self.memories.get(device)
+        return found() if callable(found) else found
 
 
 def isolate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

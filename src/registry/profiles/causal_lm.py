@@ -120,22 +120,27 @@ class CausalLM(Handle[ModelInfo]):
             ProviderError: The model failed.
         """
         texts: dict[str, list[str]] = {"role": [], "content": [], "reasoning": []}
-        for kind, text in self._deltas(request):
+        for kind, text in self._deltas(request, threading.Event()):
             texts[kind].append(text)
         return request.answer.completion("".join(texts["content"]), "".join(texts["reasoning"]))
 
-    def chunks(self, request: Request) -> Generator[ChatCompletionChunk, None, None]:
+    def chunks(self, request: Request, cancelled: threading.Event) -> Generator[ChatCompletionChunk, None, None]:
         """Make the answer in chunks. The first comes with the first token: until then nothing has been said.
+
+        Args:
+            request: What to answer.
+            cancelled: Any thread may set it: then the answer ends at the next token.
 
         Raises:
             The errors of `reply`.
         """
         answer = request.answer
-        with closing(self._deltas(request)) as deltas:
+        with closing(self._deltas(request, cancelled)) as deltas:
             for kind, text in deltas:
                 delta: AnswerDelta = {"reasoning_content": text} if kind == "reasoning" else {"content": text}
                 yield answer.chunk({"role": "assistant", "content": ""} if kind == "role" else delta)
-        yield answer.last_chunk()
+        if not cancelled.is_set():  # what was cut off has no end to tell of
+            yield answer.last_chunk()
 
     def move(self, device: str) -> None:
         """Take the weights to another device; nobody may be using it.
@@ -194,11 +199,11 @@ class CausalLM(Handle[ModelInfo]):
         shown = {number for text, number in self._guarded.items() if any(text in marker for marker in looked_for)}
         return frozenset(self._guarded.values()) - shown
 
-    def _deltas(self, request: Request) -> Generator[tuple[str, str], None, None]:
+    def _deltas(self, request: Request, cancelled: threading.Event) -> Generator[tuple[str, str], None, None]:
         """Generate an answer and give what of it may be shown, as (`content` or `reasoning`, text); first `role`."""
         parser, answer, shown = request.parser, request.answer, _Shown()
         texts = Detokenizer(lambda ids: str(self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)))
-        with self._turn() as turn, closing(self._tokens(request)) as tokens:
+        with self._turn() as turn, closing(self._tokens(request, cancelled)) as tokens:
             for token in tokens:
                 if not answer.completion_tokens:
                     yield "role", ""
@@ -209,6 +214,8 @@ class CausalLM(Handle[ModelInfo]):
                     break
                 if answer.completion_tokens == request.most:
                     answer.finish_reason = "length"
+        if cancelled.is_set():
+            return
         if not answer.completion_tokens:
             yield "role", ""
         yield from shown.of([*parser.feed(texts.finish()), *parser.finish()])
@@ -216,14 +223,17 @@ class CausalLM(Handle[ModelInfo]):
         if answer.tool_calls:
             answer.finish_reason = "tool_calls"
 
-    def _tokens(self, request: Request) -> Generator[int, None, None]:
-        return generate(
+    def _tokens(self, request: Request, cancelled: threading.Event) -> Generator[int, None, None]:
+        if cancelled.is_set():  # while it waited for its turn
+            return
+        yield from generate(
             self._model,
             request.tokens,
             model_id=self.model.id,
             most=request.most,
             sampling=request.asked.sampling,
             ends=self._ends,
+            cancelled=cancelled,
         )
 
     def _free(self) -> None:

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from registry._places import find_files, is_file_name, missing
+from registry._places import find_files, missing
 from registry.errors import InvalidOptionError, ModelNotDownloadedError, ProviderModelError, UnpinnedModelError
+from registry.profiles.fetched import Fetched
 from registry.profiles.protocol import Ensured, OnProgress, Target
 from registry.records import ChatModel, ModelInfo
 
 if TYPE_CHECKING:
-    from registry.hub.progress import Progress
     from registry.queries import ModelRegistry
 
 NAME = "transformers"
 
-_REPOSITORY = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[0-9a-f]{40}))?", re.ASCII)
+_REPOSITORY = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[0-9a-f]{40}))?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PIN = "Name the commit, as `org/model@<40 hexadecimal digits>` or with the parameter `revision`"
 
@@ -87,7 +87,7 @@ def fetch_checkpoint(checkpoint: Checkpoint, *, force: bool = False, progress: O
     if checkpoint.folder is not None:
         _refuse_incomplete(checkpoint.folder, checkpoint.record)
         return Ensured("already_present")
-    fetched = _Fetched(progress)
+    fetched = Fetched(progress)
     try:
         ensure(checkpoint.record, force=force, progress=fetched, allow_unpinned=checkpoint.allow_unpinned)
     except UnpinnedModelError as error:
@@ -134,7 +134,7 @@ def _of_base(
 
 def _of_repository(model: Target, name: str, parameters: Mapping[str, Any]) -> Checkpoint:
     found = _REPOSITORY.fullmatch(name)
-    if found is None or not is_file_name(found["id"].replace("/", "--")):
+    if found is None:
         problem = f"`{name}` is neither a record, nor a folder, nor a repository of Hugging Face."
         raise ProviderModelError(
             NAME, model.name, problem, "Name an id of the registry, a folder as `./name`, or `org/model@commit`."
@@ -164,26 +164,3 @@ def _refuse_incomplete(folder: Path, record: ModelInfo) -> None:
     reason = missing(folder, record)
     if reason is not None:
         raise ProviderModelError(NAME, str(folder), f"It is no checkpoint: {reason}.", "Name a folder that has one.")
-
-
-class _Fetched:
-    """Counts what comes over the network, and passes on what it is told.
-
-    Attributes:
-        bytes: Bytes so far; those of an earlier call that was cut off are not counted again.
-    """
-
-    def __init__(self, progress: OnProgress | None) -> None:
-        self._progress = progress
-        self._files: dict[str, tuple[int, int]] = {}  # at the beginning, now
-
-    @property
-    def bytes(self) -> int:
-        return sum(max(0, now - begun) for begun, now in self._files.values())
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.stage == "downloading":
-            begun, _ = self._files.get(progress.file, (progress.done_bytes, 0))
-            self._files[progress.file] = (begun, progress.done_bytes)
-        if self._progress is not None:
-            self._progress(progress)

@@ -29,6 +29,7 @@ def generate(
     most: int,
     sampling: Sampling,
     ends: frozenset[int],
+    cancelled: threading.Event,
 ) -> Generator[int, None, None]:
     """Generate, and give each token when it is there. Closing this stops the model at the next token, and waits for it.
 
@@ -39,13 +40,14 @@ def generate(
         most: Longest answer in tokens.
         sampling: How tokens are drawn.
         ends: Tokens that end an answer; they are not given.
+        cancelled: Any thread may set it, and the model stops at the next token as well.
 
     Raises:
         InsufficientMemoryError: Memory ran out before the first token.
         ProviderError: The model failed.
     """
     made: SimpleQueue[int | _End] = SimpleQueue()
-    cancelled = threading.Event()
+    abandoned = threading.Event()
 
     def work() -> None:
         torch: Any = import_module("torch")
@@ -58,7 +60,7 @@ def generate(
                 do_sample=False,  # the processors draw
                 use_cache=True,
                 logits_processor=processors(sampling),
-                stopping_criteria=[_Cancelled(cancelled)],
+                stopping_criteria=[_Unwanted(cancelled, abandoned)],
                 streamer=_Pipe(made, ends),
             )
 
@@ -78,7 +80,7 @@ def generate(
             has_begun = True
             yield item
     finally:
-        cancelled.set()
+        abandoned.set()
         worker.join()
     if item.error is not None:
         _fail(item.error, model_id, has_begun=has_begun)
@@ -112,13 +114,14 @@ class _Pipe:
         """Hear of the end, which the thread tells."""
 
 
-class _Cancelled:
-    """What `generate` takes for a stopping criterion: nobody reads on."""
+class _Unwanted:
+    """What `generate` takes for a stopping criterion: somebody has said to stop, or nobody reads on."""
 
-    def __init__(self, cancelled: threading.Event) -> None:
-        self._cancelled = cancelled
+    def __init__(self, *signs: threading.Event) -> None:
+        self._signs = signs
 
     def __call__(self, input_ids: Any, _scores: Any, **_: Any) -> Any:
         """Give for each sequence whether it ends: a tensor of (batch,)."""
         torch: Any = import_module("torch")
-        return torch.full((input_ids.shape[0],), self._cancelled.is_set(), dtype=torch.bool, device=input_ids.device)
+        ends = any(sign.is_set() for sign in self._signs)
+        return torch.full((input_ids.shape[0],), ends, dtype=torch.bool, device=input_ids.device)

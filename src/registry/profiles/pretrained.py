@@ -121,7 +121,7 @@ def open_checkpoint(model_id: str, folder: Path, placement: Placement, dtype: st
         RemoteCodeNotAllowedError: It needs code of its repository.
     """
     torch: Any = require("torch", extra="transformers", purpose="Loading checkpoints")
-    with _LOADING, loading_errors(model_id, folder):
+    with _LOADING, loading_errors(model_id, folder), _without_bars():
         if placement.engine == "unsloth":
             opened = _open_with_unsloth(folder, placement, getattr(torch, dtype))
         else:
@@ -194,16 +194,15 @@ def _open_with_unsloth(folder: Path, placement: Placement, dtype: Any) -> Opened
 def _open_with_transformers(model_id: str, folder: Path, placement: Placement, dtype: Any) -> Opened:
     library: Any = require("transformers", extra="transformers", purpose="Loading checkpoints")
     safely: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    with _without_bars():
-        model, found = library.AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            output_loading_info=True,
-            **safely,
-            **(_in_four_bits(library, placement, dtype) if placement.load_in_4bit else {}),
-        )
-        tokenizer = library.AutoTokenizer.from_pretrained(folder, **safely)
+    model, found = library.AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        **safely,
+        **(_in_four_bits(library, placement, dtype) if placement.load_in_4bit else {}),
+    )
+    tokenizer = library.AutoTokenizer.from_pretrained(folder, **safely)
     if missing := sorted(found["missing_keys"]):
         remedy = "Those would be random numbers. The files are incomplete, or of another model."
         got = f"none for {_some(missing)}"

@@ -5,14 +5,16 @@ The module has the name of a package, which it therefore imports by `require` on
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from registry._extras import require
 from registry.errors import ProviderModelError
 from registry.profiles.checkpoints import NAME, checkpoint_of, fetch_checkpoint, find_checkpoint
+from registry.profiles.chunks import Chunks
 from registry.profiles.placement import Defaults, Placement, device_for, place
 from registry.profiles.protocol import Availability, Ensured, OnProgress, Parameters, Target, TextKind
 from registry.profiles.sensor import Sensor, TorchSensor
@@ -98,9 +100,16 @@ class TransformersProvider:
     def stream(
         self, model: Target, messages: Messages, parameters: Parameters
     ) -> Generator[ChatCompletionChunk, None, None]:
-        """Answer a conversation in chunks; closing the generator stops the model at the next token. As `chat`."""
-        with self._lent(model, parameters) as (loaded, placement):
-            yield from loaded.chunks(loaded.request(messages, parameters, placement))
+        """Answer a conversation in chunks. Closing it, from any thread, stops the model at the next token."""
+        cancelled = threading.Event()
+
+        def pieces() -> Generator[ChatCompletionChunk, None, None]:
+            with self._lent(model, parameters) as (loaded, placement):
+                request = loaded.request(messages, parameters, placement)
+                with closing(loaded.chunks(request, cancelled)) as chunks:
+                    yield from chunks
+
+        return Chunks(pieces(), cancelled.set)
 
     def embed(
         self, model: Target, texts: Sequence[str], parameters: Parameters, *, kind: TextKind | None = None
