@@ -93,14 +93,18 @@ class AdapterFiles:
         return path
 
     def sweep(self) -> None:
-        """Take away the files that no rendezvous of this home has decided on and no living process uses."""
+        """Take away the files that no rendezvous of this home has decided on and no living process uses.
+
+        What came of files that were never complete goes too.
+        """
         with suppress(OSError):
-            there = {path.stem for path in self.folder.glob("*.gguf")} - self._decided()
+            there = {path.name.partition(".")[0] for path in self.folder.glob("*.gguf*")} - self._decided()
             with ExitStack() as stack:
                 # Who begins to use a file marks it first and takes its lock then: so one of the two sees the other.
                 for digest in free_locks(stack, self.folder, there) - used_keys(self.folder):
                     self._proven.pop(digest, None)
-                    self.path(digest).unlink(missing_ok=True)
+                    for path in self.folder.glob(f"{digest}.gguf*"):
+                        path.unlink(missing_ok=True)
 
     def _decided(self) -> set[str]:
         found = set[str]()
@@ -122,7 +126,12 @@ class AdapterFiles:
 
         wanted = Wanted(f"{entry.sha256}.gguf", sha256=entry.sha256, pinned=True)
         addresses = (Address(manifest.address(entry)),)
-        fetch(entry.id, wanted, part, addresses, progress=watch, timeout_s=limits.timeout_s)
+        try:
+            fetch(entry.id, wanted, part, addresses, progress=watch, timeout_s=limits.timeout_s)
+        except DownloadError:
+            if part.exists() and part.stat().st_size > limits.most_bytes:  # else what has come is gone on with
+                part.unlink()
+            raise
 
 
 def _refused(entry: AdapterEntry, error: ChecksumMismatchError | CacheFullError | DownloadError) -> AdapterError:

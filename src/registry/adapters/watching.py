@@ -222,9 +222,9 @@ class Adapters:
         self._refused = {
             entry: refusal for entry, refusal in self._refused.items() if entry in listed or refusal.again_at is None
         }
-        digests = {entry.sha256 for entry in listed}
-        for digest in self._marked.keys() - digests:
+        for digest in self._marked.keys() - {entry.sha256 for entry in listed}:
             self._marked.pop(digest).close()
+            self._has_swept = False
 
     def _clean_up(self) -> None:
         retired = self._current.take_retired()
