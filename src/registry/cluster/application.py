@@ -56,9 +56,12 @@ def build_app(options: str | Mapping[str, Any] | ClusterOptions | None = None) -
 def application(options: ClusterOptions, planned: Plan) -> Application:
     """Make the application of a plan."""
     models = {each.record.id: _deployment(each, planned.server, options.batch_texts) for each in planned.models}
+    per_node = options.ingress_per_node
+    spread: dict[str, Any] = {} if per_node is None else {"max_replicas_per_node": per_node}
     ingress = serve.deployment(
         name=INGRESS,
         num_replicas=options.ingress_replicas,
+        **spread,
         max_ongoing_requests=_MOST_REQUESTS,
         ray_actor_options={"num_cpus": options.ingress_cpus},
     )(serve.ingress()(Ingress))

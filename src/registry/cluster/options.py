@@ -71,8 +71,9 @@ class ClusterOptions:
         models: Ids or aliases of models, to how each is scaled: those of the roles, and any others to be served.
         scaling: How models are scaled of which `models` says nothing.
         registry: Module with the typed records, which every node can import. `None`: this package's.
-        ingress_replicas: Processes that take the requests in. One on each node that clients connect to is best: what
-            one of them was answering when its node went down is lost.
+        ingress_replicas: Processes that take the requests in. Requests that one of them has in hand are lost with it,
+            so there should be one on each node that clients connect to: a proxy prefers the one of its own node.
+        ingress_per_node: Most of them on one node. `None`: as many as find room.
         ingress_cpus: CPUs of each of them.
         gpu_memory_bytes: Memory of one GPU of the cluster. `None`: no model is placed on one.
         batch_texts: Texts of several requests that are encoded together.
@@ -87,6 +88,7 @@ class ClusterOptions:
     scaling: Scaling = field(default_factory=Scaling)
     registry: str | None = None
     ingress_replicas: int = 1
+    ingress_per_node: int | None = None
     ingress_cpus: float = 1.0
     gpu_memory_bytes: int | None = None
     batch_texts: int = 64
@@ -100,8 +102,9 @@ class ClusterOptions:
         """
         for name in ("ingress_replicas", "batch_texts"):
             _check_integer(name, getattr(self, name), 1)
-        if self.gpu_memory_bytes is not None:
-            _check_integer("gpu_memory_bytes", self.gpu_memory_bytes, 1)
+        for name in ("gpu_memory_bytes", "ingress_per_node"):
+            if (value := getattr(self, name)) is not None:
+                _check_integer(name, value, 1)
         if not (_is_number(self.ingress_cpus) and self.ingress_cpus >= 0):
             raise InvalidOptionError("ingress_cpus", "a number, 0 or above", self.ingress_cpus)
 

@@ -97,6 +97,7 @@ class RemoteDesks:
         call = self.open(record, work, client, adapter)
         try:
             (piece,) = await call.more()
+            call.finish()
             return piece
         finally:
             call.cancel()
@@ -194,6 +195,11 @@ class RemoteCall(Generic[T]):
         if self._error is not None:
             raise self._error
         return []
+
+    def finish(self) -> None:
+        """Wait for nothing more: the work has given all that it gives, and is not worth a message to stop it."""
+        if not self._is_over:
+            self._end()
 
     def cancel(self, error: Exception | None = None) -> None:
         """Stop the work, or leave the queue. Nothing happens to what is over.

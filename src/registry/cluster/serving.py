@@ -73,9 +73,12 @@ def _ray(planned: Plan, options: ClusterOptions, address: str | None) -> Iterato
         _start_ray(planned, options)
     try:
         yield
-        serve.delete(APPLICATION) if address is not None else serve.shutdown()
+        if address is not None:
+            serve.delete(APPLICATION)
+        else:
+            serve.shutdown()  # type: ignore[no-untyped-call] # so it is in Ray
     finally:
-        ray.shutdown()  # type: ignore[no-untyped-call]
+        ray.shutdown()
 
 
 def _start_ray(planned: Plan, options: ClusterOptions) -> None:
@@ -94,7 +97,7 @@ def _start_ray(planned: Plan, options: ClusterOptions) -> None:
         log_to_driver=False,
     )
     needed = sum((each.resources.memory_bytes or 0) * number for each, number in replicas)
-    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    resources = ray.cluster_resources()  # type: ignore[no-untyped-call] # so it is in Ray
     there = int(resources.get("memory", needed))
     if needed > there:
         largest = max(planned.models, key=lambda each: each.resources.memory_bytes or 0).record.id

@@ -1,0 +1,102 @@
+"""The HTTP surface on two real nodes of Ray: answers, streams, errors, and what is lost on the way."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import openai
+import pytest
+import ray
+from waiting import until
+
+from cluster.two_nodes import WORD, TwoNodes
+
+pytestmark = pytest.mark.filterwarnings("default")  # Ray's own, which differ from one start to the next
+
+HELLO: Any = [{"role": "user", "content": "hi"}]
+
+
+def chat(cluster: TwoNodes, **options: Any) -> Any:
+    return cluster.client.chat.completions.create(model=cluster.chat.id, messages=HELLO, **options)
+
+
+def embed(cluster: TwoNodes, texts: list[str], **options: Any) -> list[list[float]]:
+    made = cluster.client.embeddings.create(
+        model=cluster.dense.id, input=texts, encoding_format="float", extra_body=options
+    )
+    return [each.embedding for each in made.data]
+
+
+def test_answer_comes_from_a_replica(cluster: TwoNodes) -> None:
+    made = chat(cluster, max_tokens=3)
+
+    assert (made.choices[0].message.content, made.choices[0].finish_reason) == (WORD * 3, "length")
+
+
+def test_stream_gives_what_the_whole_answer_has(cluster: TwoNodes) -> None:
+    chunks = list(chat(cluster, max_tokens=5, stream=True))
+
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == WORD * 5
+
+
+def test_client_that_goes_away_frees_the_model(cluster: TwoNodes) -> None:
+    streams = [chat(cluster, stream=True) for _ in range(2)]  # each would go on for minutes
+    for stream in streams:
+        next(stream)
+        stream.close()
+
+    assert chat(cluster, max_tokens=1).choices[0].finish_reason == "length"
+
+
+def test_vectors_of_requests_that_come_together_are_those_of_requests_alone(cluster: TwoNodes) -> None:
+    texts = [["the king"], ["the dog", "a cat"], ["the queen"]] * 4
+    alone = [embed(cluster, each) for each in texts[:3]] * 4
+    with ThreadPoolExecutor(len(texts)) as pool:
+        together = list(pool.map(lambda each: embed(cluster, each), texts))
+
+    for expected, got in zip(alone, together, strict=True):
+        assert [pytest.approx(row, abs=1e-5) for row in expected] == got
+
+
+def test_error_of_the_model_is_told_as_by_one_machine(cluster: TwoNodes) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        cluster.client.chat.completions.create(
+            model=cluster.chat.id, messages=[{"role": "user", "content": "hi " * 20_000}]
+        )
+
+    assert caught.value.code == "context_length_exceeded"
+
+
+def test_catalogue_cannot_be_written(cluster: TwoNodes) -> None:
+    answer = cluster.http.post("/api/models", json={})
+
+    assert answer.status_code == 403
+
+
+def test_model_that_is_not_deployed_is_not_found(cluster: TwoNodes) -> None:
+    answer = cluster.http.post("/v1/embeddings", json={"model": "no-such", "input": "x"})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+
+
+def test_requests_are_answered_while_a_replica_is_killed(cluster: TwoNodes) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(chat, cluster, max_tokens=2000) for _ in range(8)]
+        ray.kill(cluster.replicas(cluster.chat)[0], no_restart=True)
+        answers = [each.result() for each in asked]
+
+    assert [each.usage.completion_tokens for each in answers] == [2000] * 8
+
+
+def test_requests_are_answered_while_a_node_is_lost(cluster: TwoNodes) -> None:
+    until(lambda: len(cluster.replicas(cluster.chat)) == 2)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(chat, cluster, max_tokens=2000) for _ in range(8)]
+        removing = threading.Thread(
+            target=cluster.nodes.remove_node, args=(cluster.other,), kwargs={"allow_graceful": False}
+        )
+        removing.start()
+        answers = [each.result() for each in asked]
+        removing.join()
+
+    assert [each.usage.completion_tokens for each in answers] == [2000] * 8
