@@ -17,6 +17,7 @@ from benchmarks import (
     command,
     downloading,
     embedding,
+    fallback,
     field,
     generation,
     importing,
@@ -56,6 +57,7 @@ GROUPS: dict[str, tuple[Callable[[Workspace, int], list[Table]], int]] = {
     "catalog_search": (catalog_search.measure, 9),
     "serving": (serving.measure, 9),
     "serving_models": (serving_models.measure, 5),
+    "fallback": (fallback.measure, 9),
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 
