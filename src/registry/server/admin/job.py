@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Hashable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -47,7 +47,7 @@ class Job:
         self._done = done
         self._lock = threading.Lock()
         self._readers: list[_Reader] = []
-        self._outcomes: list[Outcome] = []
+        self._so_far: dict[_Key, News] = {}  # for who comes later: all outcomes, and how far the files have come
         self._report: Report | None = None
         self.error: BaseException | None = None
         self._is_over = False
@@ -72,7 +72,7 @@ class Job:
         return self._report
 
     async def news(self, idle_s: float | None = None) -> AsyncGenerator[News | None]:
-        """Give what happens until it is over, the outcomes before this was called too.
+        """Give what happens until it is over, after how things stand.
 
         Of a file whose progress was not asked for in time only the latest is given: a slow reader takes no memory.
 
@@ -81,8 +81,8 @@ class Job:
         """
         reader = _Reader()
         with self._lock:
-            for outcome in self._outcomes:
-                reader.put(*_of_outcome(outcome))
+            for key, news in self._so_far.items():
+                reader.put(key, news)
             self._readers.append(reader)
             if self._is_over:
                 reader.end()
@@ -107,9 +107,11 @@ class Job:
     def _hear_event(self, event: Event) -> None:
         if event.progress is None:
             return
-        place = {"role": event.role, "provider": event.provider, "model": event.model}
         found = event.progress
-        facts = place | {
+        facts = {
+            "role": event.role,
+            "provider": event.provider,
+            "model": event.model,
             "file": found.file,
             "stage": found.stage,
             "done_bytes": found.done_bytes,
@@ -118,20 +120,28 @@ class Job:
             "eta_s": found.eta_s,
         }
         with self._lock:
-            self._put((*place.values(), found.file), News("progress", facts))
+            self._put(_Key(event.role, event.provider, event.model, found.file), News("progress", facts))
 
     def _hear_outcome(self, outcome: Outcome) -> None:
-        with self._lock:  # or who comes in between would hear of it twice
-            self._outcomes.append(outcome)
-            self._put(*_of_outcome(outcome))
+        place = (outcome.role, outcome.provider, outcome.model)
+        with self._lock:
+            self._so_far = {key: news for key, news in self._so_far.items() if key[:3] != place}
+            self._put(_Key(*place, None), News("outcome", outcome.to_dict()))
 
-    def _put(self, key: Hashable, news: News) -> None:
+    def _put(self, key: _Key, news: News) -> None:
+        """Tell who follows, and note it for who comes later: under one lock, or somebody would hear it twice."""
+        self._so_far[key] = news
         for reader in self._readers:
             reader.put(key, news)
 
 
-def _of_outcome(outcome: Outcome) -> tuple[Hashable, News]:
-    return ("outcome", outcome.role, outcome.provider, outcome.model), News("outcome", outcome.to_dict())
+class _Key(NamedTuple):
+    """What news are of: a file, or without one the outcome of a model. Later news replace earlier ones."""
+
+    role: str
+    provider: str
+    model: str
+    file: str | None
 
 
 class _Reader:
@@ -141,10 +151,10 @@ class _Reader:
         self._loop = asyncio.get_running_loop()
         self._has_news = asyncio.Event()
         self._lock = threading.Lock()
-        self._pending: dict[Hashable, News] = {}
+        self._pending: dict[_Key, News] = {}
         self._is_over = False
 
-    def put(self, key: Hashable, news: News) -> None:
+    def put(self, key: _Key, news: News) -> None:
         """Add news, in place of older ones of the same key."""
         with self._lock:
             self._pending.pop(key, None)
