@@ -228,10 +228,10 @@ class Adapters:
 
     def _clean_up(self) -> None:
         retired = self._current.take_retired()
-        used = {(version.base, version.path) for version in self.versions()}
+        used = {(version.base, version.sha256) for version in self.versions()}
         for version, marked in retired:
             with marked:
-                if self._free is not None and (version.base, version.path) not in used:
+                if self._free is not None and (version.base, version.sha256) not in used:
                     self._free(version)
             log(logging.INFO, "retired", id=version.id, version=version.version, sha256=version.sha256)
         if self._files is not None and (retired or not self._has_swept):

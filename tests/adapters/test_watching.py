@@ -1,0 +1,373 @@
+"""Watching a manifest: when adapters are prepared, refused, tried again, and given up."""
+
+import gc
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from waiting import until
+
+from adapters.making import write_manifest
+from registry.adapters import (
+    AdapterEntry,
+    AdapterManifest,
+    Adapters,
+    AdapterVersion,
+    FileRendezvous,
+    ManifestSource,
+    Pace,
+    watching,
+)
+from registry.adapters.proving import UnfitAdapterError
+from registry.errors import AdapterError
+
+pytest.importorskip("filelock")
+
+
+class Worker:
+    """A worker whose preparing is scripted.
+
+    Attributes:
+        prepared: Versions that were prepared, in order; those that were refused too.
+        faults: Version -> what preparing it raises.
+        freed: Versions that were freed.
+    """
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.prepared: list[str] = []
+        self.faults: dict[str, AdapterError] = {}
+        self.freed: list[str] = []
+        self.rendezvous = FileRendezvous(folder / "meeting")
+        self.adapters = Adapters(
+            ManifestSource(str(folder / "adapters.json")),
+            self.rendezvous,
+            self._prepare,
+            free=lambda version: self.freed.append(version.version),
+            pace=Pace(0.01, 0.01),
+            **options,
+        )
+
+    def _prepare(self, _: AdapterManifest, entry: AdapterEntry) -> None:
+        self.prepared.append(entry.version)
+        if (fault := self.faults.get(entry.version)) is not None:
+            raise fault
+
+    def step(self) -> dict[str, str]:
+        """Look and meet once, as the threads do; give what is served then: id -> version."""
+        self.adapters.look()
+        self.rendezvous.meet(self.adapters._ballot)
+        return {version.id: version.version for version in self.adapters.versions()}
+
+    def find(self, name: str = "tuned") -> AdapterVersion:
+        found = self.adapters.find(name)
+        assert found is not None
+        return found
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(watching, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    made: list[Worker] = []
+
+    def worker(**options: Any) -> Worker:
+        made.append(Worker(tmp_path, **options))
+        return made[-1]
+
+    yield worker
+    for each in made:
+        each.adapters.close()
+
+
+@pytest.fixture
+def worker(make: Callable[..., Worker]) -> Worker:
+    return make()
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Callable[..., None]:
+    """Replace the manifest: versions of the adapter `tuned`, or entries."""
+
+    def replace(*entries: Any) -> None:
+        write_manifest(
+            tmp_path / "adapters.json", *(_entry(given) if isinstance(given, str) else given for given in entries)
+        )
+
+    return replace
+
+
+def _entry(version: str, **changes: str) -> dict[str, str]:
+    given = {"id": "tuned", "base": "b", "file": "t.gguf", "sha256": version.rjust(64, "0"), "version": version}
+    return given | changes
+
+
+def _lines(caplog: pytest.LogCaptureFixture, event: str) -> list[str]:
+    return [line for line in caplog.messages if line.startswith(f"registry.adapters.{event} ")]
+
+
+def test_adapter_of_the_manifest_is_prepared_once_and_served(worker: Worker, listed: Any) -> None:
+    listed("1")
+    assert [worker.step(), worker.step()] == [{"tuned": "1"}] * 2
+    assert worker.prepared == ["1"]
+    assert worker.adapters.is_settled
+
+
+def test_nothing_is_served_before_the_manifest_is_there(worker: Worker, listed: Any) -> None:
+    assert worker.step() == {}
+    assert not worker.adapters.is_settled
+    listed("1")
+    assert worker.step() == {"tuned": "1"}
+
+
+def test_same_manifest_written_otherwise_changes_nothing(worker: Worker, listed: Any, tmp_path: Path) -> None:
+    listed("1")
+    worker.step()
+    file = tmp_path / "adapters.json"
+    file.write_bytes(file.read_bytes().replace(b" ", b"\n\n"))
+    worker.step()
+    assert (worker.prepared, worker.adapters._current.decision.number) == (["1"], 1)
+
+
+def test_version_is_one_object_until_it_changes(worker: Worker, listed: Any) -> None:
+    listed("1", _entry("2", id="other"))
+    worker.step()
+    first = worker.find()
+    listed("1", _entry("3", id="other"))
+    worker.step()
+    assert worker.find() is first
+
+
+def test_version_is_found_by_its_id(worker: Worker, listed: Any, home: Path) -> None:
+    listed("1")
+    worker.step()
+    assert worker.find() == AdapterVersion("tuned", "1", "b", "1".rjust(64, "0"), Path())
+    assert worker.adapters.find("other") is None
+
+
+def test_adapter_that_can_never_be_used_is_not_tried_again(
+    worker: Worker, listed: Any, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker.faults["2"] = UnfitAdapterError("tuned", "2", "it is bad.", "Mend it.")
+    for version in ("1", "2", "1", "2"):
+        listed(version)
+        for _ in range(3):
+            assert worker.step() == {"tuned": "1"}
+            clock.now += 1000
+    assert worker.prepared.count("2") == 1
+    digest = "2".rjust(64, "0")
+    assert _lines(caplog, "refused") == [
+        f'registry.adapters.refused id=tuned version=2 sha256={digest} problem="it is bad. Mend it."'
+    ]
+
+
+def test_adapter_that_may_be_used_later_is_tried_again_less_and_less_often(
+    worker: Worker, listed: Any, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker.faults["1"] = AdapterError("tuned", "1", "it is not there.")
+    listed("1")
+    tried_at = []
+    for _ in range(300):
+        before = len(worker.prepared)
+        worker.step()
+        if len(worker.prepared) > before:
+            tried_at.append(clock.now)
+        clock.now += 1
+    assert [after - before for before, after in pairwise(tried_at)] == [
+        2,
+        4,
+        8,
+        16,
+        32,
+        60,
+        60,
+        60,
+    ]
+    assert len(_lines(caplog, "refused")) == 1
+
+
+def test_adapter_that_is_mended_is_served(worker: Worker, listed: Any, clock: Clock) -> None:
+    worker.faults["2"] = AdapterError("tuned", "2", "it is not there.")
+    listed("1")
+    worker.step()
+    listed("2")
+    assert worker.step() == {"tuned": "1"}
+    assert [str(error) for error in worker.adapters.refused] == ["Adapter `tuned`, version 2: it is not there."]
+    del worker.faults["2"]
+    clock.now += 5
+    assert worker.step() == {"tuned": "2"}
+    assert worker.adapters.refused == ()
+
+
+def test_adapter_whose_place_is_corrected_is_tried_at_once(worker: Worker, listed: Any, clock: Clock) -> None:
+    worker.faults["1"] = AdapterError("tuned", "1", "it is not there.")
+    listed("1")
+    worker.step()
+    listed(_entry("1", file="other.gguf"))
+    del worker.faults["1"]
+    assert worker.step() == {"tuned": "1"}
+
+
+def test_refused_adapter_holds_up_no_other(worker: Worker, listed: Any) -> None:
+    worker.faults["1"] = AdapterError("tuned", "1", "it is not there.")
+    listed("1", _entry("2", id="other"))
+    assert worker.step() == {"other": "2"}
+
+
+def test_manifest_that_is_bad_is_told_once(worker: Worker, listed: Any, tmp_path: Path, caplog: Any) -> None:
+    listed("1")
+    worker.step()
+    for content in (b"{", b"{", b"[]"):
+        (tmp_path / "adapters.json").write_bytes(content)
+        assert worker.step() == {"tuned": "1"}
+    shown = tmp_path / "adapters.json"
+    begin = f"registry.adapters.manifest_refused source={shown} problems="
+    assert [line.removeprefix(begin)[:22] for line in _lines(caplog, "manifest_refused")] == [
+        '"expected JSON, got wh',
+        '"expected an object, g',
+    ]
+
+
+def test_manifest_that_is_gone_and_comes_back_changes_nothing(
+    worker: Worker, listed: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed("1")
+    worker.step()
+    content = (tmp_path / "adapters.json").read_bytes()
+    for _ in range(2):
+        (tmp_path / "adapters.json").unlink()
+        assert [worker.step(), worker.step()] == [{"tuned": "1"}] * 2
+        (tmp_path / "adapters.json").write_bytes(content)
+        assert worker.step() == {"tuned": "1"}
+    assert worker.prepared == ["1"]
+    assert len(_lines(caplog, "manifest_refused")) == 2
+
+
+def test_version_is_freed_when_the_last_request_lets_go_of_it(worker: Worker, listed: Any) -> None:
+    listed("1")
+    worker.step()
+    held = [worker.find(), worker.find()]
+    listed("2")
+    worker.step()
+    worker.step()
+    assert worker.freed == []
+    held.pop()
+    worker.step()
+    assert worker.freed == []
+    held.pop()
+    gc.collect()
+    worker.step()
+    assert worker.freed == ["1"]
+
+
+def test_file_that_another_version_uses_too_is_not_freed(worker: Worker, listed: Any) -> None:
+    listed("1")
+    worker.step()
+    listed(_entry("2", sha256="1".rjust(64, "0")))
+    assert worker.step() == {"tuned": "2"}
+    gc.collect()
+    worker.step()
+    assert worker.freed == []
+
+
+def test_workers_move_when_the_slower_one_is_done(make: Callable[..., Worker], listed: Any) -> None:
+    fast, slow = make(), make()
+    listed("1")
+    fast.step()
+    slow.step()
+    listed("2")
+    assert [fast.step(), fast.step()] == [{"tuned": "1"}] * 2
+    assert not fast.adapters.is_settled
+    assert slow.step() == {"tuned": "2"}
+    assert fast.find().version == "2"
+
+
+def test_version_that_one_worker_refuses_is_served_by_none(make: Callable[..., Worker], listed: Any) -> None:
+    good, bad = make(), make()
+    bad.faults["2"] = UnfitAdapterError("tuned", "2", "it is bad.")
+    for version in ("1", "2"):
+        listed(version)
+        for worker in (good, bad):
+            worker.step()
+    assert [good.step(), bad.step()] == [{"tuned": "1"}] * 2
+    assert (good.adapters.is_settled, good.adapters.refused) == (True, ())
+
+
+def test_worker_says_that_it_waits_for_others(
+    make: Callable[..., Worker], listed: Any, clock: Clock, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    waiting, other = make(), make()
+    listed("1")
+    other.rendezvous.meet(None)
+    for now in (0.0, 29.0, 31.0, 62.0):
+        clock.now = now
+        waiting.step()
+        waiting.adapters._tell_waiting()
+    shown = tmp_path / "adapters.json"
+    assert _lines(caplog, "waiting") == [f"registry.adapters.waiting source={shown} seconds=31"]
+
+
+def test_lines_of_the_log_say_what_happens(worker: Worker, listed: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "registry.adapters")
+    for versions in (("1",), ("2",), ()):
+        listed(*versions)
+        worker.step()
+    gc.collect()
+    worker.step()
+    assert [" ".join(line.split()[:3]).removeprefix("registry.adapters.") for line in caplog.messages] == [
+        "prepared id=tuned version=1",
+        "serving id=tuned version=1",
+        "prepared id=tuned version=2",
+        "serving id=tuned version=2",
+        "retired id=tuned version=1",
+        "removed id=tuned version=2",
+        "retired id=tuned version=2",
+    ]
+
+
+def test_threads_serve_what_the_manifest_says_until_they_are_closed(worker: Worker, listed: Any) -> None:
+    listed("1")
+    before = threading.active_count()
+    with worker.adapters:
+        until(lambda: worker.adapters.is_settled)
+        listed("2")
+        until(lambda: worker.find().version == "2")
+    assert threading.active_count() == before
+    assert worker.find().version == "2"
+
+
+def test_fault_of_a_look_ends_nothing(worker: Worker, listed: Any, caplog: pytest.LogCaptureFixture) -> None:
+    worker.faults["1"] = RuntimeError("unforeseen")  # type: ignore[assignment]
+    listed("1")
+    with worker.adapters:
+        until(lambda: "registry.adapters.failed" in caplog.messages)
+        del worker.faults["1"]
+        until(lambda: worker.adapters.is_settled)
+
+
+def test_fault_of_a_meeting_ends_nothing(
+    worker: Worker, listed: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "meeting").write_bytes(b"")
+    listed("1")
+    with worker.adapters:
+        until(lambda: "registry.adapters.not_met" in caplog.messages)
+        (tmp_path / "meeting").unlink()
+        until(lambda: worker.adapters.is_settled)
+    assert caplog.messages.count("registry.adapters.not_met") < 5
