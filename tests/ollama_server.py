@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 VERSION = "0.12.6"
 _JSON_TYPE = "application/json; charset=utf-8"
@@ -118,6 +118,7 @@ class Ollama:
 
     Attributes:
         requests: Every request so far.
+        connections: Number of connections so far.
         token: Only requests with this token are answered; `None`: no token is needed.
         models: Models that are there, by their full names.
         library: Models that can be pulled.
@@ -128,6 +129,7 @@ class Ollama:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.connections = 0
         self.token: str | None = None
         self.models: dict[str, Model] = {}
         self.library: dict[str, Model] = {}
@@ -143,7 +145,7 @@ class Ollama:
     def host(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Ollama:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -197,6 +199,7 @@ class Ollama:
 
     def opened(self, connection: socket.socket) -> None:
         with self._lock:
+            self.connections += 1
             self._connections.add(connection)
 
     def closed(self, connection: socket.socket) -> None:
@@ -350,7 +353,6 @@ class Handler(BaseHTTPRequestHandler):
             self.send_lines([{"status": "pulling manifest"}, {"error": "pull model manifest: file does not exist"}])
             return
         self.send_lines(self._pull_lines(name, model))
-        self.ollama.models[name] = model
 
     def _pull_lines(self, name: str, model: Model) -> Iterator[dict[str, Any]]:
         yield {"status": "pulling manifest"}
@@ -364,6 +366,7 @@ class Handler(BaseHTTPRequestHandler):
                 yield line | {"completed": done}
         yield {"status": "verifying sha256 digest"}
         yield {"status": "writing manifest"}
+        self.ollama.models[name] = model
         yield {"status": "success"}
 
     def send(self, status: int, value: Any, body: bytes | None = None) -> None:

@@ -87,7 +87,8 @@ class Service(NamedTuple):
         """Give the error for a connection that could not be made, or was cut."""
         if any(type(cause).__name__ in ("ConnectError", "ProxyError") for cause in _causes(error)):
             return self.not_connected(model, error)
-        problem = f"`{self.url}` cut the connection: {_text(error)}."
+        *_, cause = _causes(error)
+        problem = f"`{self.url}` cut the connection: {_text(cause)}."
         return self.unavailable(model, problem, "Look into its log: it may have been stopped, or have crashed.")
 
     def of_timeout(self, model: str, error: BaseException, problem: str) -> ProviderTimeoutError:
@@ -136,4 +137,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _text(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return (str(error) or type(error).__name__).rstrip(".")
