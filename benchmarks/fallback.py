@@ -87,8 +87,8 @@ def measure(workspace: Workspace, rounds: int) -> list[Table]:
 def _second_provider() -> Iterator[str]:
     """Give the address of a server that answers."""
     command = [sys.executable, "-I", str(_TESTS / "ollama_server.py"), "m", "8849", "m", "high"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment(), text=True, **pipes) as process:  # ends with its input
+    pipe = subprocess.PIPE  # its end is that of the server
+    with subprocess.Popen(command, env=environment(), text=True, stdin=pipe, stdout=pipe) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
 
@@ -99,10 +99,9 @@ def _first_call(values: dict[str, str], rounds: int) -> Line:
     rival = timed(program, _DIRECTLY.format_map(values) + _CHAT)
     times: list[tuple[float, float]] = []
     for turn in range(rounds + 1):  # the first is thrown away
-        if turn % 2:
-            times.append((_nanoseconds(ours), _nanoseconds(rival)))
-        else:
-            times.append((_nanoseconds(rival), _nanoseconds(ours))[::-1])
+        codes = (ours, rival) if turn % 2 else (rival, ours)
+        taken = {code: float(_output(code)) for code in codes}
+        times.append((taken[ours], taken[rival]))
     return _added("time added to the first call, connections are refused", times[1:], FIRST)
 
 
@@ -123,10 +122,6 @@ def _added(what: str, times: Sequence[tuple[float, float]], target: Target) -> L
     added = Spread.of([(ours - rival) / 1e6 for ours, rival in times])
     ours, rival = (Spread.of(side).median for side in zip(*times, strict=True))
     return Line.measured(what, AGAINST, added, "ms", f"{duration(ours)} / {duration(rival)}", target)
-
-
-def _nanoseconds(code: str) -> float:
-    return float(_output(code))
 
 
 def _output(code: str) -> str:
