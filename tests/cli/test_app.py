@@ -10,7 +10,11 @@ pytest.importorskip("typer")
 
 from registry.cli._app import COMMANDS, application, make
 
-GROUPS = {"cache": ("list", "prune", "clean", "pin", "unpin"), "metrics": ("add", "list", "compare", "remove")}
+GROUPS = {
+    "cache": ("list", "prune", "clean", "pin", "unpin"),
+    "metrics": ("add", "list", "compare", "remove"),
+    "cluster": ("config",),
+}
 ALL = [*((name,) for name in COMMANDS), *((group, name) for group, names in GROUPS.items() for name in names)]
 PLAIN = [path for path in ALL if path not in [(group,) for group in GROUPS]]
 
@@ -77,7 +81,7 @@ def test_no_command_prints_the_overview_on_standard_error(run: Callable[..., Any
 
 
 def test_unknown_command_names_a_close_one(run: Callable[..., Any]) -> None:
-    assert run("lst") == (2, "", "error: No such command 'lst'.\nhint: Did you mean 'list'?\n")
+    assert run("lst") == (2, "", "error: No such command 'lst'.\nhint: Did you mean 'list', 'cluster'?\n")
 
 
 def test_unknown_option_points_at_the_help(run: Callable[..., Any]) -> None:

@@ -66,6 +66,7 @@ COMMANDS = {
     "metrics": Entry("Catalogue", "metrics", "app", "Write down, list and compare what was measured of models."),
     "bench": Entry("Catalogue", "bench", "bench", "Measure a model on this machine, and store what was measured."),
     "serve": Entry("Catalogue", "serve", "serve", "Serve catalogue, models and web pages over HTTP."),
+    "cluster": Entry("Catalogue", "cluster", "app", "Serve on several machines, with Ray."),
     "generate": Entry("Build", "building", "generate", "Write the typed module of a models.json."),
     "validate": Entry("Build", "building", "validate", "Report everything that is wrong with a models.json."),
     "completion": Entry("Build", "completion", "completion", "Print the completion script of a shell."),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from registry.cli._errors import CommandError, say
 from registry.cli._options import Json, Registry, registry_of, size_of
 from registry.cli._output import show_json
+
+if TYPE_CHECKING:
+    from registry.server import ServerOptions
 
 _KEY_ADVICE = "`--api-key` shows the key to everybody who lists processes: set `REGISTRY_API_KEY` instead."
 
@@ -74,6 +78,13 @@ def serve(
     no_access_log: Annotated[
         bool, typer.Option("--no-access-log", help="Write no line of JSON for each request.")
     ] = False,
+    on_ray: Annotated[
+        bool, typer.Option("--ray", help="Serve on Ray: a process for each model of the profile, on several machines.")
+    ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="HOST:PORT", help="Ray cluster, or `auto`; started here without it."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Serve catalogue, models and web pages over HTTP.
@@ -88,6 +99,7 @@ def serve(
         registry serve --allow-download --role coding=qwen2.5-coder-7b-q4_k_m
         REGISTRY_ADMIN_TOKEN=... registry serve --profile default --provision
         registry serve --no-access-log --cors-origin https://app.example
+        registry serve --ray --address auto
     """
     from registry._extras import require
     from registry._settings import text
@@ -119,16 +131,31 @@ def serve(
         access_log=not no_access_log,
         shutdown_timeout_s=shutdown_timeout,
     )
-    announce = partial(_announce, key=options.api_key, json=json)
-    run(options, registry=registry_of(registry), announce=announce)
+    records = registry_of(registry)
+    if on_ray or address is not None:
+        _serve_on_ray(options, registry, address, announce=partial(_announce, on_ray=True, json=json))
+        return
+    run(options, registry=records, announce=partial(_announce, key=options.api_key, json=json))
 
 
-def _announce(address: str, *, key: str | None, json: bool) -> None:
+def _serve_on_ray(
+    options: ServerOptions, registry: str | None, address: str | None, announce: Callable[[str], None]
+) -> None:
+    from registry._extras import require
+
+    require("ray", extra="cluster", purpose="`registry serve --ray`")
+    from registry.cluster import ClusterOptions, serve_on_ray
+
+    cluster = ClusterOptions(profile=options.profile, manifest=options.manifest, registry=registry, server=options)
+    serve_on_ray(cluster, address=address, announce=announce)
+
+
+def _announce(address: str, *, key: str | None = None, on_ray: bool = False, json: bool) -> None:
     if json:
         show_json({"address": address, "writable": key is not None})
         sys.stdout.flush()  # who reads it waits for it
     say("", f"Serving at {address}. Ctrl-C stops.")
-    if key is None:
+    if key is None and not on_ray:
         say("note", "nothing can be written: set `REGISTRY_API_KEY` to allow that to who has the key.")
 
 
