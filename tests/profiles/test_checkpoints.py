@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from registry.errors import InvalidOptionError, ModelNotFoundError, ProviderModelError
+from registry.errors import InvalidOptionError, ProviderModelError
 from registry.hub.progress import Progress
 from registry.profiles.checkpoints import (
     checkpoint_of,
@@ -81,8 +81,13 @@ def test_checkpoint_of_a_chat_record_whose_base_is_a_record_is_that_record() -> 
 def test_checkpoint_of_a_chat_record_whose_base_is_nowhere_says_so() -> None:
     record = chat_record("small", base_model="gone")
 
-    with pytest.raises(ModelNotFoundError):
+    with pytest.raises(ProviderModelError) as caught:
         checkpoint_of(Target("small", record), {}, registry_of(record))
+
+    assert str(caught.value) == (
+        "`transformers`, asked for `small`: The record says that it was made from `gone`, which is in no registry "
+        "here. Correct `base_model`, or name a checkpoint `org/model`."
+    )
 
 
 def test_checkpoint_of_a_chat_record_without_a_base_says_who_serves_it() -> None:

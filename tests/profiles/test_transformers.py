@@ -127,6 +127,10 @@ def test_has_of_a_folder_that_is_not_there_is_false(tmp_path: Path) -> None:
     assert not TransformersProvider().has(Target(str(tmp_path / "gone")))
 
 
+def test_has_of_a_name_that_means_nothing_here_is_false() -> None:
+    assert not TransformersProvider().has(Target("llama3.2:3b"))
+
+
 # Answers
 
 
@@ -213,7 +217,8 @@ def test_chat_gives_the_calls_of_tools(made: Callable[..., Target], provider: Tr
     answer = provider.chat(made([call], template=template), MESSAGES, {"tools": [TOOL]})
 
     assert answer["choices"][0]["finish_reason"] == "tool_calls"
-    (made_call,) = answer["choices"][0]["message"]["tool_calls"]
+    message: Any = answer["choices"][0]["message"]
+    (made_call,) = message["tool_calls"]
     assert made_call["function"] == {"name": "now", "arguments": "{}"}
 
 
@@ -340,12 +345,20 @@ def test_chat_with_a_checkpoint_without_a_template_is_refused(
 ) -> None:
     model = made(template=None)
 
-    with pytest.raises(TemplateError) as caught:
+    with pytest.raises(ProviderModelError) as caught:
         provider.chat(model, MESSAGES, {})
 
     assert str(caught.value) == (
-        f"Chat template `tokenizer`: `{Path(model.name).name}` has none. Choose a model that was made for chat."
+        f"`transformers`, asked for `{Path(model.name).name}`: Its tokenizer has no chat template. "
+        "Choose a model that was made for chat."
     )
+
+
+def test_chat_with_a_checkpoint_with_a_broken_template_is_refused(
+    made: Callable[..., Target], provider: TransformersProvider
+) -> None:
+    with pytest.raises(TemplateError, match="`tokenizer`: it is no valid Jinja in line 1"):
+        provider.chat(made(template="{% for %}"), MESSAGES, {})
 
 
 def test_chat_with_4_bits_and_no_gpu_is_refused_before_anything_is_loaded(
@@ -403,7 +416,8 @@ def test_stream_that_is_closed_stops_the_model_at_the_next_token(
     stream = provider.stream(
         made(["a", " b"], repeat=True, context_length=100_000), MESSAGES, {"max_seq_length": 90_000}
     )
-    next(stream), next(stream)
+    next(stream)
+    next(stream)
 
     stream.close()
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from registry.chat import Delta, JinjaTemplate, OutputParser, Prompt, check_messages
-from registry.errors import ContextOverflowError, InvalidOptionError, TemplateError
+from registry.errors import ContextOverflowError, InvalidOptionError, ProviderModelError
 from registry.loaders.completion import Answer, AnswerDelta, ChatCompletion, ChatCompletionChunk
 from registry.loaders.handle import Handle
 from registry.profiles.asked import Asked, read_asked, stated_by
@@ -75,12 +75,14 @@ class CausalLM(Handle[ModelInfo]):
         """The chat template of its tokenizer.
 
         Raises:
-            TemplateError: It has none.
+            ProviderModelError: It has none.
+            TemplateError: It is no valid template.
         """
         stated = self._tokenizer.chat_template
         source = stated.get("default") if isinstance(stated, dict) else stated
         if not source:
-            raise TemplateError("tokenizer", f"`{self.model.id}` has none. Choose a model that was made for chat.")
+            problem = "Its tokenizer has no chat template."
+            raise ProviderModelError("transformers", self.model.id, problem, "Choose a model that was made for chat.")
         texts = {name: getattr(self._tokenizer, name) or "" for name in ("bos_token", "eos_token")}
         return JinjaTemplate(source, **texts, name="tokenizer")
 
@@ -90,6 +92,7 @@ class CausalLM(Handle[ModelInfo]):
         Raises:
             InvalidMessageError: The conversation is not one that a chat model can be given.
             InvalidOptionError: A parameter has a value that it cannot have.
+            ProviderModelError: The tokenizer has no chat template.
             TemplateError: The template has no way to write what was asked of it.
             ContextOverflowError: The prompt does not fit into `max_seq_length`.
         """

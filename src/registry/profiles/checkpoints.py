@@ -128,7 +128,10 @@ def _of_base(
         return _of_repository(model, base, parameters)
     from registry import MODEL_REGISTRY
 
-    found = (MODEL_REGISTRY if registry is None else registry).lookup_model(base)
+    found = (MODEL_REGISTRY if registry is None else registry).find_model(base)
+    if found is None:
+        problem = f"The record says that it was made from `{base}`, which is in no registry here."
+        raise ProviderModelError(NAME, model.name, problem, "Correct `base_model`, or name a checkpoint `org/model`.")
     return checkpoint_of(Target(base, found), parameters, registry)
 
 

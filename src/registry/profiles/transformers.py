@@ -86,7 +86,10 @@ class TransformersProvider:
 
     def has(self, model: Target) -> bool:
         """Say whether the files of a model are on this machine. Reads names only."""
-        return find_checkpoint(checkpoint_of(model, {}, self._registry)) is not None
+        try:
+            return find_checkpoint(checkpoint_of(model, {}, self._registry)) is not None
+        except ProviderModelError:  # the name means nothing here: `ensure` says why
+            return False
 
     def ensure(self, model: Target, *, force: bool = False, progress: OnProgress | None = None) -> Ensured:
         """Fetch the files of a model where they are missing, and prove them. See `registry.hub.ensure`."""
