@@ -270,8 +270,8 @@ def test_modelfile_has_the_template_that_ollama_runs() -> None:
         (
             "harmony",
             (
-                "# The template is the file's own: that of `harmony` has no equal in Go's language, as its answers come in "
-                "channels, and its head has options."
+                "# The template is the file's own: that of `harmony` has no equal in Go's language, as its answers "
+                "come in channels, and its head has options."
             ),
         ),
     ],

@@ -183,7 +183,7 @@ def export_models(
     registry: Registry = None,
     json: Json = False,
 ) -> None:
-    """Write models of the catalogue store to a file, or a configuration for another program.
+    """Write models of the catalogue store to a file.
 
     With their measurements, notes, and all that is known of them: importing the file into an empty store gives the same
     store. They are those of one moment, whoever writes meanwhile, and the file is there as a whole at the end. CSV is
@@ -199,7 +199,7 @@ def export_models(
         registry export code.jsonl --capability code --max-ram 16GB
         registry export --format json | jq -r ".[].name"
         registry export --format llama-swap llama-swap.yaml --profile default
-        registry export --format modelfile Modelfile --model qwen2.5-coder-3b-q4_k_m
+        registry export --format modelfile M --model qwen2.5-coder-3b-q4_k_m
     """
     if check_options(context, format):
         chosen = Chosen(model or (), profile, manifest, registry_of(registry))
