@@ -95,6 +95,7 @@ def test_reply_gives_the_answer_and_who_gave_it(first: Fake, second: Fake) -> No
         DownloadError("m", "The hub is away.", "Try again."),
         ModelBusyError("m", "Its queue is full.", 3),
         ConnectionResetError("reset"),
+        PermissionError("may not read"),
         TimeoutError("late"),
         MemoryError(),
     ],
@@ -165,8 +166,8 @@ def test_reply_when_nobody_answers_says_why_of_each(first: Fake, second: Fake) -
     with pytest.raises(NoProviderError) as caught:
         chat_of(first, second).reply(HELLO)
     assert caught.value.attempts == (
-        "`first`, asked for `m`: Nothing listens. Start it.",
-        f"`second`, asked for `n`: {second.fault}",
+        "`first` with `m`: Nothing listens. Start it.",
+        f"`second` with `n`: {second.fault}",
     )
     assert caught.value.__cause__ is second.fault
 

@@ -71,8 +71,8 @@ def test_embed_never_falls_back_on_another_model(first: Fake, second: Fake) -> N
         embedder_of(role("m", "second:n"), first, second).embed(["a"])
     reason = "It is another model than `m`, and vectors of two models cannot be compared."
     assert caught.value.attempts == (
-        "`first`, asked for `m`: Nothing listens. Start it.",
-        f"`second`, asked for `n`: {reason} Name `m` at another provider to fall back on.",
+        "`first` with `m`: Nothing listens. Start it.",
+        f"`second` with `n`: {reason} Name `m` at another provider to fall back on.",
     )
     assert second.calls == []
 
@@ -112,7 +112,7 @@ def test_embed_passes_over_who_gives_vectors_of_another_size_than_before(first: 
     with pytest.raises(NoProviderError) as caught:
         embedder.embed(["a"])
     assert caught.value.attempts[1] == (
-        "`second`, asked for `m`: Its vectors are not the model's: expected the shape (1, 4), got (1, 5)."
+        "`second` with `m`: Its vectors are not the model's: expected the shape (1, 4), got (1, 5)."
     )
 
 

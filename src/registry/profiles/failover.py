@@ -9,22 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from registry.errors import (
-    CacheFullError,
-    ChecksumMismatchError,
     DownloadError,
-    LicenseNotAllowedError,
-    ModelBusyError,
     ModelClosedError,
-    ModelLoadError,
-    ModelNotDownloadedError,
     NoProviderError,
     ProviderError,
     ProviderModelError,
     ProviderTimeoutError,
     ProviderUnavailableError,
-    RemoteCodeNotAllowedError,
     StreamBrokenError,
-    UnpinnedModelError,
     UnsafeWeightsError,
     UnsupportedModelError,
 )
@@ -43,26 +35,16 @@ T = TypeVar("T")
 Link: TypeAlias = Candidate | PassedOver
 
 PASSED_ON: tuple[type[Exception], ...] = (
-    ProviderUnavailableError,
     ProviderModelError,
-    # What loading and fetching raise.
-    CacheFullError,
-    ChecksumMismatchError,
-    DownloadError,
-    LicenseNotAllowedError,
-    ModelBusyError,
+    # What loading and fetching raise, beside errors of the kinds below.
     ModelClosedError,
-    ModelLoadError,
-    ModelNotDownloadedError,
-    RemoteCodeNotAllowedError,
-    UnpinnedModelError,
     UnsafeWeightsError,
     UnsupportedModelError,
-    # An extra that is missing and memory that is short are these; so is what providers of other packages let through.
-    ConnectionError,
+    # A provider that cannot be reached is an OSError, an extra that is missing an ImportError, and so on. None of these
+    # comes from what was asked, so that they are passed on from providers of other packages too.
     ImportError,
     MemoryError,
-    TimeoutError,
+    OSError,
 )
 """Errors after which the next one is asked. All others are the caller's own, or faults of the program."""
 
@@ -198,7 +180,7 @@ class Failover:
 
     def _nobody(self, failed: dict[int, FailedAttempt]) -> NoProviderError:
         attempts = [attempt for _, attempt in sorted(failed.items())]
-        lines = tuple(f"`{each['provider']}`, asked for `{each['model']}`: {each['error']}" for each in attempts)
+        lines = tuple(f"`{each['provider']}` with `{each['model']}`: {each['error']}" for each in attempts)
         error = NoProviderError(self.role, lines)
         self.tell("broken", detail=str(error))
         return error
