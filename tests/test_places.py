@@ -9,7 +9,19 @@ import pytest
 from hub.keeping import FOLDER, adapter, chat, dense, fill, snapshot, write
 
 from registry import _places
-from registry._places import Place, extra_of, find_files, gguf_file, hub_cache, kept_at, key_of, missing, places
+from registry._places import (
+    Place,
+    adapters_folder,
+    adapters_manifest,
+    extra_of,
+    find_files,
+    gguf_file,
+    hub_cache,
+    kept_at,
+    key_of,
+    missing,
+    places,
+)
 from registry.errors import InvalidOptionError
 from registry.records import ModelFile
 
@@ -267,3 +279,32 @@ def test_record_of_a_generated_registry_has_places(
 ) -> None:
     (model,) = generate(embedding).MODEL_REGISTRY.values()
     assert next(places(model)) == Place(home / "models" / embedding["id"], "home")
+
+
+@pytest.mark.parametrize(
+    ("stated", "is_manifest"),
+    [
+        ("there.json", True),
+        ("not-there.json", True),
+        ("there", True),
+        ("https://files.example/adapters", True),
+        ("folder", False),
+        ("folder.json", False),
+        ("not-there", False),
+    ],
+)
+def test_setting_of_adapters_names_a_folder_or_a_manifest(
+    stated: str, is_manifest: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("folder", "folder.json"):
+        (tmp_path / folder).mkdir()
+    for file in ("there", "there.json"):
+        (tmp_path / file).touch()
+    monkeypatch.setenv("REGISTRY_ADAPTERS", stated)
+    assert adapters_manifest() == (stated if is_manifest else None)
+    assert adapters_folder() == (None if is_manifest else Path(stated))
+
+
+def test_adapters_are_nowhere_where_nothing_is_set() -> None:
+    assert (adapters_manifest(), adapters_folder()) == (None, None)

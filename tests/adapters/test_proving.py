@@ -89,7 +89,7 @@ def test_model_is_no_adapter(base: Path) -> None:
     ],
 )
 def test_adapter_of_another_kind_is_refused(
-    options: dict[str, str], problem: str, base: Path, vocab_size: int, tmp_path: Path
+    options: dict[str, Any], problem: str, base: Path, vocab_size: int, tmp_path: Path
 ) -> None:
     path = lora_file(tmp_path / "tuned.gguf", {"output.weight": _matrices(HIDDEN, vocab_size)}, **options)
     assert _refusal(path, base).problem == f"it is no LoRA adapter: {problem}"

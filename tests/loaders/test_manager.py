@@ -240,6 +240,20 @@ def test_unload_frees_one_or_all_pinned_or_not(
         assert loader.loads["a"] == 2
 
 
+def test_unload_frees_what_was_loaded_with_some_options_and_nothing_else(
+    loader: Loader, manager: Callable[..., ModelManager], record: Callable[..., ChatModel]
+) -> None:
+    managed = manager(max_models=3)
+    for model, seed in (("a", 1), ("a", 2), ("b", 1)):
+        with managed.use(record(model), options=LoadOptions(seed=seed)):
+            pass
+    managed.unload(record("a"), options=LoadOptions(seed=1))
+    managed.unload(record("a"), options=LoadOptions(seed=3))
+    assert managed.loaded == ("b", "a")
+    managed.unload(options=LoadOptions(seed=1))
+    assert managed.loaded == ("a",)
+
+
 def test_unload_inside_ones_own_block_is_an_error(
     manager: Callable[..., ModelManager], record: Callable[..., ChatModel]
 ) -> None:

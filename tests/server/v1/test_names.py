@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("fastapi")
+from registry.adapters import AdapterVersion
 from registry.errors import InvalidOptionError, ModelNotFoundError
 from registry.records import ChatModel, ModelFile, Profile, RoleModel
 from registry.server.v1.names import ModelNames
@@ -86,3 +87,51 @@ def test_roles_of_the_server_go_before_those_of_the_default_profile() -> None:
     few = FewRecords(FOX, WOLF, profiles=[profile(chat=RoleModel("chat", "fox-7b"), coding=RoleModel("c", "fox-7b"))])
     assert ModelNames(few, {"chat": "wolf-3b"}).roles() == {"wolf-3b": ("chat",), "fox-7b": ("coding",)}
     assert ModelNames(few).find("chat") is FOX
+
+
+class Tuned:
+    """Adapters that are served, by their bases."""
+
+    def __init__(self, **bases: str) -> None:
+        self._versions = {name: AdapterVersion(name, "1", base, "0" * 64, Path()) for name, base in bases.items()}
+
+    def find(self, name: str) -> AdapterVersion | None:
+        return self._versions.get(name)
+
+    def versions(self) -> tuple[AdapterVersion, ...]:
+        return tuple(self._versions.values())
+
+
+def tuned_names(**bases: str) -> ModelNames:
+    return ModelNames(FEW, {"Chat": "wolf-3b"}, adapters=Tuned(**bases))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["tuned", "TUNED"])
+def test_adapter_is_found_with_its_model(name: str) -> None:
+    serving = tuned_names(tuned="fox-7b").serving(name)
+    assert (serving.record, serving.adapter.id if serving.adapter else None, serving.name) == (FOX, "tuned", "tuned")
+
+
+@pytest.mark.parametrize(("name", "model"), [("fox-7b", FOX), ("fox", FOX), ("chat", WOLF)])
+def test_model_goes_before_an_adapter_of_its_name(name: str, model: ChatModel) -> None:
+    names = tuned_names(**{name: "wolf-3b", "other": "wolf-3b"})
+    assert names.serving(name) == (model, None)
+    assert [serving.name for serving in names.adapters()] == ["other"]
+
+
+def test_adapter_of_a_model_that_is_gone_is_not_found() -> None:
+    names = tuned_names(tuned="gone")
+    with pytest.raises(ModelNotFoundError):
+        names.serving("tuned")
+    assert names.adapters() == ()
+
+
+def test_adapter_is_no_model() -> None:
+    names = tuned_names(tuned="fox-7b")
+    assert [names.is_model(name) for name in ("tuned", "FOX", "Chat", "nobody")] == [False, True, True, False]
+    with pytest.raises(ModelNotFoundError) as caught:
+        names.find("tuned")
+    assert caught.value.close_matches == ()
+    with pytest.raises(ModelNotFoundError) as caught:
+        names.serving("tune")
+    assert caught.value.close_matches == ("tuned",)

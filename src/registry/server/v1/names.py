@@ -101,7 +101,7 @@ class ModelNames:
             base = self._registry.find_model(adapter.base)
             if base is not None:  # the registry may have changed since the adapter was decided on
                 return Serving(base, adapter)
-        raise self._not_found(name)
+        raise self._not_found(name, *(serving.name for serving in self.adapters()))
 
     def adapters(self) -> tuple[Serving, ...]:
         """Give the adapters that are served now, with their models."""
@@ -143,8 +143,8 @@ class ModelNames:
     def _folded_names(self) -> dict[str, str]:
         return {name.casefold(): model_id for name, model_id in self._registry._names()}
 
-    def _not_found(self, name: str) -> ModelNotFoundError:
-        own = self._folded_roles | {serving.name: serving.name for serving in self.adapters()}
+    def _not_found(self, name: str, *adapters: str) -> ModelNotFoundError:
+        own = self._folded_roles | {adapter: adapter for adapter in adapters}
         near = get_close_matches(name.casefold(), own, n=_MOST_MATCHES)
         matches = (*(own[found] for found in near), *self._registry._close_matches(name))
         return ModelNotFoundError(name, matches[:_MOST_MATCHES], self._registry._name)
