@@ -1,6 +1,7 @@
 """Write docs/api/openapi.json, the description of the HTTP interface; `--check` only compares.
 
-The application is made with an empty store in memory, so that nothing of this machine gets into the file.
+The application is made with an empty store in memory, so that nothing of this machine gets into the file, and with an
+admin token, as there are no routes for administration without one.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def main() -> int:
 def page() -> str:
     """Give the text of the file."""
     with Catalog.open(":memory:") as catalog:
-        description = create_app(ServerOptions(access_log=False), catalog=catalog).openapi()
+        options = ServerOptions(access_log=False, admin_token="x" * 16)
+        description = create_app(options, catalog=catalog).openapi()
     return json.dumps(description, indent=1, ensure_ascii=False) + "\n"
 
 

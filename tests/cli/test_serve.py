@@ -19,7 +19,8 @@ KEY = "a-key-of-the-tests"
 def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict[str, Any]]]:
     """What `serve` is called with, instead of serving."""
     calls: list[tuple[Any, dict[str, Any]]] = []
-    monkeypatch.delenv("REGISTRY_API_KEY", raising=False)
+    for name in ("REGISTRY_API_KEY", "REGISTRY_ADMIN_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("registry.server.serve", lambda options, **more: calls.append((options, more)), raising=False)
     return calls
 
@@ -37,17 +38,20 @@ def test_serve_takes_every_option(run: Run, served: list[Any], tmp_path: Path, m
     from registry.server import ServerOptions
 
     monkeypatch.setenv("REGISTRY_API_KEY", KEY)
+    monkeypatch.setenv("REGISTRY_ADMIN_TOKEN", "another-key-of-the-tests")
     words = (
         "--host 0.0.0.0 --port 9 --allow-download --max-models 3 --max-memory 16GB --queue-length 4 --queue-timeout 5 "
         "--request-timeout 6 --shutdown-timeout 7 --max-body 1MiB --no-access-log --role coding=a --role fast=b "
-        "--cors-origin https://a.example --cors-origin https://b.example"
+        "--cors-origin https://a.example --cors-origin https://b.example --profile work --provision"
     )
 
-    assert run("serve", *words.split(), "--catalog", tmp_path / "my.db").code == 0
+    paths = ("--catalog", tmp_path / "my.db", "--manifest", tmp_path / "profiles.json")
+    assert run("serve", *words.split(), *paths).code == 0
     assert served[0][0] == ServerOptions(
         host="0.0.0.0",
         port=9,
         api_key=KEY,
+        admin_token="another-key-of-the-tests",
         catalog_path=tmp_path / "my.db",
         allow_download=True,
         max_models=3,
@@ -58,6 +62,9 @@ def test_serve_takes_every_option(run: Run, served: list[Any], tmp_path: Path, m
         shutdown_timeout_s=7,
         max_body_bytes=2**20,
         access_log=False,
+        profile="work",
+        manifest=tmp_path / "profiles.json",
+        provision=True,
         roles={"coding": "a", "fast": "b"},
         cors_origins=("https://a.example", "https://b.example"),
     )

@@ -14,9 +14,14 @@ import pytest
 pytest.importorskip("schemathesis")
 pytest.importorskip("uvicorn")
 
+from registry.errors import DownloadError
+
+from .admin.shop import TOKEN, Shop
+from .admin.shop import client as administered
 from .api import KEY, METRIC, client, server
 
-_API = "^/(api|health|metrics)"
+_API = "^/(api|health|metrics|ready)"
+_ADMIN = "^/(api/v1|ready)"
 _V1 = "^/v1"
 
 
@@ -53,5 +58,22 @@ def test_catalogue_is_as_described_where_the_server_has_no_key(tmp_path: Path) -
 def test_models_are_as_described(tmp_path: Path) -> None:
     with client(api_key=None) as api, server(api.app) as address:
         done = tried(address, tmp_path, _V1, "--phases", "examples,coverage,fuzzing", "--max-examples", "5")
+
+    assert_passed(done)
+
+
+def test_administration_is_as_described_for_who_has_the_token(tmp_path: Path) -> None:
+    with administered(Shop()) as api, server(api.app) as address:
+        done = tried(address, tmp_path, _ADMIN, "-H", f"Authorization: Bearer {TOKEN}", "--max-examples", "5")
+
+    assert_passed(done)
+
+
+def test_administration_is_as_described_where_a_server_cannot_be_ready(tmp_path: Path) -> None:
+    shop = Shop()
+    shop.error = DownloadError("rank", "the line is cut.", "Try again.")
+    words = ("--max-examples", "5", "--exclude-checks", "not_a_server_error")  # 503 is what is tried here
+    with administered(shop, provision=True) as api, server(api.app) as address:
+        done = tried(address, tmp_path, _ADMIN, "-H", f"Authorization: Bearer {TOKEN}", *words)
 
     assert_passed(done)
