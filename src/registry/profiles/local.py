@@ -146,7 +146,7 @@ class LocalProvider:
         record = self._record(model)
         if not isinstance(record, DenseModel):
             raise ProviderModelError(self.name, model.name, "It does not give one vector a text.", _FIND)
-        options = replace(self._load_options(parameters), truncate_dim=parameters.get("dimensions"))
+        options = replace(self._load_options(parameters), truncate_dim=parameters.get("dimensions"), progress=False)
         with self._manager().use(record, options=options) as encoder:
             encode = {"query": encoder.encode_query, "document": encoder.encode_document}.get(kind or "")
             return (encode or encoder.encode)(texts)
@@ -163,10 +163,9 @@ class LocalProvider:
             return self._given
         with self._lock:
             if self._made is None:
-                from registry.loaders import LoadOptions, ModelManager
+                from registry.loaders import ModelManager
 
-                options = LoadOptions(progress=False)
-                self._made = ModelManager(max_models=_MAX_MODELS, options=options, registry=self._registry)
+                self._made = ModelManager(max_models=_MAX_MODELS, registry=self._registry)
             return self._made
 
     def _load_options(self, parameters: Parameters) -> LoadOptions:

@@ -61,10 +61,9 @@ class ChatChunks:
             pieces += [answer.chunk(delta) for delta in _deltas(choice.get("delta") or {})]
             if reason := choice.get("finish_reason"):
                 answer.finish_reason, self.has_ended = _REASONS.get(str(reason), "stop"), True
-        if pieces and not self.count:
-            pieces = [answer.chunk({"role": "assistant", "content": ""}), *pieces]
+        first = [answer.chunk({"role": "assistant", "content": ""})] if pieces and not self.count else []
         self.count += len(pieces)
-        return pieces
+        return [*first, *pieces]
 
 
 def _deltas(delta: Mapping[str, Any]) -> list[AnswerDelta]:
