@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from registry.cluster.resources import Resources, resources_of
-from registry.errors import InvalidOptionError
-from registry.profiles.active import Profiles
+from registry.errors import InvalidOptionError, ProfileNotFoundError
+from registry.profiles.active import DEFAULT, Profiles
 from registry.profiles.order import LOCAL, chain
 from registry.records import ChatModel
 from registry.server.options import ServerOptions
@@ -17,7 +17,7 @@ from registry.server.options import ServerOptions
 if TYPE_CHECKING:
     from registry.cluster.options import ClusterOptions, Scaling
     from registry.queries import ModelRegistry
-    from registry.records import ModelInfo
+    from registry.records import ModelInfo, Profile
 
 _CHAT_REQUESTS, _OTHER_REQUESTS = 8, 64
 
@@ -126,17 +126,25 @@ def registry_of(module: str | None) -> ModelRegistry[Any]:
 
 def _roles(options: ClusterOptions, records: ModelRegistry[Any]) -> tuple[dict[str, ModelInfo], tuple[str, ...]]:
     """Give the record that plays each role, and the roles that none plays."""
-    if options.roles == ():
-        return {}, ()
     profiles = Profiles.load(manifest=options.manifest, registry=records)
-    profile = profiles.get(options.profile)
+    profile = _profile(profiles, options.profile)
+    asked = options.roles if options.roles is not None else tuple(map(str, profile.models) if profile else ())
     playing: dict[str, ModelInfo] = {}
-    for role in map(str, profile.models) if options.roles is None else options.roles:
-        own = (target.record for name, target in chain(profiles.role(role, profile.name), records) if name == LOCAL)
+    for role in asked:
+        own = (target.record for name, target in chain(profiles.role(role, options.profile), records) if name == LOCAL)
         if (record := next(filter(None, own), None)) is not None:
             playing[role] = record
-    asked = options.roles if options.roles is not None else tuple(map(str, profile.models))
     return playing, tuple(role for role in asked if role not in playing)
+
+
+def _profile(profiles: Profiles, name: str | None) -> Profile | None:
+    """Give the profile to serve; a registry need not have any."""
+    try:
+        return profiles.get(name)
+    except ProfileNotFoundError as error:
+        if name is None and error.profile == DEFAULT:
+            return None
+        raise
 
 
 def _deployed(record: ModelInfo, scaling: Scaling, options: ClusterOptions) -> Deployed:

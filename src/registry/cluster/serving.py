@@ -52,7 +52,7 @@ def serve_on_ray(
     planned = plan(options)  # errors of the caller before anything is started
     server = replace(options.server, port=options.server.port or _free_port(options.server.host))
     options = replace(options, server=server)
-    with _stopped() as stopped, _ray(planned, options, address):
+    with _ray(planned, options, address), _stopped() as stopped:  # in this order: Ray takes the signals for itself
         serve.start(proxy_location="EveryNode", http_options={"host": server.host, "port": server.port})
         serve.run(application(options, planned), name=APPLICATION, route_prefix="/")
         if announce is not None:
