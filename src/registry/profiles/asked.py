@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from registry.chat import GenerationParams
 from registry.errors import InvalidOptionError
+from registry.profiles.checkpoint_parameters import SAMPLING, known_to_transformers
 from registry.profiles.parameters import canonical
-from registry.profiles.placement import PLACING
 from registry.profiles.sampling import Sampling
 
 if TYPE_CHECKING:
     from registry.chat import Tools
-
-_SAMPLING = ("temperature", "top_p", "top_k", "repeat_penalty")
-ANSWERING = (*_SAMPLING, "min_p", "max_tokens", "stop", "seed", "tools", "tool_choice", "template_options")
-"""Parameters that say how to answer."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ def read_asked(parameters: Mapping[str, Any], stated: Mapping[str, Any]) -> Aske
     """
     given = canonical(parameters)
     _refuse_others(given)
-    sampled = {name: given.get(name, stated.get(name)) for name in (*_SAMPLING, "max_tokens")}
+    sampled = {name: given.get(name, stated.get(name)) for name in (*SAMPLING, "max_tokens")}
     params = GenerationParams(**{name: value for name, value in sampled.items() if value is not None})
     min_p = given.get("min_p", stated.get("min_p", 0.0))
     if isinstance(min_p, bool) or not isinstance(min_p, int | float) or not 0 <= min_p < 1:
@@ -80,7 +76,7 @@ def _refuse_others(given: Mapping[str, Any]) -> None:
     if given.get("response_format") not in (None, {"type": "text"}):
         remedy = "transformers cannot hold an answer to a schema: serve the role with `local` or `ollama`."
         raise InvalidOptionError("response_format", "to be left out", given["response_format"], remedy)
-    known: Sequence[str] = sorted({*ANSWERING, *PLACING, "response_format"})
+    known = sorted(known_to_transformers(None))
     for name in given:
         if name not in known:
             close = get_close_matches(name, known, n=1)

@@ -18,18 +18,6 @@ if TYPE_CHECKING:
 Engine: TypeAlias = Literal["transformers", "unsloth"]
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-PLACING = (
-    "load_in_4bit",
-    "max_seq_length",
-    "context_length",
-    "offload_threshold",
-    "dtype",
-    "device",
-    "revision",
-    "allow_unpinned",
-)
-"""Parameters of a role that say how its model is loaded."""
-
 _FOUR_BIT = "4-bit loading was asked for (`load_in_4bit`)"
 
 
@@ -88,7 +76,7 @@ def place(model: str, parameters: Mapping[str, Any], defaults: Defaults, sensor:
 
     Args:
         model: Name of the model, for messages.
-        parameters: Those of the role; others than `PLACING` are not looked at.
+        parameters: Those of the role; only what says how to load it is looked at.
         defaults: What holds where they say nothing.
         sensor: Tells whether there is a GPU.
 
@@ -121,7 +109,7 @@ def device_for(parameters: Mapping[str, Any], defaults: Defaults, sensor: Sensor
     """Give where to compute: where the parameters or the defaults say, else on a GPU if there is one.
 
     Raises:
-        InvalidOptionError: A value of `PLACING` is none that it can have, or the device is not there.
+        InvalidOptionError: A value is none that the parameter can have, or the device is not there.
     """
     _check(parameters)
     has_cuda = sensor.has_cuda()

@@ -14,9 +14,9 @@ from registry._places import find_files, key_of
 from registry.errors import InvalidOptionError
 from registry.hardware.safetensors_header import read_safetensors
 from registry.loaders.options import LoadOptions
-from registry.profiles.asked import ANSWERING
+from registry.profiles.checkpoint_parameters import ANSWERING, known_to_transformers
 from registry.profiles.checkpoints import Checkpoint, locate_checkpoint
-from registry.profiles.placement import PLACING, Placement
+from registry.profiles.placement import Placement
 from registry.profiles.pretrained import Weights, check_checkpoint, dtype_for, open_checkpoint
 from registry.profiles.slots import Wanted
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from registry.loaders import DenseEncoder
     from registry.profiles.causal_lm import CausalLM
     from registry.records import DenseModel
-
-_ENCODING = frozenset({*PLACING, *ANSWERING, "dimensions"})  # what it means to answer, means nothing to an encoder
 
 
 class CheckpointLoad:
@@ -119,8 +117,10 @@ class EncoderLoad:
     """
 
     def __init__(self, record: DenseModel, parameters: Mapping[str, Any], device: str) -> None:
-        if unknown := sorted(parameters.keys() - _ENCODING):
-            remedy = f"Its parameters are {', '.join(sorted(_ENCODING.difference(ANSWERING)))}."
+        known = known_to_transformers(record)
+        # What it means to answer, means nothing to an encoder: the settings may say it for all models.
+        if unknown := sorted(parameters.keys() - known - set(ANSWERING)):
+            remedy = f"Its parameters are {', '.join(sorted(known))}."
             raise InvalidOptionError(unknown[0], "a parameter of encoders", parameters[unknown[0]], remedy)
         self._record = record
         self._device = device
