@@ -189,6 +189,16 @@ def test_package_that_is_broken_is_to_be_installed_anew(field: str, package: Any
     assert remedies(replace(BARE, **{field: package}), main(50)) == {code: Remedy(code, text)}
 
 
+def test_package_that_was_ended_for_want_of_memory_is_not_to_be_installed_anew() -> None:
+    torch = Torch(
+        installed=True, problem="Importing `torch` ends the process: SIGKILL. Try again when less is running."
+    )
+
+    assert remedies(replace(BARE, torch=torch), main(50))["repair_torch"].text == (
+        "torch cannot be used: Importing `torch` ends the process: SIGKILL. Try again when less is running."
+    )
+
+
 def test_driver_that_gives_no_answer_is_to_be_restarted() -> None:
     driver = Driver(installed=True, problem="The NVIDIA driver gives no answer: GPU is lost.")
 

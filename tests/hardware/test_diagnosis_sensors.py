@@ -1,5 +1,6 @@
 """Sensors of packages: what they say, and that nothing they do or lack is raised."""
 
+import os
 import signal
 import sys
 import warnings
@@ -231,11 +232,21 @@ def test_llama_cpp_says_what_it_was_built_with() -> None:
     assert found["devices"] == [] or found["gpu_offload"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 def test_package_that_ends_the_process_is_a_finding(packages: Path) -> None:
     write(packages, "llama_cpp", f"import os\nos.kill(os.getpid(), {int(signal.SIGILL)})")
 
     assert inquire("llama_cpp", gpu=True, measure=False) == {
         "problem": "Importing `llama_cpp` ends the process: SIGILL (it was built for another processor)."
+    }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_package_whose_import_the_system_ends_says_nothing_against_it(packages: Path) -> None:
+    write(packages, "torch", "import os\nos.kill(os.getpid(), 9)")
+
+    assert inquire("torch", gpu=True, measure=False) == {
+        "problem": "Importing `torch` ends the process: SIGKILL. Try again when less is running."
     }
 
 
@@ -265,7 +276,7 @@ def test_package_that_takes_for_ever_is_a_finding(packages: Path) -> None:
     write(packages, "torch", "import threading\nthreading.Event().wait()")
 
     assert inquire("torch", gpu=True, measure=False, timeout_s=0.5) == {
-        "problem": "Importing it takes more than 0.5 s."
+        "problem": "Importing it takes more than 0.5 s. Try again when less is running."
     }
 
 

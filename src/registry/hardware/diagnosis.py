@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 Risk: TypeAlias = Literal["unknown", "low", "medium", "high"]
 """How near a device is to running out of memory, the lesser first."""
 
+TRY_AGAIN = "Try again when less is running."  # what a problem ends with that says nothing about the package
 MIN_FREE_GIB = 1.0
 MIN_FREE_RATIO = 0.05
 

@@ -15,6 +15,8 @@ import warnings
 from importlib import import_module
 from typing import Any, TypeAlias
 
+from registry.hardware.diagnosis import TRY_AGAIN
+
 Facts: TypeAlias = dict[str, Any]
 
 _SENSORS = {"torch": "registry.hardware.torch_sensor", "llama_cpp": "registry.hardware.llama_cpp_sensor"}
@@ -30,6 +32,7 @@ answers.flush()
 os._exit(0)  # at once: packages take their time to leave
 """
 _TIMEOUT_S = 60.0
+_KILLED = 9  # as Linux does for want of memory; Windows has no such signal
 _LONGEST = 300  # letters of what a package says when it cannot be imported
 
 
@@ -77,13 +80,14 @@ def _ask(package: str, question: str, timeout_s: float) -> Facts:
             command, input=question, capture_output=True, encoding="utf-8", errors="replace", timeout=timeout_s
         )
     except subprocess.TimeoutExpired:
-        return {"problem": f"Importing it takes more than {timeout_s:g} s."}
+        return {"problem": f"Importing it takes more than {timeout_s:g} s. {TRY_AGAIN}"}
     except OSError as error:
         return {"problem": f"A process that imports it cannot be started: {_line(str(error))}."}
     try:
         facts: Facts = json.loads(done.stdout)
     except ValueError:
-        return {"problem": f"Importing `{package}` ends the process: {_death(done.returncode, done.stderr)}."}
+        problem = f"Importing `{package}` ends the process: {_death(done.returncode, done.stderr)}."
+        return {"problem": f"{problem} {TRY_AGAIN}" if done.returncode == -_KILLED else problem}
     return facts
 
 

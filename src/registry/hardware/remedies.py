@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from registry.hardware.budget import size_text
-from registry.hardware.diagnosis import Device, Environment, Remedy
+from registry.hardware.diagnosis import TRY_AGAIN, Device, Environment, Remedy
 
 # torch keeps what it has freed, in pieces. Below this much, or this share of what it keeps, that is how it should be.
 _CACHED_BYTES = 512 * 2**20
@@ -53,8 +53,9 @@ def _broken(found: Found) -> Iterator[Remedy]:
         ("repair_unsloth", "unsloth", environment.unsloth),
     ):
         if package.installed and package.problem:
-            again = f"`pip install --force-reinstall --no-cache-dir {name}`"
-            yield Remedy(code, f"{name} cannot be used: {package.problem} Install it anew, {again}.")
+            anew = f" Install it anew, `pip install --force-reinstall --no-cache-dir {name}`."
+            passing = package.problem.endswith(TRY_AGAIN)
+            yield Remedy(code, f"{name} cannot be used: {package.problem}{'' if passing else anew}")
     if environment.driver.installed and environment.driver.problem:
         yield Remedy("repair_driver", f"{environment.driver.problem} Restart it, or install it anew.")
 
