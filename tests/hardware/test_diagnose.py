@@ -231,7 +231,7 @@ def test_relief_tells_the_allocator_what_the_environment_states(torch: Any, monk
     found = applied(PIECES)["allocator_settings"]
 
     assert (torch.taken, found.done) == (["max_split_size_mb:128"], True)
-    assert found.text == "`max_split_size_mb:128` holds for what is allocated from now on."
+    assert found.text == ("torch was told `max_split_size_mb:128` again, for what it allocates on GPUs from now on.")
 
 
 def test_relief_lets_segments_grow_where_memory_is_in_pieces(torch: Any) -> None:

@@ -79,7 +79,7 @@ def test_main_memory_that_is_nearly_full_is_helped_by_layers_on_a_gpu_with_room(
     found = remedies(FULL, main(1), gpu(70), gpu(60, 1))
 
     assert found["more_gpu_layers"] == Remedy(
-        "more_gpu_layers", "Put layers on gpu:0 and gpu:1, which has room: `gpu_layers`, -1 for all.", ("cpu",)
+        "more_gpu_layers", "Put layers on gpu:0 and gpu:1, which have room: `gpu_layers`, -1 for all.", ("cpu",)
     )
 
 

@@ -84,7 +84,7 @@ def _configured(torch: Any, fragmented: bool) -> Applied:
         torch._C._accelerator_setAllocatorSettings(stated)
     except Exception as error:  # an older torch has it elsewhere, and any refuses words that it does not know
         return Applied(code, False, f"torch does not take `{stated}`: {' '.join(str(error).split())}.")
-    return Applied(code, True, f"`{stated}` holds for what is allocated from now on.")
+    return Applied(code, True, f"torch was told `{stated}` again, for what it allocates on GPUs from now on.")
 
 
 def _patched(unsloth: Unsloth, cuda_available: bool) -> Applied:

@@ -119,7 +119,8 @@ def _placed(found: Found) -> Iterator[Remedy]:
         text = "Leave layers in main memory: a smaller `gpu_layers`. `registry fit` says how many have room."
         yield Remedy("fewer_gpu_layers", text, _names(tight))
     elif main in found.tight and roomy:
-        text = f"Put layers on {_and(_names(roomy))}, which has room: `gpu_layers`, -1 for all."
+        have = "has" if len(roomy) == 1 else "have"
+        text = f"Put layers on {_and(_names(roomy))}, which {have} room: `gpu_layers`, -1 for all."
         yield Remedy("more_gpu_layers", text, (str(main and main.device),))
 
 
