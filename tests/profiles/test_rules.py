@@ -106,7 +106,7 @@ _documents = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=300)
 @given(_documents)
 @example({"profiles": _SHIPPED["profiles"]})
 @example({"profiles": {"Bad": 5}})
@@ -117,7 +117,8 @@ _documents = st.fixed_dictionaries(
 @example(
     {"profiles": {"a": {"models": {"b": {"name": "x", "fallback": [1, 1.0, True, [1], [1.0], {"a": 0}, {"a": 0.0}]}}}}}
 )
-@example({"profiles": {"a": {"models": {"b": {"name": "x", "fallback": [0, False, "", ""]}}}}})
+@example({"profiles": {"a": {"models": {"b": {"name": "x", "fallback": [0, False, 1, True, [1], [True], {}]}}}}})
+@example({"profiles": {"a": {"models": {"b": {"name": "x", "fallback": ["", ""]}}}}})
 @example(
     {"profiles": {"a": {"models": {"b": {"name": _IDS[0], "provider": "local", "fallback": ["all-minilm-l6-v2"]}}}}}
 )

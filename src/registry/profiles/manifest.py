@@ -46,7 +46,7 @@ def read_manifest(path: str | os.PathLike[str], *, registry: ModelRegistry[Any] 
     Raises:
         ManifestError: It cannot be used; the error has everything that is wrong with it.
     """
-    source, known = os.fspath(path), registry if registry is not None else own_registry()
+    source, known = str(Path(path).expanduser()), registry if registry is not None else own_registry()
     try:
         seen = Path(source).stat()
     except (OSError, ValueError):  # reading says what is the matter
