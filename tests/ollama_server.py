@@ -13,6 +13,7 @@ import json
 import math
 import select
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -127,8 +128,10 @@ class Ollama:
         host: Its address, as `OLLAMA_HOST` has it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        """Start to serve, over https where there is `tls`."""
         self.requests: list[Request] = []
+        self._tls = tls
         self.connections = 0
         self.token: str | None = None
         self.models: dict[str, Model] = {}
@@ -143,7 +146,7 @@ class Ollama:
 
     @property
     def host(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         return self
@@ -157,6 +160,8 @@ class Ollama:
         self.closing.clear()
         self._server = _Server(("127.0.0.1", self.port), type("Handler", (self.handler(),), {"ollama": self}))
         self.port = self._server.server_address[1]
+        if self._tls:
+            self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def handler(self) -> type[Handler]:

@@ -255,10 +255,11 @@ def test_stream_that_another_thread_reads_can_be_closed(provider: LocalProvider,
 def test_context_length_is_that_of_the_loaded_model(provider: LocalProvider, talk: Target) -> None:
     from registry.loaders import ModelManager
 
+    record: Any = talk.record
     with ModelManager(max_models=2) as manager:
         LocalProvider(manager).chat(talk, ASKED, {"max_tokens": 1, "context_length": 128})
         options = manager.options
-        with manager.use(talk.record, options=type(options)(context_length=128)) as chat:
+        with manager.use(record, options=type(options)(context_length=128)) as chat:
             assert (chat.context_length, len(manager.loaded)) == (128, 1)
 
 

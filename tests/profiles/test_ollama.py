@@ -35,7 +35,6 @@ from .peers import (
 )
 
 pytest.importorskip("ollama")
-np = pytest.importorskip("numpy")
 
 __all__ = ["hasty", "nothing_of_the_user", "ollama", "provider"]  # fixtures
 

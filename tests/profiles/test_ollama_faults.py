@@ -1,10 +1,14 @@
 """The provider `ollama`, with a peer that fails, takes its time, or is stopped."""
 
 import math
+import ssl
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hub.conftest import certificate
 from ollama_server import Fault, Ollama, swallowing
 from waiting import until
 
@@ -31,9 +35,8 @@ from .peers import (
 )
 
 pytest.importorskip("ollama")
-np = pytest.importorskip("numpy")
 
-__all__ = ["hasty", "nothing_of_the_user", "ollama", "provider"]  # fixtures
+__all__ = ["certificate", "hasty", "nothing_of_the_user", "ollama", "provider"]  # fixtures
 
 LOG = "Look into its log: it may have been stopped, or have crashed."
 CUT = (
@@ -206,6 +209,40 @@ def test_chat_after_a_restart_of_ollama_goes_well(ollama: Ollama, provider: Olla
 
     assert type(down) is ProviderUnavailableError
     assert without_time(provider.chat(MODEL, ASKED, {})) == WHOLE
+
+
+# Https
+
+
+@pytest.fixture
+def secure(certificate: Path) -> Iterator[Ollama]:
+    """An Ollama over https, with a certificate that nobody trusts."""
+    settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    settings.load_cert_chain(certificate)
+    with Ollama(tls=settings) as peer:
+        peer.add(MODEL.name)
+        yield peer
+
+
+def test_certificate_that_nobody_trusts_is_no_connection(secure: Ollama) -> None:
+    provider = OllamaProvider(secure.host)
+
+    error = error_of(lambda: provider.chat(MODEL, ASKED, {}))
+
+    provider.close()
+    assert type(error) is ProviderUnavailableError
+    assert error.problem.startswith(f"No connection to `{secure.host}`: [SSL: CERTIFICATE_VERIFY_FAILED]")
+    assert secure.requests == []
+
+
+def test_certificate_that_the_system_trusts_is_good(
+    secure: Ollama, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    provider = OllamaProvider(secure.host)
+
+    assert without_time(provider.chat(MODEL, ASKED, {})) == WHOLE
+    provider.close()
 
 
 # Time-outs
