@@ -419,6 +419,14 @@ def test_stream_that_is_closed_early_frees_the_provider(first: Fake, second: Fak
     assert (first.open_streams, list(stream)) == (0, [])
 
 
+def test_stream_that_is_closed_early_is_not_told_as_done(first: Fake, second: Fake) -> None:
+    heard: list[str] = []
+    stream = chat_of(first, second, on_event=lambda event: heard.append(event.kind)).stream(HELLO)
+    for _ in stream:
+        stream.close()
+    assert heard == ["resolving", "trying", "serving"]
+
+
 def test_stream_that_is_forgotten_frees_the_provider(first: Fake, second: Fake) -> None:
     gc.disable()
     try:
@@ -665,6 +673,22 @@ def test_close_while_areply_waits_ends_it(first: Fake, second: Fake) -> None:
             await asyncio.sleep(0)
         chat.close()
         may_go_on.set()
+        with pytest.raises(ModelClosedError):
+            await task
+
+    within(lambda: asyncio.run(ask()))
+    assert second.calls == []
+
+
+def test_close_while_areply_waits_for_a_connection_ends_it_at_once(second: Fake) -> None:
+    first = Wakeable("first", chunks=["wait"])
+    chat = chat_of(first, second)
+
+    async def ask() -> None:
+        task = asyncio.create_task(chat.areply(HELLO))
+        while not first.is_waiting.is_set():
+            await asyncio.sleep(0)
+        chat.close()
         with pytest.raises(ModelClosedError):
             await task
 

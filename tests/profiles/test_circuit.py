@@ -144,6 +144,12 @@ def test_fault_that_names_its_own_time_is_believed(circuits: Circuits) -> None:
     assert circuits.admit("ollama", "qwen3") == Refusal("busy", 3)
 
 
+def test_fault_that_names_a_time_beyond_five_minutes_is_not(circuits: Circuits) -> None:
+    with admitted(circuits) as permit:
+        permit.failed("model", "busy", for_s=86_400)
+    assert circuits.admit("ollama", "qwen3") == Refusal("busy", 300)
+
+
 def test_faults_of_calls_that_ran_at_the_same_time_count_once(circuits: Circuits, clock: Clock) -> None:
     permits = [admitted(circuits) for _ in range(50)]
     for permit in permits:

@@ -137,7 +137,7 @@ class Cancellation(threading.Event):
         super().__init__()
         self._chunks: Chunked | None = None
 
-    def ends(self, chunks: Chunked | None) -> None:
+    def ends(self, chunks: Chunked) -> None:
         """Say what setting it is to end."""
         self._chunks = chunks
         if self.is_set():
@@ -150,8 +150,7 @@ class Cancellation(threading.Event):
 
     def _end(self) -> None:
         if (chunks := self._chunks) is not None:
-            with suppress(ValueError):  # a generator that runs in another thread, which will see that this is set
-                chunks.close()
+            end(chunks)
 
 
 @dataclass(frozen=True)
@@ -168,6 +167,16 @@ class Opened:
 
     def __iter__(self) -> Iterator[ChatCompletionChunk]:
         return itertools.chain(self.head, self.rest)
+
+    def close(self) -> None:
+        """End it."""
+        end(self.rest)
+
+
+def end(chunks: Chunked) -> None:
+    """Close a generator, unless another thread runs it, which then sees for itself that nobody wants more of it."""
+    with suppress(ValueError):  # generator already executing
+        chunks.close()
 
 
 def open_stream(provider: str, model: str, chunks: Chunked) -> Opened:

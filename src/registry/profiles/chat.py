@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     from registry.profiles.resolution import Candidate
     from registry.queries import ModelRegistry
 
+_BREAKS_OFF = (
+    RegistryError,
+    OSError,
+    MemoryError,
+)  # what is none of these is a fault of the program, and shown as it is
+
 
 class Chat(RoleClient):
     """Converses as a role: with its first model, or with those that it falls back on.
@@ -141,14 +147,18 @@ class Chat(RoleClient):
         links, cancelled = self._links_of(messages, options), self._cancellation()
 
         def ask(provider: Provider, candidate: Candidate) -> ChatCompletion:
-            opened = self._opened(provider, candidate, messages, cancelled)
-            with closing(opened.rest):
-                answer = joined(until_set(cancelled, opened))
-            if cancelled.is_set():
-                raise self._closed_error()
-            return answer
+            with closing(self._opened(provider, candidate, messages, cancelled)) as opened:
+                return joined(until_set(cancelled, opened))
 
-        return await call_in_thread(lambda: self._completion(self._failover.serve(links, ask, cancelled)), cancelled)
+        def work() -> RoleCompletion:
+            try:
+                served = self._failover.serve(links, ask, cancelled)
+            finally:
+                if cancelled.is_set():  # whatever came of it: half an answer, or a connection that was cut
+                    raise self._closed_error()
+            return self._completion(served)
+
+        return await call_in_thread(work, cancelled)
 
     def astream(self, messages: Messages, **options: Any) -> AsyncRoleStream:
         """Answer a conversation piece by piece without blocking the event loop. As `stream`, for `async for`."""
@@ -195,16 +205,19 @@ class Chat(RoleClient):
                 return
             raise
         told.served_by = served.served_by
-        with closing(served.value.rest):
+        with closing(served.value) as opened:
             try:
-                for chunk in until_set(cancelled, served.value):
+                for chunk in until_set(cancelled, opened):
                     told.take(chunk)
                     yield chunk
-            except (RegistryError, OSError, MemoryError) as error:
+            except Exception as error:
                 if cancelled.is_set():
                     return
+                if not isinstance(error, _BREAKS_OFF):
+                    raise
                 raise self._broken(served, told, error) from error
-        self._tell_done(served)
+        if not cancelled.is_set():
+            self._tell_done(served)
 
     def _opened(self, provider: Provider, candidate: Candidate, messages: Messages, cancelled: Cancellation) -> Opened:
         chunks = provider.stream(candidate.target, messages, candidate.parameters)

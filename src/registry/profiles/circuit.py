@@ -161,7 +161,7 @@ class Circuits:
                 before.reason, before.is_quick = reason, is_quick
                 return
             faults = before.faults + 1 if before is not None else 1
-            wait_s = for_s if for_s is not None else self._wait_s(faults)
+            wait_s = min(for_s, LONGEST_OPEN_S) if for_s is not None else self._wait_s(faults)
             permit.seen[key] = self._open[key] = _Open(faults, now_s + wait_s, reason, is_quick)
         provider, model = key
         facts = {"provider": provider, "model": model or None, "for_s": round(wait_s, 1), "reason": reason}
