@@ -14,6 +14,7 @@ from benchmarks import (
     ROOT,
     catalog_search,
     chatting,
+    cluster,
     command,
     downloading,
     embedding,
@@ -57,6 +58,7 @@ GROUPS: dict[str, tuple[Callable[[Workspace, int], list[Table]], int]] = {
     "catalog_search": (catalog_search.measure, 9),
     "serving": (serving.measure, 9),
     "serving_models": (serving_models.measure, 5),
+    "cluster": (cluster.measure, 5),
     "fallback": (fallback.measure, 9),
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
