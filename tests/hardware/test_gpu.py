@@ -19,6 +19,12 @@ def test_gpus_of_a_driver_are_listed_with_their_memory() -> None:
     )
 
 
+def test_gpu_has_the_id_that_the_driver_gives_it() -> None:
+    found, _ = probe_gpus(POOL, lambda: FakeDriver(FakeGpu(uuid=b"GPU-1"), FakeGpu(uuid=3)))
+
+    assert [gpu.uuid for gpu in found] == ["GPU-1", None]
+
+
 def test_driver_is_closed_after_it_was_asked() -> None:
     driver = FakeDriver(FakeGpu())
 
