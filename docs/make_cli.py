@@ -142,6 +142,10 @@ JSON: Mapping[str, Mapping[str, str]] = {
     },
     "families": {"families": "A list of `family`, `models` (their number), `types`, `organizations`."},
     "hardware": {"": "the attributes of `Machine`."},
+    "diagnose": {
+        "": "the attributes of `Diagnosis`: `environment`, `devices`, `thresholds`, `risk`, `remedies`, `applied`, "
+        "`notes`."
+    },
     "select": {"": "the attributes of `Selection`; `model` is the id, `rejected` the list of the others."},
     "fit": {"": "the attributes of `FitReport`; `fits` says whether all do."},
     "download": {
@@ -204,7 +208,12 @@ JSON: Mapping[str, Mapping[str, str]] = {
         "failed": "Files of which nothing was imported: a list of `file`, `error`, `hint`, and with `--strict` "
         "`problems`, a sentence for each bad row.",
     },
-    "export": {"path": "The file.", "models": "Number of models in it."},
+    "export": {
+        "path": "The file.",
+        "models": "Number of models in it.",
+        "format": "For another program: its format.",
+        "notes": "For another program: what is left out, a sentence each.",
+    },
     "metrics": {
         "catalog": "The store.",
         "metrics": "Number of measurements.",
