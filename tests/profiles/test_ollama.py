@@ -105,6 +105,23 @@ def test_available_with_an_address_that_is_none_says_where_it_stands(monkeypatch
     )
 
 
+@pytest.mark.parametrize(
+    ("proxy", "reason"),
+    [
+        ("http://proxy:99999", "No connection to `http://far:80`: the system has `http://proxy:99999` as its proxy:"),
+        ("gopher://127.0.0.1:{port}", "Its client cannot be made: "),
+    ],
+)
+def test_available_with_a_proxy_that_is_none_says_so(
+    ollama: Ollama, monkeypatch: pytest.MonkeyPatch, proxy: str, reason: str
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy.format(port=ollama.port))
+
+    found = OllamaProvider("http://far").available()
+
+    assert (found.reason or "").startswith(reason)
+
+
 def test_host_left_out_is_the_one_of_the_settings(ollama: Ollama, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", ollama.host.removeprefix("http://"))
     provider = OllamaProvider()

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import tiny
 from ollama_server import Fault, Ollama, vector
+from waiting import within
 
 from registry.errors import (
     DownloadError,
@@ -117,6 +118,20 @@ def test_pull_that_does_not_come_to_its_end_is_a_failed_download_and_goes_on_lat
     assert again.action == "pulled"
     assert again.bytes is not None
     assert 0 < again.bytes < 4000
+
+
+def test_pull_without_a_word_for_too_long_is_a_failed_download(
+    ollama: Ollama, hasty: OllamaProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registry.profiles.ollama._PULL_S", SHORT_S)
+    ollama.publish("qwen3")
+    ollama.misbehave("/api/pull", Fault(between_s=math.inf))
+
+    with pytest.raises(DownloadError) as caught:
+        within(lambda: hasty.ensure(Target("qwen3")))
+
+    assert caught.value.reason == f"It gave no progress within {SHORT_S} s."
+    assert ollama.requests[-1].left.wait(10)
 
 
 def test_pull_from_an_ollama_that_is_down_is_no_failed_download(ollama: Ollama, provider: OllamaProvider) -> None:

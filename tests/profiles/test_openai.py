@@ -1,6 +1,7 @@
 """The provider `openai`, against a peer that speaks OpenAI's API over sockets."""
 
 import math
+import pickle
 import sys
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from registry.errors import InvalidMessageError, ProviderError, ProviderModelErr
 from registry.errors import ProviderUnavailableError as Unavailable
 from registry.profiles import Availability, Ensured, Provider, Target
 from registry.profiles.openai import OpenAIProvider
+from registry.profiles.services import ServiceBusyError
 
 from .peers import (
     ASKED,
@@ -390,6 +392,16 @@ def test_chat_ends_with_an_error_that_says_what_to_do(
 
     assert (type(error), error.model) == (kind, "llama3.2")
     assert (error.problem, error.remedy) == (problem.format(url=openai_server.base_url), remedy)
+
+
+def test_server_that_says_when_to_come_again_is_heard(openai_server: OpenAIServer, openai: OpenAIProvider) -> None:
+    openai_server.misbehave(CHAT, Fault(status=429, error="slow down", headers={"Retry-After": "7"}))
+
+    error = error_of(lambda: openai.chat(MODEL, ASKED, {}))
+
+    assert isinstance(error, ServiceBusyError)
+    assert (isinstance(error, Unavailable), error.retry_after_s) == (True, 7.0)
+    assert pickle.loads(pickle.dumps(error)).args == error.args
 
 
 def test_server_that_is_down_is_said_to_be(openai_server: OpenAIServer, openai: OpenAIProvider) -> None:

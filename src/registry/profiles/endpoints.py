@@ -83,10 +83,7 @@ def probe(endpoint: Endpoint, timeout_s: float) -> None:
         OSError: Nothing listens there (`ConnectionRefusedError`), the name is unknown (`socket.gaierror`), or nothing
             answers in time (`TimeoutError`).
     """
-    host, port = endpoint.host, endpoint.port
-    if (proxy := endpoint.proxy()) is not None:
-        parts = urlsplit(proxy)
-        host, port = parts.hostname or host, parts.port or _PORTS.get(parts.scheme, port)
+    host, port = _entrance(endpoint)
     problem: OSError = TimeoutError(f"{host} has no address")
     for address, left_s in addresses(host, port, timeout_s):
         try:
@@ -96,6 +93,19 @@ def probe(endpoint: Endpoint, timeout_s: float) -> None:
         else:
             return
     raise problem
+
+
+def _entrance(endpoint: Endpoint) -> tuple[str, int]:
+    """Give host and port to connect to: those of the proxy that leads to a service, or its own."""
+    proxy = endpoint.proxy()
+    if proxy is None:
+        return endpoint.host, endpoint.port
+    try:
+        parts = urlsplit(proxy)
+        return parts.hostname or endpoint.host, parts.port or _PORTS.get(parts.scheme, endpoint.port)
+    except ValueError as error:
+        problem = str(error)
+    raise OSError(f"the system has `{proxy}` as its proxy: {problem}")
 
 
 def addresses(host: str, port: int, timeout_s: float) -> Iterator[tuple[str, float]]:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, suppress
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from registry.errors import ProviderError, ProviderUnavailableError, RegistryError
+from registry.errors import MissingExtraError, ProviderError, ProviderUnavailableError, RegistryError
 from registry.profiles.chunks import Chunked, Chunks, joined
 from registry.profiles.endpoints import Endpoint, probe
 from registry.profiles.patience import Patience
 from registry.profiles.protocol import Availability
-from registry.profiles.services import Service, Timeouts
+from registry.profiles.services import Service, Timeouts, shortened
 
 if TYPE_CHECKING:
     from registry.chat import Messages
@@ -111,19 +111,20 @@ class HttpProvider(ABC, Generic[C]):
         """Give the client; the first call imports its package.
 
         Raises:
-            ProviderUnavailableError: The package is missing, or the address is none.
+            ProviderUnavailableError: Its package is missing, or the address is none.
         """
         with self._lock:
             if self._client is None:
                 try:
                     self._client = self._make()
-                except ImportError as error:
-                    raise self._without_package(error) from error
+                except MissingExtraError as error:
+                    raise ProviderUnavailableError(self.name, "", *error.explained()) from error
+                except RegistryError:
+                    raise
+                except (ImportError, ValueError, OSError) as error:  # of a proxy or a file of certificates, mostly
+                    problem = f"Its client cannot be made: {shortened(str(error))}"
+                    raise ProviderUnavailableError(self.name, "", problem) from error
             return self._client
-
-    def _without_package(self, error: ImportError) -> ProviderUnavailableError:
-        said = error.explained() if isinstance(error, RegistryError) else (f"Its package is broken: {error}.", "")
-        return ProviderUnavailableError(self.name, "", *said)
 
     def _ask(self, model: str, seconds: float, what: str, question: Callable[[C], T]) -> T:
         """Ask something that has one answer.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from registry import _settings
 from registry._extras import require
 from registry.errors import ProviderModelError, ProviderUnavailableError
+from registry.hub.retry import retry_after_s
 from registry.profiles.endpoints import Endpoint, parse
 from registry.profiles.http_provider import LOOK_S, HttpProvider, read_to_end
 from registry.profiles.openai_answers import ChatChunks
@@ -190,7 +191,8 @@ class OpenAIProvider(HttpProvider["Client"]):
         except TransportError as error:
             raise service.of_connection(model, error.__cause__ or error) from error
         except APIStatusError as error:
-            raise service.of_status(model, error.status_code, _said(error.body, error.message)) from error
+            said, wait_s = _said(error.body, error.message), retry_after_s(error.response.headers)
+            raise service.of_status(model, error.status_code, said, wait_s) from error
         except FailedError as error:
             if error.status is not None:
                 raise service.of_status(model, error.status, error.message) from error

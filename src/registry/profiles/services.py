@@ -24,6 +24,19 @@ class UnreadableError(ValueError):
     """An answer is not in the language of the service. Providers make a `ProviderUnavailableError` of it."""
 
 
+class ServiceBusyError(ProviderUnavailableError):
+    """A service is busy, and says for how long.
+
+    Attributes:
+        retry_after_s: When it wants to be asked again, in seconds from now.
+    """
+
+    def __init__(self, provider: str, model: str, problem: str, remedy: str, retry_after_s: float) -> None:
+        super().__init__(provider, model, problem, remedy)
+        self.args = (provider, model, problem, remedy, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
 class Timeouts(NamedTuple):
     """How long a service may take, in seconds.
 
@@ -98,15 +111,25 @@ class Service(NamedTuple):
             return ProviderTimeoutError(self.provider, model, problem, self.start)
         return ProviderTimeoutError(self.provider, model, problem, "Give it more time, or choose a smaller model.")
 
-    def of_status(self, model: str, status: int, said: str) -> ProviderError:
-        """Give the error for an answer that is an error."""
+    def of_status(self, model: str, status: int, said: str, retry_after_s: float | None = None) -> ProviderError:
+        """Give the error for an answer that is an error.
+
+        Args:
+            model: The model that was asked for.
+            status: Status of HTTP.
+            said: What the service has said.
+            retry_after_s: When it wants to be asked again, in seconds from now; `None` where it does not say.
+        """
         answer = f"`{self.url}` answered {status}: {shortened(said)}"
         if status == 404:
             return ProviderModelError(self.provider, model, answer, self.fetch.format(model=model))
         if status in _KEY:
             return self.unavailable(model, answer, self.key)
         if status in _BUSY:
-            return self.unavailable(model, answer, "Try again later: it is busy, or is being started.")
+            remedy = "Try again later: it is busy, or is being started."
+            if retry_after_s is not None:
+                return ServiceBusyError(self.provider, model, answer, remedy, retry_after_s)
+            return self.unavailable(model, answer, remedy)
         if status in _CALLERS:
             return ProviderError(self.provider, model, answer, "Change the request.")
         if 300 <= status < 400:
