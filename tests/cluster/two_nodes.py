@@ -84,8 +84,9 @@ def make_models(home: Path) -> tuple[ModelInfo, ModelInfo]:
         file, context_length=16_384, runtime=runtime, defaults=SamplingDefaults(max_tokens=16_000), layers=1
     )
     shutil.copy(file, models / f"{chat.id}.gguf")
-    dense = tiny.dense_record()
-    shutil.copytree(tiny.dense(home / "dense"), models / dense.id)
+    texts = tiny.embedding_gguf(home / "dense.gguf")  # in llama.cpp: importing torch takes longer than all the rest
+    dense = tiny.dense_record(files=(tiny.model_file(texts, "gguf"),))
+    shutil.copy(texts, models / f"{dense.id}.gguf")
     put_down(home / "registry", chat, dense)
     return chat, dense
 

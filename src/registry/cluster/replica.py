@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import pickle
 import time
 from collections.abc import AsyncGenerator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("registry.cluster")
 _BATCH = Client("", "batch")
+_SILENCE_S = 0.5  # after which a request that has no answer yet is said to be taken
 _GRACE_S = 60.0  # after the time that a request may take: work that still goes on then cannot be stopped
 
 
@@ -69,6 +71,7 @@ class ModelReplica:
         self._manager = ModelManager(max_models=1, options=served.load)
         self._desks = Desks(self._manager, served.server)
         self._begun_at: dict[int, float] = {}
+        self._numbers = itertools.count()
         self._encode.set_max_batch_size(served.batch_texts)  # type: ignore[attr-defined] # put on it by Serve
         ensure(served.record, download=served.load.download)
         with self._manager.use(served.record):
@@ -77,15 +80,24 @@ class ModelReplica:
     async def stream(
         self, work: Work[Any], client: Client, adapter: AdapterVersion | None = None
     ) -> AsyncGenerator[Part, None]:
-        """Give the pieces of an answer as they are made; the first part, without any, says that this replica has it."""
-        yield Part()
-        if isinstance(work, EmbeddingWork) and adapter is None and len(work.texts) <= self._served.batch_texts:
-            with self._watched():
-                yield await self._encode(work)
-            return
-        with self._watched():
-            async for part in self._worked(work, client, adapter):
+        """Give the pieces of an answer as they are made.
+
+        Where none is made at once, a part without any goes ahead, which says that this replica has the request. Each
+        part costs a message, so quick answers do without.
+        """
+        parts = self._parts(work, client, adapter)
+        first = asyncio.ensure_future(anext(parts, None))
+        try:
+            if not (await asyncio.wait({first}, timeout=_SILENCE_S))[0]:
+                yield Part()
+            part = await first
+            while part is not None:
                 yield part
+                part = await anext(parts, None)
+        finally:
+            first.cancel()
+            await asyncio.wait({first})
+            await parts.aclose()
 
     async def check_health(self) -> None:
         """Tell Serve whether this replica can go on.
@@ -98,6 +110,17 @@ class ModelReplica:
         longest_s = max((time.monotonic() - begun_at for begun_at in self._begun_at.values()), default=0.0)
         if longest_s > limit_s:
             raise RuntimeError(f"`{self._served.record.id}` has worked on a request for {longest_s:.0f} s.")
+
+    async def _parts(
+        self, work: Work[Any], client: Client, adapter: AdapterVersion | None
+    ) -> AsyncGenerator[Part, None]:
+        with self._watched():
+            if isinstance(work, EmbeddingWork) and len(work.texts) <= self._served.batch_texts:
+                yield await self._encode(work)
+                return
+            async with aclosing(self._worked(work, client, adapter)) as parts:
+                async for part in parts:
+                    yield part
 
     async def _worked(
         self, work: Work[Any], client: Client, adapter: AdapterVersion | None
@@ -126,7 +149,7 @@ class ModelReplica:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        number = id(asyncio.current_task())
+        number = next(self._numbers)
         self._begun_at[number] = time.monotonic()
         try:
             yield
