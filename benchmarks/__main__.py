@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import (
     ROOT,
+    adapters,
     catalog_search,
     chatting,
     cluster,
@@ -60,6 +61,7 @@ GROUPS: dict[str, tuple[Callable[[Workspace, int], list[Table]], int]] = {
     "serving_models": (serving_models.measure, 5),
     "cluster": (cluster.measure, 5),
     "fallback": (fallback.measure, 9),
+    "adapters": (adapters.measure, 9),
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 
