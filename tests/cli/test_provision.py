@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("typer")
 pytest.importorskip("huggingface_hub")
 pytest.importorskip("stamina")
-from hub_server import Hub
+from hub_server import Fault, Hub
 from ollama_server import Model, Ollama
 
 from .keeping import CHAT_BYTES
@@ -200,3 +200,34 @@ def test_provision_stopped_by_ctrl_c_says_how_to_go_on(provision: Run, monkeypat
 
     assert (result.code, result.out) == (130, "")
     assert result.err == "error: Stopped by Ctrl-C.\nhint: The same command goes on where this stopped.\n"
+
+
+def test_provision_on_a_terminal_draws_bars(
+    hub: Hub, tmp_path: Path, manifest: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, terminal: Run
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    content = bytes(range(256)) * 16384
+    commit = hub.add("tiny/talk", {"talk.gguf": content})
+    (tmp_path / "talk.gguf").write_bytes(content)
+    tests = Path(__file__).parents[1]
+    (tmp_path / "mine.py").write_text(
+        f"import sys; sys.path[:0] = {[str(tests), str(tests.parent)]!r}\n"
+        "import pathlib, tiny\n"
+        "from tests.cli.conftest import Registry\n"
+        f"record = tiny.chat_record(pathlib.Path({str(tmp_path / 'talk.gguf')!r}), id='talk',\n"
+        f"    huggingface_id='tiny/talk', revision={commit!r})\n"
+        "MODEL_REGISTRY = Registry([record])\n"
+    )
+    hub.misbehave("talk.gguf", Fault(stall=3_000_000))
+    words = ("provision", "--registry", "mine", "--manifest", str(manifest(general="talk")))
+
+    shown = terminal(*words, folder=tmp_path)
+    shown.wait_for("/4.2 MB")
+    shown.type("\x03")
+
+    assert shown.finish() == 130
+    assert "hint: The same command goes on where this stopped." in shown.text
+    again = terminal(*words, folder=tmp_path, columns=120)
+    assert again.finish() == 0
+    assert "downloaded" in again.text

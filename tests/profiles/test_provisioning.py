@@ -162,6 +162,19 @@ def test_what_has_failed_under_force_is_ready_no_more() -> None:
     assert [outcome.action for outcome in report.outcomes] == ["failed"]
 
 
+def test_what_has_failed_for_one_role_is_ready_for_no_other() -> None:
+    shop = Shop()
+    providers = asked_of(shop)
+    registry = registry_of(general=role_of("large"), coding=replace(role_of("large"), role="coding"))
+    provision(registry=registry, providers=providers)
+    shop.error = DownloadError("large", "the bytes are wrong.", "Try again.")
+    provision(["general"], registry=registry, providers=providers, force=True)
+
+    report = provision(["coding"], registry=registry, providers=providers)
+
+    assert [outcome.action for outcome in report.outcomes] == ["failed"]
+
+
 def test_providers_of_another_set_are_asked_themselves() -> None:
     first, second = Shop(), Shop()
     provisioned(asked_of(first), role_of("large"))

@@ -224,18 +224,18 @@ def _of_role(
     role, may_fetch = str(role_model.role), role_model.auto_download is not False
     order = chain(role_model, profiles.registry, providers.names())
     candidates = [Candidate(name, target, {}, may_fetch) for name, target in order]
-    roles, key = _known_of(providers).roles, (role, may_fetch, order)
-    if not force and key in roles:
-        yield from roles[key]
+    known, key = _known_of(providers), (role, may_fetch, order)
+    reported = () if force else known.roles.get(key, ())
+    if reported and _key_of(candidates[len(reported) - 1]) in known.models:  # or it has failed for another role since
+        yield from reported
         return
-    roles.pop(key, None)
     tell(on_event, Event("resolving", role))
     found: list[Outcome] = []
     for candidate in candidates:
         outcome = ensure_candidate(candidate, providers, force, on_event, role=role)
         found.append(outcome)
         if outcome.is_ready:
-            roles[key] = tuple(found)
+            known.roles[key] = tuple(found)
         _tell_outcome(on_event, outcome, is_last=len(found) == len(candidates))
         yield outcome
         if outcome.is_ready:
