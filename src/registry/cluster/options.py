@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from registry._settings import text
 from registry.errors import InvalidOptionError
 from registry.server.options import ServerOptions
 
@@ -112,6 +113,8 @@ class ClusterOptions:
     def read(cls, given: Mapping[str, Any]) -> ClusterOptions:
         """Read options from a mapping, as a Serve config file has them under `args`.
 
+        The key, which has no place in such a file, is that of the settings.
+
         Raises:
             InvalidOptionError: An option does not exist, or has a value that it cannot have.
         """
@@ -121,10 +124,9 @@ class ClusterOptions:
             stated["models"] = {name: _scaling(scaling, f"models.{name}.") for name, scaling in models.items()}
         if "scaling" in stated:
             stated["scaling"] = _scaling(stated["scaling"], "scaling.")
-        if "server" in stated:
-            server = _known(ServerOptions, _mapping(stated["server"], "server"), "server.")
-            lists = {name: tuple(value) for name, value in server.items() if isinstance(value, list)}
-            stated["server"] = ServerOptions(**_with_paths(server | lists))
+        server = _known(ServerOptions, _mapping(stated.pop("server", {}), "server"), "server.")
+        lists = {name: tuple(value) for name, value in server.items() if isinstance(value, list)}
+        stated["server"] = ServerOptions(**_with_paths({"api_key": text("api_key"), **server, **lists}))
         if isinstance(stated.get("roles"), list):
             stated["roles"] = tuple(stated["roles"])
         return cls(**_with_paths(stated))

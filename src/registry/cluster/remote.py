@@ -218,19 +218,19 @@ class RemoteCall(Generic[T]):
         self._left(self)
 
     async def _within_limits(self) -> Part | None:
-        while True:
-            was_taken = self.is_taken
-            limit_s = self._limits.request_s
-            if not was_taken:
-                limit_s = min(limit_s, self._limits.queue_s)
-            try:
-                async with asyncio.timeout(limit_s - self.age_s):
-                    part = await self._next()
-            except TimeoutError:
-                self.cancel()
-                raise self._too_late(limit_s) from None
-            self.is_taken = True
-            return part
+        limits = self._limits
+        limit_s = limits.request_s if self.is_taken else min(limits.queue_s, limits.request_s)
+        limit = asyncio.timeout(limit_s - self.age_s)
+        try:
+            async with limit:
+                part = await self._next()
+        except TimeoutError:
+            if not limit.expired():  # a model that is busy raises one of these too
+                raise
+            self.cancel()
+            raise self._too_late(limit_s) from None
+        self.is_taken = True
+        return part
 
     async def _next(self) -> Part | None:
         """Wait for the next part, of another replica where the one that had the request is lost."""
