@@ -1,6 +1,7 @@
 """Adapters over HTTP: named as models, listed as models, and moved to new versions while requests are answered."""
 
 import logging
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,18 @@ def test_request_that_has_begun_finishes_with_the_old_version(tuned: Tuned) -> N
     assert _files(tuned) == {old["sha256"], new["sha256"]}
     assert begun + _text(stream) == "li " * 3000
     until(lambda: _files(tuned) == {new["sha256"]})
+
+
+def test_version_is_held_by_the_requests_that_began_with_it(tuned: Tuned) -> None:
+    served = tuned.serving(tuned.adapter("li "), max_models=2)
+    held = weakref.ref(served.services.adapters.find("tuned"))
+    stream = _stream(served, 8000)
+    next(stream)
+    tuned.list(tuned.adapter("lo "))
+    until(lambda: _versions(served) == {"tuned": "lo"})
+    assert held() is not None
+    stream.close()
+    until(lambda: held() is None)
 
 
 def test_request_that_waits_in_the_queue_keeps_its_version(tuned: Tuned) -> None:
