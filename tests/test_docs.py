@@ -119,6 +119,7 @@ def test_readme_python_blocks_print_what_their_comments_say() -> None:
         ("docs/loading.md", {"", "minilm", "tiny", "chat", "chat-json", "chat-tools"}),
         ("docs/retrieval.md", {"", "minilm", "tiny"}),
         ("docs/catalog.md", {""}),
+        ("docs/profiles.md", {""}),
         ("docs/hardware.md", {"hardware"}),
         ("docs/integrations.md", {"langchain"}),
         ("docs/integrations.md", {"llama_index"}),
@@ -200,6 +201,7 @@ _LINKED = [
     "README.md",
     *(f"docs/{name}.md" for name in ("loading", "retrieval", "integrations", "hardware", "fetching", "command-line")),
     *(f"docs/{name}.md" for name in ("configuration", "troubleshooting", "catalog", "openai", "serving", "web")),
+    *(f"docs/{name}.md" for name in ("profiles", "diagnose", "scale", "adapters")),
 ]
 
 

@@ -4,6 +4,7 @@ import pickle
 import pytest
 
 from registry import (
+    AdapterError,
     CacheFullError,
     CatalogBusyError,
     CatalogFileError,
@@ -21,6 +22,7 @@ from registry import (
     InvalidOptionError,
     InvalidSettingError,
     LicenseNotAllowedError,
+    ManifestError,
     MissingExtraError,
     ModelBusyError,
     ModelClosedError,
@@ -30,9 +32,16 @@ from registry import (
     ModelNotFoundError,
     NameCollisionError,
     NoDefaultModelError,
+    NoProviderError,
     ProfileNotFoundError,
+    ProviderError,
+    ProviderModelError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
     RegistryError,
     RemoteCodeNotAllowedError,
+    RoleNotFoundError,
+    StreamBrokenError,
     TemplateError,
     UnpinnedModelError,
     UnsafeWeightsError,
@@ -261,6 +270,52 @@ MESSAGES = [
         ModelBusyError("qwen3-4b", "32 requests are waiting for it.", 4),
         "`qwen3-4b` is busy: 32 requests are waiting for it. Try again in 4 s.",
     ),
+    (
+        RoleNotFoundError("codeing", "default", ("coding",), ("coding", "general")),
+        "Profile `default` has no role `codeing`. Did you mean `coding`?",
+    ),
+    (
+        RoleNotFoundError("x", "default", (), ("coding", "general")),
+        "Profile `default` has no role `x`. Choose one of its own: `coding`, `general`.",
+    ),
+    (
+        ManifestError("mine.json", ("mine.json:3: profiles.a: expected an object, got 5",)),
+        (
+            "The manifest `mine.json` cannot be used:\n  mine.json:3: profiles.a: expected an object, got 5\n"
+            "Mend it, or leave it out."
+        ),
+    ),
+    (
+        ProviderError("openai", "gpt-oss", "It refuses the request.", "Correct it."),
+        "`openai`, asked for `gpt-oss`: It refuses the request. Correct it.",
+    ),
+    (
+        ProviderUnavailableError("ollama", "", "Nothing listens.", "Start it."),
+        "`ollama`: Nothing listens. Start it.",
+    ),
+    (
+        ProviderTimeoutError("ollama", "dolphin3", "There was no first token within 2 s."),
+        "`ollama`, asked for `dolphin3`: There was no first token within 2 s.",
+    ),
+    (
+        ProviderModelError("ollama", "dolphin3", "It does not have this model.", "Pull it."),
+        "`ollama`, asked for `dolphin3`: It does not have this model. Pull it.",
+    ),
+    (
+        StreamBrokenError("ollama", "dolphin3", "The connection broke.", "Ask again.", "Mount Ev"),
+        "`ollama`, asked for `dolphin3`: The connection broke. Ask again.",
+    ),
+    (
+        NoProviderError("general", ("`ollama` with `dolphin3`: Nothing listens.",)),
+        (
+            "Nobody serves the role `general`:\n  `ollama` with `dolphin3`: Nothing listens.\n"
+            "Start one of them, or name another model for the role."
+        ),
+    ),
+    (
+        AdapterError("tone", "3", "Its sha256 is another.", "Correct the manifest."),
+        "Adapter `tone`, version 3: Its sha256 is another. Correct the manifest.",
+    ),
 ]
 
 
@@ -307,6 +362,10 @@ def test_error_copied_or_pickled_keeps_its_data(error: RegistryError, clone: obj
         (CacheFullError, OSError),
         (InvalidSettingError, ValueError),
         (EmbeddingSpaceError, ValueError),
+        (RoleNotFoundError, LookupError),
+        (ManifestError, ValueError),
+        (NoProviderError, ConnectionError),
+        (AdapterError, ValueError),
     ],
 )
 def test_error_is_also_the_fitting_builtin(error: type[Exception], builtin: type[Exception]) -> None:

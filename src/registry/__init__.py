@@ -14,6 +14,7 @@ TYPE_CHECKING = False  # as `typing.TYPE_CHECKING`; importing `typing` costs mor
 if TYPE_CHECKING:
     from registry._registry import *  # noqa: F403 - the stub names them; at run time __getattr__ does
     from registry.config import ModelConfig as ModelConfig
+    from registry.errors import AdapterError as AdapterError
     from registry.errors import CacheFullError as CacheFullError
     from registry.errors import CatalogBusyError as CatalogBusyError
     from registry.errors import CatalogFileError as CatalogFileError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from registry.errors import InvalidOptionError as InvalidOptionError
     from registry.errors import InvalidSettingError as InvalidSettingError
     from registry.errors import LicenseNotAllowedError as LicenseNotAllowedError
+    from registry.errors import ManifestError as ManifestError
     from registry.errors import MissingExtraError as MissingExtraError
     from registry.errors import ModelBusyError as ModelBusyError
     from registry.errors import ModelClosedError as ModelClosedError
@@ -40,9 +42,16 @@ if TYPE_CHECKING:
     from registry.errors import ModelNotFoundError as ModelNotFoundError
     from registry.errors import NameCollisionError as NameCollisionError
     from registry.errors import NoDefaultModelError as NoDefaultModelError
+    from registry.errors import NoProviderError as NoProviderError
     from registry.errors import ProfileNotFoundError as ProfileNotFoundError
+    from registry.errors import ProviderError as ProviderError
+    from registry.errors import ProviderModelError as ProviderModelError
+    from registry.errors import ProviderTimeoutError as ProviderTimeoutError
+    from registry.errors import ProviderUnavailableError as ProviderUnavailableError
     from registry.errors import RegistryError as RegistryError
     from registry.errors import RemoteCodeNotAllowedError as RemoteCodeNotAllowedError
+    from registry.errors import RoleNotFoundError as RoleNotFoundError
+    from registry.errors import StreamBrokenError as StreamBrokenError
     from registry.errors import TemplateError as TemplateError
     from registry.errors import UnpinnedModelError as UnpinnedModelError
     from registry.errors import UnsafeWeightsError as UnsafeWeightsError
@@ -71,6 +80,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "registry.config": ("ModelConfig",),
     "registry.errors": (
+        "AdapterError",
         "CacheFullError",
         "CatalogBusyError",
         "CatalogFileError",
@@ -88,6 +98,7 @@ _HOMES = {
         "InvalidOptionError",
         "InvalidSettingError",
         "LicenseNotAllowedError",
+        "ManifestError",
         "MissingExtraError",
         "ModelBusyError",
         "ModelClosedError",
@@ -97,9 +108,16 @@ _HOMES = {
         "ModelNotFoundError",
         "NameCollisionError",
         "NoDefaultModelError",
+        "NoProviderError",
         "ProfileNotFoundError",
+        "ProviderError",
+        "ProviderModelError",
+        "ProviderTimeoutError",
+        "ProviderUnavailableError",
         "RegistryError",
         "RemoteCodeNotAllowedError",
+        "RoleNotFoundError",
+        "StreamBrokenError",
         "TemplateError",
         "UnpinnedModelError",
         "UnsafeWeightsError",

@@ -763,6 +763,8 @@ class ManifestError(RegistryError, ValueError):
         problems: What is wrong, a line each: place in the file, what was expected, what was found.
     """
 
+    remedy = "Mend it, or leave it out."
+
     def __init__(self, source: str, problems: tuple[str, ...]) -> None:
         super().__init__(source, problems)
         self.source = source
@@ -770,7 +772,7 @@ class ManifestError(RegistryError, ValueError):
 
     def __str__(self) -> str:
         shown = "".join(f"\n  {problem}" for problem in self.problems)
-        return f"The manifest `{self.source}` cannot be used:{shown}\nMend it, or leave it out."
+        return f"The manifest `{self.source}` cannot be used:{shown}\n{self.remedy}"
 
 
 class ProviderError(RegistryError):
@@ -832,15 +834,14 @@ class NoProviderError(RegistryError, ConnectionError):
 
     def __init__(self, role: str, attempts: tuple[str, ...], remedy: str = "") -> None:
         super().__init__()
-        self.args = (role, attempts, remedy)
         self.role = role
         self.attempts = attempts
-        self.remedy = remedy
+        self.remedy = remedy or "Start one of them, or name another model for the role."
+        self.args = (role, attempts, self.remedy)
 
     def __str__(self) -> str:
         tried = "".join(f"\n  {attempt}" for attempt in self.attempts)
-        remedy = self.remedy or "Start one of them, or name another model for the role."
-        return f"Nobody serves the role `{self.role}`:{tried}\n{remedy}"
+        return f"Nobody serves the role `{self.role}`:{tried}\n{self.remedy}"
 
 
 class AdapterError(RegistryError, ValueError):

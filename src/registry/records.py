@@ -59,7 +59,7 @@ class SamplingDefaults:
     Attributes:
         temperature: 0 (greedy) to 2.
         max_tokens: Longest answer in tokens.
-        top_p: Probability mass kept, 0 to 1.
+        top_p: Probability mass kept, above 0, at most 1.
         top_k: Number of likeliest tokens kept; 0 keeps all.
         repeat_penalty: Above 0; 1 is none.
     """

@@ -121,7 +121,7 @@ class _Words:
         self._schema = schema
 
     def of(self, error: jsonschema_rs.ValidationError, data: Any) -> Iterator[tuple[Path, str]]:
-        path: Path = tuple(error.instance_path)
+        path = _place(error, data)
         *place, keyword = error.schema_path
         schema, value = _follow(self._schema, place), _follow(data, path)
         properties = schema.get("properties", {}) if isinstance(schema, dict) else {}
@@ -206,6 +206,32 @@ def _fractions(data: Any, integers: dict[str, Schema]) -> Iterator[tuple[Path, f
             yield path, value, integers[str(key)]
 
 
+def _place(error: jsonschema_rs.ValidationError, data: Any) -> Path:
+    """Give the place that an error is about: the validator takes keys of digits for numbers, and loses empty keys."""
+    for path, value in _meant(data, error.instance_path):
+        if type(value) is type(error.instance) and value == error.instance:
+            return path
+    return ()
+
+
+def _meant(value: Any, steps: list[str | int]) -> Iterator[tuple[Path, Any]]:
+    """Give every place that the validator can mean by its steps, with what stands there."""
+    if isinstance(value, dict) and "" in value:
+        yield from ((("", *path), inner) for path, inner in _meant(value[""], steps))
+    if not steps:
+        yield (), value
+    elif isinstance(value, list) and isinstance(steps[0], int):
+        yield from (((steps[0], *path), inner) for path, inner in _meant(value[steps[0]], steps[1:]))
+    elif isinstance(value, dict):
+        for key in (key for key in value if key == steps[0] or _is_number(key, steps[0])):
+            yield from (((key, *path), inner) for path, inner in _meant(value[key], steps[1:]))
+
+
+def _is_number(key: str, step: str | int) -> bool:
+    digits = key.removeprefix("+")
+    return digits.isascii() and digits.isdecimal() and (digits.lstrip("0") or "0") == str(step)
+
+
 def _follow(value: Any, path: list[str | int] | Path) -> Any:
     for step in path:
         value = value[step]
@@ -232,6 +258,8 @@ def _bounds(schema: Schema) -> str:
     low, above, high = (schema.get(key) for key in ("minimum", "exclusiveMinimum", "maximum"))
     if low is not None and high is not None:
         return f" from {low} to {high}"
+    if above is not None and high is not None:
+        return f" above {above}, at most {high}"
     if low is not None:
         return f" of at least {low}"
     if high is not None:

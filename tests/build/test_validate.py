@@ -70,7 +70,7 @@ def test_validate_a_good_value_finds_nothing(
         ("base_model", None),
         ("base_model", "org/model"),
         ("base_model", "new-model"),
-        ("defaults", {"temperature": 0, "top_p": 0, "top_k": 0, "repeat_penalty": 0.01, "max_tokens": 1}),
+        ("defaults", {"temperature": 0, "top_p": 0.01, "top_k": 0, "repeat_penalty": 0.01, "max_tokens": 1}),
         ("defaults", {"temperature": 2, "top_p": 1.0}),
         ("runtime", {"context_length": None, "gpu_layers": -1, "threads": None}),
     ],
