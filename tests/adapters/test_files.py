@@ -1,6 +1,7 @@
 """Files of adapters: copied or fetched once, proven, kept while they are used, taken away at last."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hub_server import Fault, Hub
-from waiting import WAIT_S
+from waiting import WAIT_S, within
 
 from registry.adapters import AdapterEntry, AdapterFiles, AdapterManifest, AdapterRef, Ballot, FileRendezvous
 from registry.adapters.files import FetchLimits
@@ -117,6 +118,15 @@ def test_file_that_is_not_there_yet_is_refused_until_it_is(manifest: AdapterMani
     assert _refusal(files, manifest, entry).problem == problem
     (tmp_path / "here" / "late.gguf").write_bytes(CONTENT)
     assert files.obtain(manifest, entry).read_bytes() == CONTENT
+
+
+def test_pipe_and_folder_are_refused(manifest: AdapterManifest, tmp_path: Path) -> None:
+    pipe, folder = tmp_path / "here" / "pipe.gguf", tmp_path / "here" / "folder.gguf"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    for path in (pipe, folder):
+        refusal = within(lambda path=path: _refusal(AdapterFiles(), manifest, _entry(path.name)))
+        assert (refusal.problem, refusal.remedy) == (f"`{path}` is no file.", "Put the adapter there.")
 
 
 def test_file_that_the_server_has_not_is_refused(manifest: AdapterManifest, hub: Hub) -> None:

@@ -8,6 +8,8 @@ import time
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from registry._extras import require
 from registry._home import home
@@ -125,13 +127,21 @@ class AdapterFiles:
                 raise DownloadError(entry.id, reason, "Put it where it is nearer.")
 
         wanted = Wanted(f"{entry.sha256}.gguf", sha256=entry.sha256, pinned=True)
-        addresses = (Address(manifest.address(entry)),)
+        url = manifest.address(entry)
+        _check_is_file(entry, url)
         try:
-            fetch(entry.id, wanted, part, addresses, progress=watch, timeout_s=limits.timeout_s)
+            fetch(entry.id, wanted, part, (Address(url),), progress=watch, timeout_s=limits.timeout_s)
         except DownloadError:
             if part.exists() and part.stat().st_size > limits.most_bytes:  # else what has come is gone on with
                 part.unlink()
             raise
+
+
+def _check_is_file(entry: AdapterEntry, url: str) -> None:
+    """Refuse what is on this machine and no file: to open a pipe is to wait for who writes into it."""
+    parts = urlsplit(url)
+    if parts.scheme == "file" and (path := Path(url2pathname(parts.path))).exists() and not path.is_file():
+        raise AdapterError(entry.id, entry.version, f"`{path}` is no file.", "Put the adapter there.")
 
 
 def _refused(entry: AdapterEntry, error: ChecksumMismatchError | CacheFullError | DownloadError) -> AdapterError:
