@@ -249,7 +249,7 @@ def test_stream_that_another_thread_reads_can_be_closed(provider: LocalProvider,
 
     reader.join(30)
     assert not reader.is_alive()
-    assert len(found) < 3000
+    assert found[-1]["choices"][0]["finish_reason"] is None  # what was cut off has no end to tell of
 
 
 def test_context_length_is_that_of_the_loaded_model(provider: LocalProvider, talk: Target) -> None:
