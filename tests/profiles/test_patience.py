@@ -20,7 +20,7 @@ class Endless:
         self.timeouts: list[float | None] = []
         self.cuts = 0
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    def read(self, _: int, timeout: float | None = None) -> bytes:
         self.timeouts.append(timeout)
         return b"x"
 
@@ -28,7 +28,7 @@ class Endless:
         assert info == "socket"
         return self
 
-    def shutdown(self, how: int) -> None:
+    def shutdown(self, _: int) -> None:
         self.cuts += 1
 
 

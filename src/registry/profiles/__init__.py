@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from registry.profiles.embedder import Embedded as Embedded
     from registry.profiles.embedder import Embedder as Embedder
     from registry.profiles.events import Event as Event
+    from registry.profiles.local import LocalProvider as LocalProvider
     from registry.profiles.manifest import Manifest as Manifest
     from registry.profiles.manifest import read_manifest as read_manifest
+    from registry.profiles.ollama import OllamaProvider as OllamaProvider
+    from registry.profiles.openai import OpenAIProvider as OpenAIProvider
     from registry.profiles.protocol import Availability as Availability
     from registry.profiles.protocol import Ensured as Ensured
     from registry.profiles.protocol import Provider as Provider
@@ -46,7 +49,10 @@ _HOMES = {
     "Ensured": "protocol",
     "Event": "events",
     "FailedAttempt": "answers",
+    "LocalProvider": "local",
     "Manifest": "manifest",
+    "OllamaProvider": "ollama",
+    "OpenAIProvider": "openai",
     "Outcome": "reports",
     "PassedOver": "resolution",
     "Profiles": "active",
