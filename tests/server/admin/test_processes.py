@@ -168,6 +168,24 @@ def test_server_that_is_stopped_waits_for_no_download(serve: Callable[..., Runni
     assert server.process.wait(30) == 0
 
 
+def test_server_that_is_stopped_cuts_who_follows(serve: Callable[..., Running], hub: Hub, tmp_path: Path) -> None:
+    hub.misbehave("talk.gguf", Fault(stall=1_000_000))
+    server = serve({"general": "talk"}, "--shutdown-timeout", "0.5")
+    connection = server.connected("POST", "/api/v1/models/provision", accept="text/event-stream")
+    answer = connection.getresponse()
+    while b"event: progress" not in answer.readline():
+        pass
+
+    server.process.terminate()
+
+    assert server.process.wait(30) == 0
+    with pytest.raises(http.client.IncompleteRead):
+        answer.read()
+    connection.close()
+    told = (tmp_path / "errors.txt").read_text()
+    assert ("was cut: the server stops" in told, "Traceback" in told) == (True, False)
+
+
 def test_models_are_pulled_by_an_ollama_and_fetched_from_the_hub(serve: Callable[..., Running]) -> None:
     pytest.importorskip("ollama")
     with Ollama() as peer:
