@@ -6,13 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from registry._places import adapters_manifest
-from registry.adapters.files import AdapterFiles
-from registry.adapters.preparing import Freeing, Preparing
-from registry.adapters.rendezvous import file_rendezvous
-from registry.adapters.source import ManifestSource
-from registry.adapters.watching import Adapters, Pace
 
 if TYPE_CHECKING:
+    from registry.adapters.watching import Adapters, Pace
     from registry.loaders import ModelManager
     from registry.queries import ModelRegistry
 
@@ -40,6 +36,13 @@ def local_adapters(
     where = manifest or adapters_manifest()
     if where is None:
         return None
+    # Servers without adapters shall not pay for these when they start.
+    from registry.adapters.files import AdapterFiles
+    from registry.adapters.preparing import Freeing, Preparing
+    from registry.adapters.rendezvous import file_rendezvous
+    from registry.adapters.source import ManifestSource
+    from registry.adapters.watching import Adapters
+
     files = AdapterFiles()
     return Adapters(
         ManifestSource(where),
