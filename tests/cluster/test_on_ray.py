@@ -7,9 +7,10 @@ from typing import Any
 import openai
 import pytest
 import ray
+import tiny
 from waiting import until
 
-from cluster.two_nodes import WORD, TwoNodes
+from cluster.two_nodes import TwoNodes
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own, which differ from one start to the next
 
@@ -30,13 +31,13 @@ def embed(cluster: TwoNodes, texts: list[str], **options: Any) -> list[list[floa
 def test_answer_comes_from_a_replica(cluster: TwoNodes) -> None:
     made = chat(cluster, max_tokens=3)
 
-    assert (made.choices[0].message.content, made.choices[0].finish_reason) == (WORD * 3, "length")
+    assert (made.choices[0].message.content, made.choices[0].finish_reason) == ("la lo la ", "length")
 
 
 def test_stream_gives_what_the_whole_answer_has(cluster: TwoNodes) -> None:
     chunks = list(chat(cluster, max_tokens=5, stream=True))
 
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == WORD * 5
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "la lo la lo la "
 
 
 def test_client_that_goes_away_frees_the_model(cluster: TwoNodes) -> None:
@@ -77,6 +78,25 @@ def test_model_that_is_not_deployed_is_not_found(cluster: TwoNodes) -> None:
     answer = cluster.http.post("/v1/embeddings", json={"model": "no-such", "input": "x"})
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+
+
+def served_adapters(cluster: TwoNodes) -> list[str]:
+    models = cluster.http.get("/v1/models").json()["data"]
+    return [model["version"] for model in models if model["id"] == "dialect"]
+
+
+def test_adapter_of_the_manifest_is_served_by_the_replicas(cluster: TwoNodes) -> None:
+    base = cluster.home / "registry" / "models" / f"{cluster.chat.id}.gguf"
+    file = tiny.lora_gguf(cluster.home / "dialect.gguf", base)
+    entry = {"id": "dialect", "base": cluster.chat.id, "file": file.name, "version": "1"}
+    list_adapters(cluster.home / "adapters.json", entry | {"sha256": tiny.model_file(file, "gguf").sha256 or ""})
+    until(lambda: served_adapters(cluster) == ["1"], 60)
+
+    asked = [cluster.client.chat.completions.create(model="dialect", messages=HELLO, max_tokens=3) for _ in range(4)]
+
+    assert [(made.model, made.choices[0].finish_reason) for made in asked] == [("dialect", "length")] * 4
+    assert {made.choices[0].message.content for made in asked} == {"lo lo lo "}
+    assert chat(cluster, max_tokens=3).choices[0].message.content == "la lo la "
 
 
 def test_requests_are_answered_while_a_replica_is_killed(cluster: TwoNodes) -> None:

@@ -1,5 +1,6 @@
 """A Ray cluster of two nodes on this machine, with tiny models, and a client of what it serves."""
 
+import json
 import os
 import shutil
 import socket
@@ -22,7 +23,7 @@ from registry.cluster import build_app
 from registry.records import ModelInfo, RuntimeDefaults, SamplingDefaults
 
 TESTS = Path(__file__).parents[1]
-WORD = "la "
+SCRIPT = ("la ", "lo ")  # without end; with an adapter on top, only the last of it
 
 
 class TwoNodes:
@@ -32,9 +33,11 @@ class TwoNodes:
         url: Where the proxy of the head node answers.
         nodes: The cluster, whose other node can be taken away.
         other: That other node.
+        home: Folder with the models and the manifest of adapters.
     """
 
-    def __init__(self, nodes: Cluster, other: Any, port: int, chat: ModelInfo, dense: ModelInfo) -> None:
+    def __init__(self, nodes: Cluster, other: Any, port: int, home: Path, chat: ModelInfo, dense: ModelInfo) -> None:
+        self.home = home
         self.nodes = nodes
         self.other = other
         self.url = f"http://127.0.0.1:{port}"
@@ -78,7 +81,7 @@ def make_models(home: Path) -> tuple[ModelInfo, ModelInfo]:
     """Put a chat model that talks for long, and an encoder, where replicas look for them."""
     models = home / "registry" / "models"
     models.mkdir(parents=True)
-    file = tiny.chat_gguf(home / "chat.gguf", script=(WORD,), repeat=True, layers=1, context_length=16_384)
+    file = tiny.chat_gguf(home / "chat.gguf", script=SCRIPT, repeat=True, layers=1, context_length=16_384)
     runtime = RuntimeDefaults(context_length=16_384, gpu_layers=0, threads=1)
     chat = tiny.chat_record(
         file, context_length=16_384, runtime=runtime, defaults=SamplingDefaults(max_tokens=16_000), layers=1
@@ -91,6 +94,13 @@ def make_models(home: Path) -> tuple[ModelInfo, ModelInfo]:
     return chat, dense
 
 
+def list_adapters(manifest: Path, *entries: dict[str, str]) -> None:
+    """Write a manifest of adapters, whole."""
+    new = manifest.with_suffix(".new")
+    new.write_text(json.dumps({"version": 1, "adapters": entries}), "utf-8")
+    new.replace(manifest)
+
+
 @contextmanager
 def two_nodes(home: Path, **options: Any) -> Iterator[TwoNodes]:
     """Start a head node and another one, and serve two replicas of a chat model and one of an encoder.
@@ -100,6 +110,8 @@ def two_nodes(home: Path, **options: Any) -> Iterator[TwoNodes]:
     assert os.environ["HOME"] == str(home)
     chat, dense = make_models(home)
     few: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 80 * 2**20}
+    manifest = home / "adapters.json"
+    list_adapters(manifest)
     nodes = Cluster(initialize_head=True, head_node_args={**few, "include_dashboard": False})
     try:
         other = nodes.add_node(**few)
@@ -115,10 +127,11 @@ def two_nodes(home: Path, **options: Any) -> Iterator[TwoNodes]:
             "ingress_replicas": 2,
             "ingress_per_node": 1,
             "ingress_cpus": 0.1,
+            "adapters": str(manifest),
             **options,
         }
         serve.run(build_app(args), route_prefix="/")
-        serving = TwoNodes(nodes, other, port, chat, dense)
+        serving = TwoNodes(nodes, other, port, home, chat, dense)
         try:
             yield serving
         finally:

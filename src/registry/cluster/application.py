@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ray import serve
 
 from registry.catalog import Catalog
+from registry.cluster.adapters import ingress_adapters
 from registry.cluster.options import ClusterOptions
 from registry.cluster.plan import plan, registry_of
 from registry.cluster.remote import RemoteDesks
@@ -55,7 +56,7 @@ def build_app(options: str | Mapping[str, Any] | ClusterOptions | None = None) -
 
 def application(options: ClusterOptions, planned: Plan) -> Application:
     """Make the application of a plan."""
-    models = {each.record.id: _deployment(each, planned.server, options.batch_texts) for each in planned.models}
+    models = {each.record.id: _deployment(each, planned, options) for each in planned.models}
     per_node = options.ingress_per_node
     spread: dict[str, Any] = {} if per_node is None else {"max_replicas_per_node": per_node}
     ingress = serve.deployment(
@@ -65,17 +66,19 @@ def application(options: ClusterOptions, planned: Plan) -> Application:
         max_ongoing_requests=_MOST_REQUESTS,
         ray_actor_options={"num_cpus": options.ingress_cpus},
     )(serve.ingress()(Ingress))
-    return ingress.bind(planned.server, options.registry, models)
+    return ingress.bind(planned.server, options.registry, planned.adapters, models)
 
 
-def _deployment(deployed: Deployed, server: ServerOptions, batch_texts: int) -> Application:
+def _deployment(deployed: Deployed, planned: Plan, options: ClusterOptions) -> Application:
+    server, is_chat = planned.server, isinstance(deployed.record, ChatModel)
     load = LoadOptions(
         download=server.allow_download,
         threads=max(1, math.floor(deployed.resources.cpus)),
         context_length=deployed.scaling.context_length,
-        gpu_layers=(-1 if deployed.resources.gpus else 0) if isinstance(deployed.record, ChatModel) else None,
+        gpu_layers=(-1 if deployed.resources.gpus else 0) if is_chat else None,
     )
-    served = Served(deployed.record, load, server, batch_texts)
+    adapters = planned.adapters if is_chat else None
+    served = Served(deployed.record, load, server, options.batch_texts, options.registry, adapters)
     deployment = serve.deployment(
         name=deployed.record.id,
         health_check_period_s=_HEALTH_PERIOD_S,
@@ -92,14 +95,20 @@ class Ingress:
     Args:
         server: How to serve.
         registry: Module with the typed records.
+        adapters: File or address of the manifest of adapters, if there is one.
         models: Ids of the models to handles of their replicas.
     """
 
     def __init__(
-        self, server: ServerOptions, registry: str | None, models: Mapping[str, DeploymentHandle[Any]]
+        self,
+        server: ServerOptions,
+        registry: str | None,
+        adapters: str | None,
+        models: Mapping[str, DeploymentHandle[Any]],
     ) -> None:
         self._server = server
         self._registry = registry
+        self._adapters = adapters
         self._models = models
 
     def __serve_build_asgi_app__(self) -> Any:  # the name is Serve's
@@ -107,7 +116,9 @@ class Ingress:
         senders = {model_id: partial(_send, handle) for model_id, handle in self._models.items()}
         desks = RemoteDesks(senders, self._server)
         catalog = None if self._server.catalog_path is not None else Catalog.open(":memory:")
-        return create_app(self._server, catalog=catalog, registry=registry_of(self._registry), desks=desks)
+        records = registry_of(self._registry)
+        adapters = None if self._adapters is None else ingress_adapters(self._adapters, records, self._server)
+        return create_app(self._server, catalog=catalog, registry=records, desks=desks, adapters=adapters)
 
 
 def _send(handle: DeploymentHandle[Any], work: Work[Any], client: Client, adapter: AdapterVersion | None) -> Answer:

@@ -77,6 +77,9 @@ class ClusterOptions:
         ingress_per_node: Most of them on one node. `None`: as many as find room.
         ingress_cpus: CPUs of each of them.
         gpu_memory_bytes: Memory of one GPU of the cluster. `None`: no model is placed on one.
+        adapters: File or address of a manifest of adapters, which every node can reach. `None`: what the setting
+            `adapters` names, if it names one. A chat model is loaded once more for each adapter, up to `max_models` of
+            `server` in all.
         batch_texts: Texts of several requests that are encoded together.
         server: How to serve. Host and port are the proxies' own; the catalogue cannot be written, because each node
             has its own; a profile, and models to keep loaded, are said here.
@@ -92,6 +95,7 @@ class ClusterOptions:
     ingress_per_node: int | None = None
     ingress_cpus: float = 1.0
     gpu_memory_bytes: int | None = None
+    adapters: str | None = None
     batch_texts: int = 64
     server: ServerOptions = field(default_factory=ServerOptions)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from registry._places import adapters_manifest
 from registry.cluster.resources import Resources, resources_of
 from registry.errors import InvalidOptionError, ProfileNotFoundError
 from registry.profiles.active import DEFAULT, Profiles
@@ -70,12 +71,14 @@ class Plan:
         roles: Role to the id of the model that plays it.
         left_out: Roles of the profile that no record plays, which nobody serves here.
         server: How the ingress serves.
+        adapters: File or address of the manifest of adapters, if there is one.
     """
 
     models: tuple[Deployed, ...]
     roles: Mapping[str, str]
     left_out: tuple[str, ...]
     server: ServerOptions
+    adapters: str | None = None
 
 
 def plan(options: ClusterOptions) -> Plan:
@@ -98,10 +101,12 @@ def plan(options: ClusterOptions) -> Plan:
     wanted = dict.fromkeys((*roles.values(), *stated))
     if not wanted:
         raise InvalidOptionError("models", "at least one model, or a role that a record plays", dict(options.models))
-    models = tuple(_deployed(record, stated.get(record, options.scaling), options) for record in wanted)
+    adapters = options.adapters or adapters_manifest()
+    loaded = options.server.max_models if adapters else 1
+    models = tuple(_deployed(record, stated.get(record, options.scaling), options, loaded) for record in wanted)
     ids = {role: record.id for role, record in roles.items()}
     server = replace(options.server, roles=ids, catalog_writes=False, admin_token=None, provision=False)
-    return Plan(models, ids, left_out, server)
+    return Plan(models, ids, left_out, server, adapters)
 
 
 def registry_of(module: str | None) -> ModelRegistry[Any]:
@@ -147,5 +152,6 @@ def _profile(profiles: Profiles, name: str | None) -> Profile | None:
         raise
 
 
-def _deployed(record: ModelInfo, scaling: Scaling, options: ClusterOptions) -> Deployed:
-    return Deployed(record, scaling, resources_of(record, scaling, options.gpu_memory_bytes))
+def _deployed(record: ModelInfo, scaling: Scaling, options: ClusterOptions, loaded: int) -> Deployed:
+    loaded = loaded if isinstance(record, ChatModel) else 1
+    return Deployed(record, scaling, resources_of(record, scaling, options.gpu_memory_bytes, loaded))

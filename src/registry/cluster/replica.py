@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
+from registry.cluster.adapters import ReplicaAdapters
 from registry.cluster.batching import Part, encode_together
-from registry.errors import RegistryError
+from registry.cluster.plan import registry_of
+from registry.errors import ModelBusyError, RegistryError
 from registry.hub import ensure
 from registry.loaders import LoadOptions, ModelManager
 from registry.server.options import ServerOptions
@@ -45,12 +47,16 @@ class Served:
         load: How to load it. With `download`, files that the node lacks are fetched.
         server: How long requests may wait and take.
         batch_texts: Texts of several requests that are encoded together.
+        registry: Module with the typed records.
+        adapters: File or address of the manifest of adapters, if there is one.
     """
 
     record: ModelInfo
     load: LoadOptions
     server: ServerOptions
     batch_texts: int
+    registry: str | None = None
+    adapters: str | None = None
 
 
 class ModelReplica:
@@ -68,7 +74,8 @@ class ModelReplica:
 
     def __init__(self, served: Served) -> None:
         self._served = served
-        self._manager = ModelManager(max_models=1, options=served.load)
+        loaded = served.server.max_models if served.adapters else 1  # the model alone, and with each adapter
+        self._manager = ModelManager(max_models=loaded, options=served.load)
         self._desks = Desks(self._manager, served.server)
         self._begun_at: dict[int, float] = {}
         self._numbers = itertools.count()
@@ -76,6 +83,7 @@ class ModelReplica:
         ensure(served.record, download=served.load.download)
         with self._manager.use(served.record):
             _LOG.info("`%s` is loaded", served.record.id)
+        self._adapters = self._watching()
 
     async def stream(
         self, work: Work[Any], client: Client, adapter: AdapterVersion | None = None
@@ -106,6 +114,8 @@ class ModelReplica:
             RuntimeError: A request has been worked on for so long that the model must hang. Serve starts another
                 replica then.
         """
+        if self._adapters is not None:
+            self._adapters.keep()
         limit_s = self._served.server.request_timeout_s + _GRACE_S
         longest_s = max((time.monotonic() - begun_at for begun_at in self._begun_at.values()), default=0.0)
         if longest_s > limit_s:
@@ -126,9 +136,10 @@ class ModelReplica:
         self, work: Work[Any], client: Client, adapter: AdapterVersion | None
     ) -> AsyncGenerator[Part, None]:
         try:
-            call = self._desks.open(self._served.record, work, client, adapter)
-        except RegistryError as error:
-            yield Part(error=error)
+            own = None if adapter is None else await self._own(adapter)
+            call = self._desks.open(self._served.record, work, client, own)
+        except (RegistryError, OSError) as error:
+            yield Part(error=_portable(error))
             return
         try:
             while pieces := await call.more():
@@ -137,6 +148,18 @@ class ModelReplica:
             yield Part(error=_portable(error))
         finally:
             call.cancel()
+
+    def _watching(self) -> ReplicaAdapters | None:
+        served = self._served
+        if served.adapters is None:
+            return None
+        adapters = ReplicaAdapters(served.adapters, served.record, registry_of(served.registry), self._manager)
+        return adapters.__enter__()  # until the process ends, which Serve does not announce
+
+    async def _own(self, adapter: AdapterVersion) -> AdapterVersion:
+        if self._adapters is None:
+            raise ModelBusyError(self._served.record.id, "it was started without adapters.", 1)
+        return await asyncio.to_thread(self._adapters.own, adapter)
 
     @serve.batch(batch_wait_timeout_s=0.0, batch_size_fn=lambda works: sum(len(work.texts) for work in works))
     async def _encode(self, works: list[EmbeddingWork]) -> list[Part]:

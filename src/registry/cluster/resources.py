@@ -46,21 +46,22 @@ class Resources(NamedTuple):
         return options
 
 
-def resources_of(record: ModelInfo, scaling: Scaling, gpu_memory_bytes: int | None) -> Resources:
+def resources_of(record: ModelInfo, scaling: Scaling, gpu_memory_bytes: int | None, loaded: int = 1) -> Resources:
     """Say what a replica of a model takes. Reads the header of the model's file where that is on this machine.
 
     Args:
         record: The model.
         scaling: What the caller states goes before the estimate.
         gpu_memory_bytes: Memory of one GPU of the cluster. `None`: the model is placed on none, unless stated.
+        loaded: How often the model is loaded: alone, and with each adapter.
     """
     found = _estimate(record, scaling, gpu_memory_bytes)
     gpus = scaling.gpus
     if gpus is None:
-        gpus = _gpus(found.gpu_bytes, gpu_memory_bytes) if gpu_memory_bytes else 0.0
+        gpus = _gpus(found.gpu_bytes * loaded, gpu_memory_bytes) if gpu_memory_bytes else 0.0
     memory = scaling.memory_bytes
     if memory is None and found.total_bytes is not None:
-        memory = found.cpu_bytes + (_LLAMA_BYTES if isinstance(record, ChatModel) else _TORCH_BYTES)
+        memory = found.cpu_bytes * loaded + (_LLAMA_BYTES if isinstance(record, ChatModel) else _TORCH_BYTES)
     return Resources(scaling.cpus, gpus, memory, found.total_bytes)
 
 

@@ -1,0 +1,108 @@
+"""Adapters on a cluster: who watches the manifest, and which file of a replica is the version that a request has."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from registry.adapters import AdapterFiles, Adapters, Freeing, ManifestSource, Preparing
+from registry.cluster.rendezvous import RayRendezvous
+from registry.errors import ModelBusyError
+from registry.server.v1.names import ModelNames
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from registry.adapters import AdapterEntry, AdapterManifest, AdapterVersion, Pace
+    from registry.loaders import ModelManager
+    from registry.queries import ModelRegistry
+    from registry.records import ModelInfo
+    from registry.server.options import ServerOptions
+
+_LINGER_S = (
+    60.0  # for which a replica keeps a version that is served no more: an ingress may still send requests for it
+)
+
+
+def ingress_adapters(manifest: str, registry: ModelRegistry[Any], options: ServerOptions) -> Adapters:
+    """Give the adapters of a manifest as the ingress serves them: it has no files, and hands requests on."""
+    names = ModelNames(registry, options.roles)
+    return Adapters(ManifestSource(manifest), RayRendezvous(manifest), Preparing(registry, names.is_model))
+
+
+class ReplicaAdapters:
+    """The adapters of a replica: files on its node, loaded with its model.
+
+    Args:
+        manifest: File or address of the manifest, which this node can reach.
+        record: The model of the replica. Adapters of other models are fetched and proven, and not loaded.
+        registry: The records.
+        manager: Loads the model.
+        pace: How often to look.
+    """
+
+    def __init__(
+        self,
+        manifest: str,
+        record: ModelInfo,
+        registry: ModelRegistry[Any],
+        manager: ModelManager,
+        pace: Pace | None = None,
+    ) -> None:
+        self._record = record
+        self._files = AdapterFiles()
+        self._prepare_own = Preparing(registry, lambda _: False, self._files, manager)
+        self._rendezvous = RayRendezvous(manifest)
+        self._adapters = Adapters(
+            ManifestSource(manifest),
+            self._rendezvous,
+            self._prepare,
+            files=self._files,
+            free=Freeing(registry, manager),
+            pace=pace,
+        )
+        self._lock = threading.Lock()
+        self._kept: dict[str, tuple[AdapterVersion, float]] = {}
+
+    def __enter__(self) -> Self:
+        self._adapters.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._adapters.close()
+
+    def own(self, version: AdapterVersion) -> AdapterVersion:
+        """Give the version that a request has as it is on this node. May ask the other workers what is decided.
+
+        Raises:
+            ModelBusyError: This replica does not have it: it has just been started, or the manifest moves on quickly.
+        """
+        found = self._find(version.sha256)
+        if found is None:
+            self._rendezvous.look()
+            found = self._find(version.sha256)
+        if found is None:
+            reason = f"version {version.version} of `{version.id}` is not ready on this replica."
+            raise ModelBusyError(self._record.id, reason, 1)
+        return found
+
+    def keep(self) -> None:
+        """Keep what is served now, and let go of what has not been served for a while. Called now and then."""
+        now = time.monotonic()
+        with self._lock:
+            self._kept |= {version.sha256: (version, now) for version in self._adapters.versions()}
+            self._kept = {key: kept for key, kept in self._kept.items() if now - kept[1] < _LINGER_S}
+
+    def _find(self, sha256: str) -> AdapterVersion | None:
+        self.keep()
+        found = self._kept.get(sha256)
+        return None if found is None else found[0]
+
+    def _prepare(self, manifest: AdapterManifest, entry: AdapterEntry) -> None:
+        if entry.base == self._record.id:
+            self._prepare_own(manifest, entry)
+        else:
+            self._files.obtain(manifest, entry)
