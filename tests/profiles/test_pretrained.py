@@ -109,6 +109,16 @@ def test_open_checkpoint_with_a_tensor_missing_is_refused(folder: Path) -> None:
     )
 
 
+def test_open_checkpoint_never_reads_weights_that_can_run_code(folder: Path) -> None:
+    from tiny import to_pytorch
+
+    to_pytorch(folder)
+    assert (folder / "pytorch_model.bin").is_file()
+
+    with pytest.raises(ModelLoadError, match="a model that transformers can open"):
+        open_checkpoint("m", folder, CPU, "float32")
+
+
 def test_open_checkpoint_of_another_size_is_refused(folder: Path) -> None:
     change(folder / "config.json", vocab_size=7)
 

@@ -195,6 +195,33 @@ def test_use_leaves_models_that_are_used_where_they_are(machine: Machine) -> Non
         assert machine.places == {"b": "cpu", "a": "cuda"}
 
 
+def test_give_back_leaves_a_model_that_is_taken_while_it_looks(machine: Machine) -> None:
+    asked, taken, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def use() -> None:
+        assert asked.wait(30)
+        with machine.slots.use(machine.wanted("a", threshold=0.2)):
+            taken.set()
+            assert go_on.wait(30)
+
+    def memory(device: str) -> DeviceMemory | None:
+        if not asked.is_set():
+            asked.set()
+            assert taken.wait(30)
+        return machine.memory(device)
+
+    with ExitStack() as a:
+        a.enter_context(machine.slots.use(machine.wanted("a", threshold=0.2)))
+        thread = threading.Thread(target=use)
+        thread.start()
+        machine.slots._memory = memory
+        within(a.close)
+    assert machine.places == {"a": "cuda"}
+    go_on.set()
+    thread.join()
+    assert machine.places == {"a": "cpu"}
+
+
 def test_give_back_moves_only_models_whose_own_threshold_is_reached(machine: Machine) -> None:
     machine.use("a", threshold=0.9)
     machine.use("b", threshold=0.5)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import within
 
 from registry.errors import (
     ContextOverflowError,
@@ -172,6 +173,17 @@ def test_chat_ends_at_a_stop_of_the_caller(made: Callable[..., Target], provider
     assert (content(answer), answer["choices"][0]["finish_reason"]) == ("Light scatters in the ", "stop")
 
 
+def test_chat_that_ends_at_a_stop_does_not_generate_on(
+    made: Callable[..., Target], provider: TransformersProvider
+) -> None:
+    model = made(["a", " b"], repeat=True, context_length=100_000)
+    parameters = {"stop": "ba b", "max_seq_length": 90_000, "max_tokens": 80_000}
+
+    answer = within(lambda: provider.chat(model, MESSAGES, parameters), 120)
+
+    assert content(answer) == "a "
+
+
 def test_chat_ends_at_its_longest_answer(made: Callable[..., Target], provider: TransformersProvider) -> None:
     answer = provider.chat(made(), MESSAGES, {"max_tokens": 3})
 
@@ -253,6 +265,19 @@ def test_chat_takes_a_marker_that_is_not_special_for_text(
         return provider.chat(model, [{"role": "user", "content": text}], {})["usage"]["prompt_tokens"]
 
     assert tokens("<|turn|>") - tokens("") == len("<|turn|>")
+
+
+def test_chat_takes_a_control_token_within_another_for_text(
+    made: Callable[..., Target], provider: TransformersProvider
+) -> None:
+    from tiny_gguf import CONTROL_TOKENS
+
+    model = made(special=(*CONTROL_TOKENS, "<<s>"))
+
+    def tokens(text: str) -> int:
+        return provider.chat(model, [{"role": "user", "content": text}], {})["usage"]["prompt_tokens"]
+
+    assert tokens("<<s>") - tokens("") == len("<<s>")
 
 
 # Sampling
