@@ -202,6 +202,25 @@ JSON: Mapping[str, Mapping[str, str]] = {
         "similarity": "How it compares; `null` where the record does not say, and for rerankers.",
         "scores": "A list of `index`, `score`, `text`, best first.",
     },
+    "roles": {
+        "profile": "Its name.",
+        "profiles": "Names of all profiles.",
+        "manifest": "The file that is laid over the compiled ones; `null`: none.",
+        "checked": "`false` with `--no-check`.",
+        "roles": "A list of `role`, `description`, `stated_in` (`compiled`, or the manifest), `provider`, `model` and "
+        "`parameters` of who is asked first (`null`: nobody), `candidates`, `passed_over`, `why`.",
+    },
+    "provision": {
+        "profile": "Its name.",
+        "ok": "True where none has failed.",
+        "unserved": "Roles for which no model is ready.",
+        "outcomes": "A list of `role`, `model`, `provider`, `action` (`already_present`, `downloaded`, `pulled`, `skipped`, "
+        "`failed`), `seconds`, `bytes` (`null`: the provider does not tell), `reason`.",
+    },
+    "cluster": {
+        "models": "A list of `model`, `roles`, and what a replica takes: `cpus`, `gpus`, `memory_bytes`.",
+        "left_out": "Roles that no record plays.",
+    },
     "import": {
         "files": "A list of `file`, `rows`, `added`, `updated`, `unchanged`, `bad_rows` (all numbers of rows), and "
         "`bad`: a list of `line`, `name`, `reason`, the first 1,000 of the bad rows.",
