@@ -30,12 +30,12 @@ from registry.errors import (
     RoleNotFoundError,
     StreamBrokenError,
 )
-from registry.profiles import Chat, Event, Providers
+from registry.profiles import Availability, Chat, Event, Providers, circuit
 from registry.profiles.chunks import Chunks
 from registry.records import RoleModel
 
 from .fakes import USAGE, Fake, chunk, completion, held, providers
-from .small import Registry, registry_of
+from .small import Registry, chat_record, registry_of
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 DOWN = ProviderUnavailableError("first", "m", "Nothing listens.", "Start it.")
@@ -59,6 +59,20 @@ def first() -> Fake:
 @pytest.fixture
 def second() -> Fake:
     return Fake("second")
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def timed_chat_of(*fakes: Fake, **options: Any) -> tuple[Chat, Clock]:
+    """A chat whose circuits open for exactly 30 s of the clock."""
+    asked, clock = providers(*fakes), Clock()
+    circuit._OF_PROVIDERS[asked] = circuit.Circuits(clock=clock, chance=lambda: 0.0)
+    return Chat(registry=role(**options), providers=asked), clock
 
 
 SERVED_BY_FIRST = {"provider": "first", "model": "m", "role": "general", "degraded": False, "attempts": []}
@@ -159,6 +173,42 @@ def test_reply_of_another_chat_with_the_same_providers_knows_who_is_dead(first: 
     for _ in range(2):
         Chat(registry=role(), providers=shared).reply(HELLO)
     assert first.calls == ["m"]
+
+
+def test_reply_of_a_provider_that_is_back_after_its_time_is_its_own_again(first: Fake, second: Fake) -> None:
+    chat, clock = timed_chat_of(first, second)
+    first.fault = DOWN
+    chat.reply(HELLO)
+    first.fault, clock.now_s = None, 30.0
+    assert chat.reply(HELLO)["served_by"] == SERVED_BY_FIRST
+    assert circuit.circuits_of(chat.providers)._open == {}
+
+
+def test_reply_of_a_probe_that_ends_with_a_fault_of_the_caller_leaves_it_to_the_next(first: Fake, second: Fake) -> None:
+    chat, clock = timed_chat_of(first, second)
+    first.fault = DOWN
+    chat.reply(HELLO)
+    first.fault, clock.now_s = ProviderError("first", "m", "It refuses the request."), 30.0
+    with pytest.raises(ProviderError):
+        chat.reply(HELLO)
+    first.fault = None
+    assert chat.reply(HELLO)["served_by"] == SERVED_BY_FIRST
+
+
+def test_reply_of_a_busy_model_asks_again_when_it_says(first: Fake, second: Fake) -> None:
+    chat, clock = timed_chat_of(first, second)
+    first.fault = ModelBusyError("m", "Its queue is full.", 3)
+    chat.reply(HELLO)
+    first.fault, clock.now_s = None, 3.0
+    assert chat.reply(HELLO)["served_by"] == SERVED_BY_FIRST
+
+
+def test_reply_does_not_ask_for_a_model_by_its_other_name(first: Fake, second: Fake) -> None:
+    record = chat_record("small-chat", aliases=("small",))
+    general = RoleModel("general", "small-chat", "first", fallback=("first:small-chat", "first:small", "second:n"))
+    first.fault = ProviderModelError("first", "m", "It does not fit.")
+    answer = chat_of(first, second, registry=registry_of(record, general=general)).reply(HELLO)
+    assert (first.calls, answer["served_by"]["provider"]) == (["small-chat"], "second")
 
 
 def test_reply_when_nobody_answers_says_why_of_each(first: Fake, second: Fake) -> None:
@@ -300,6 +350,20 @@ def test_model_that_cannot_be_fetched_passes_on_to_the_next(first: Fake, second:
     answer = chat_of(broken, second, registry=role(auto_download=True)).reply(HELLO)
     assert answer["served_by"]["attempts"][0]["error"] == str(DownloadError("m", "The hub is away.", "Try again."))
     assert (broken.calls, second.calls) == ([], ["n"])
+
+
+def test_provider_that_is_not_there_is_asked_once_for_all_its_models(first: Fake, second: Fake) -> None:
+    class Absent(Fake):
+        asked = 0
+
+        def available(self) -> Availability:
+            self.asked += 1
+            return Availability("Nothing listens.", "Start it.")
+
+    absent = Absent("first")
+    registry = role(auto_download=True, fallback=("first:m2", "second:n"))
+    answer = chat_of(absent, second, registry=registry).reply(HELLO)
+    assert (absent.asked, answer["served_by"]["provider"]) == (1, "second")
 
 
 # Streams.
@@ -445,15 +509,16 @@ def test_stream_that_another_thread_closes_ends_at_its_next_chunk(first: Fake, s
         is_waiting.set()
         assert may_go_on.wait(30)
 
+    heard: list[str] = []
     first.chunks = [chunk("Hel"), wait, chunk("lo"), chunk(end="stop")]
-    stream = chat_of(first, second).stream(HELLO)
+    stream = chat_of(first, second, on_event=lambda event: heard.append(event.kind)).stream(HELLO)
     with ThreadPoolExecutor(1) as thread:
         read = thread.submit(lambda: deltas(stream))
         assert is_waiting.wait(30)
         within(stream.close)
         may_go_on.set()
         assert read.result(30) == ["Hel"]
-    assert first.open_streams == 0
+    assert (first.open_streams, heard[-1]) == (0, "serving")
 
 
 class Wakeable(Fake):

@@ -75,7 +75,7 @@ def test_fault_of_a_model_shows_that_its_provider_is_back(circuits: Circuits, cl
     fail(circuits)
     clock.now_s += 30
     fail(circuits, "model")
-    assert isinstance(circuits.admit("ollama", "dolphin3"), Permit)
+    assert [type(circuits.admit("ollama", "dolphin3")) for _ in range(2)] == [Permit] * 2
 
 
 def test_admit_after_the_time_lets_one_caller_probe_and_refuses_the_others(circuits: Circuits, clock: Clock) -> None:
@@ -159,6 +159,26 @@ def test_faults_of_calls_that_ran_at_the_same_time_count_once(circuits: Circuits
 
 def test_success_of_a_call_that_began_before_the_fault_does_not_count(circuits: Circuits) -> None:
     old = admitted(circuits)
+    fail(circuits)
+    old.succeeded()
+    assert isinstance(circuits.admit("ollama", "qwen3"), Refusal)
+
+
+def test_fault_of_a_call_that_began_before_the_fault_makes_nobody_wait_for_longer(
+    circuits: Circuits, clock: Clock
+) -> None:
+    old = admitted(circuits)
+    fail(circuits)
+    clock.now_s += 10
+    old.failed("provider", "timed out")
+    assert circuits.admit("ollama", "qwen3") == Refusal("nothing listens", 20.0)
+
+
+def test_success_of_a_probe_that_was_given_up_does_not_count(circuits: Circuits, clock: Clock) -> None:
+    fail(circuits)
+    clock.now_s += 30
+    old = admitted(circuits)
+    clock.now_s += 300
     fail(circuits)
     old.succeeded()
     assert isinstance(circuits.admit("ollama", "qwen3"), Refusal)
