@@ -10,7 +10,7 @@ import ray
 import tiny
 from waiting import until
 
-from cluster.two_nodes import TwoNodes
+from cluster.two_nodes import TwoNodes, list_adapters
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own, which differ from one start to the next
 
