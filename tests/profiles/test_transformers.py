@@ -87,8 +87,8 @@ def test_available_without_its_packages_says_how_to_get_them(monkeypatch: pytest
     monkeypatch.setattr(provider_module, "find_spec", lambda _: None)
 
     assert TransformersProvider().available() == Availability(
-        "It needs `torch` and `transformers`, which is not installed.",
-        'Install it with `pip install "typed-model-registry[transformers]"`.',
+        "It needs packages that are not installed: `torch`, `transformers`.",
+        'Install them with `pip install "typed-model-registry[transformers]"`.',
     )
 
 

@@ -80,9 +80,9 @@ class TransformersProvider:
         missing = [package for package in _PACKAGES if find_spec(package) is None]
         if not missing:
             return Availability()
-        listed = " and ".join(f"`{package}`" for package in missing)
-        remedy = f'Install it with `pip install "typed-model-registry[{NAME}]"`.'
-        return Availability(f"It needs {listed}, which is not installed.", remedy)
+        listed = ", ".join(f"`{package}`" for package in missing)
+        remedy = f'Install them with `pip install "typed-model-registry[{NAME}]"`.'
+        return Availability(f"It needs packages that are not installed: {listed}.", remedy)
 
     def has(self, model: Target) -> bool:
         """Say whether the files of a model are on this machine. Reads names only."""
@@ -126,6 +126,7 @@ class TransformersProvider:
         if not isinstance(model.record, DenseModel):
             problem = "Vectors are made with records of dense encoders only, which say how they are pooled."
             raise ProviderModelError(NAME, model.name, problem, "Name one of the registry, or add it to your own.")
+        _refuse_without_packages("Making vectors")
         load = EncoderLoad(model.record, parameters, device_for(parameters, self._defaults, self._sensor))
         with self._slots.use(load.wanted(self._threshold(parameters))) as slot:
             if kind == "query":
@@ -142,9 +143,7 @@ class TransformersProvider:
 
     @contextmanager
     def _lent(self, model: Target, parameters: Parameters) -> Generator[tuple[CausalLM, Placement]]:
-        for package in _PACKAGES:
-            if find_spec(package) is None:
-                require(package, extra=NAME, purpose="Loading checkpoints")
+        _refuse_without_packages("Loading checkpoints")
         checkpoint = checkpoint_of(model, parameters, self._registry)
         placement = place(model.name, parameters, self._defaults, self._sensor)
         with self._slots.use(CheckpointLoad(checkpoint, placement).wanted()) as loaded:
@@ -153,3 +152,14 @@ class TransformersProvider:
     def _threshold(self, parameters: Parameters) -> float | None:
         stated: float | None = parameters.get("offload_threshold")
         return self._defaults.offload_threshold if stated is None else stated
+
+
+def _refuse_without_packages(purpose: str) -> None:
+    """Say which package is missing, before anything else does. Imports none that is there: unsloth is to come first.
+
+    Raises:
+        MissingExtraError: One is missing.
+    """
+    for package in _PACKAGES:
+        if find_spec(package) is None:
+            require(package, extra=NAME, purpose=purpose)
