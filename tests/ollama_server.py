@@ -77,6 +77,7 @@ class Request:
         path: Path.
         headers: Names in lower case.
         body: What was sent, read as JSON; `None` where nothing was.
+        client: Address of the client: one for each connection.
         lines: Lines that were sent in answer.
         left: Set when the client has gone away before the answer was complete.
         done: Set when the answer was sent to its end.
@@ -86,6 +87,7 @@ class Request:
     path: str
     headers: dict[str, str]
     body: Any
+    client: tuple[str, int] = ("", 0)
     lines: int = 0
     left: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
@@ -119,7 +121,6 @@ class Ollama:
 
     Attributes:
         requests: Every request so far.
-        connections: Number of connections so far.
         token: Only requests with this token are answered; `None`: no token is needed.
         models: Models that are there, by their full names.
         library: Models that can be pulled.
@@ -132,7 +133,6 @@ class Ollama:
         """Start to serve, over https where there is `tls`."""
         self.requests: list[Request] = []
         self._tls = tls
-        self.connections = 0
         self.token: str | None = None
         self.models: dict[str, Model] = {}
         self.library: dict[str, Model] = {}
@@ -147,6 +147,11 @@ class Ollama:
     @property
     def host(self) -> str:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def connections(self) -> int:
+        """Number of connections over which requests have come."""
+        return len({request.client for request in self.requests})
 
     def __enter__(self) -> Self:
         return self
@@ -204,7 +209,6 @@ class Ollama:
 
     def opened(self, connection: socket.socket) -> None:
         with self._lock:
-            self.connections += 1
             self._connections.add(connection)
 
     def closed(self, connection: socket.socket) -> None:
@@ -292,7 +296,7 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.seen = Request(self.command, self.path, headers, json.loads(sent) if sent else None)
+        self.seen = Request(self.command, self.path, headers, json.loads(sent) if sent else None, self.client_address)
         self.ollama.requests.append(self.seen)
         self.did = self.ollama.fault(self.path)
         try:

@@ -60,6 +60,17 @@ def test_available_where_nothing_listens_says_so_and_imports_nothing(run_python:
     assert run_python(code) == f"Nothing listens at `http://127.0.0.1:{port}`. {START} set()\n"
 
 
+def test_chat_where_nothing_listens_says_so_and_imports_nothing(run_python: Callable[..., str]) -> None:
+    code = (
+        "import sys; from registry.profiles import OllamaProvider, Target\n"
+        f"provider = OllamaProvider('127.0.0.1:{unused_port()}')\n"
+        "try: provider.chat(Target('m'), [{'role': 'user', 'content': 'Hi'}], {})\n"
+        "except ConnectionError as error: print(type(error).__name__, {'ollama', 'httpx'} & sys.modules.keys())"
+    )
+
+    assert run_python(code) == "ProviderUnavailableError set()\n"
+
+
 def test_available_where_ollama_answers_is_true(provider: OllamaProvider) -> None:
     assert provider.available() == Availability()
 

@@ -18,6 +18,7 @@ from registry.errors import (
     ProviderTimeoutError,
     ProviderUnavailableError,
 )
+from registry.profiles.failover import scope_of
 from registry.profiles.ollama import OllamaProvider
 
 from .peers import (
@@ -310,7 +311,7 @@ def test_pause_with_tools_may_be_as_long_as_that_before_the_first_token(ollama: 
     provider.close()
 
 
-def test_host_that_swallows_packets_costs_the_time_to_connect(provider: OllamaProvider) -> None:
+def test_host_that_swallows_packets_costs_the_time_to_connect() -> None:
     with swallowing() as host:
         lost = OllamaProvider(host, connect_timeout_s=SHORT_S)
         error = error_of(lambda: lost.chat(MODEL, ASKED, {}))
@@ -318,6 +319,7 @@ def test_host_that_swallows_packets_costs_the_time_to_connect(provider: OllamaPr
 
     assert type(error) is ProviderTimeoutError
     assert error.problem == f"No connection to `{host}` within {SHORT_S} s."
+    assert scope_of(error) == "provider"
 
 
 # Stopping

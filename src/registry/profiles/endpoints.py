@@ -15,6 +15,10 @@ _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what a server may listen on; a client has to name a host
 
 
+class ConnectTimeout(TimeoutError):  # noqa: N818 - the name that it has in HTTP clients, by which it is told
+    """No connection was made in time: a fault of the whole service, and not of one of its models."""
+
+
 class Endpoint(NamedTuple):
     """An address of a service.
 
@@ -81,9 +85,15 @@ def probe(endpoint: Endpoint, timeout_s: float) -> None:
 
     Raises:
         OSError: Nothing listens there (`ConnectionRefusedError`), the name is unknown (`socket.gaierror`), or nothing
-            answers in time (`TimeoutError`).
+            answers in time (`ConnectTimeout`).
     """
-    host, port = _entrance(endpoint)
+    try:
+        _connect(*_entrance(endpoint), timeout_s)
+    except TimeoutError as error:
+        raise ConnectTimeout(str(error)) from error
+
+
+def _connect(host: str, port: int, timeout_s: float) -> None:
     problem: OSError = TimeoutError(f"{host} has no address")
     for address, left_s in addresses(host, port, timeout_s):
         try:

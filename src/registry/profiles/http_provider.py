@@ -59,11 +59,7 @@ class HttpProvider(ABC, Generic[C]):
         """Say whether the service answers. Where nothing listens, that takes no time and imports nothing."""
         limit_s = min(self._timeouts.connect_s, _AVAILABLE_S)
         try:
-            service = self._service()
-            try:
-                probe(self._endpoint(), limit_s)
-            except OSError as error:
-                raise service.not_connected("", error) from error
+            self._probe("", limit_s)
             self._ask("", limit_s, "no answer", self._greet)
         except ProviderError as error:
             return Availability(error.problem, error.remedy)
@@ -107,12 +103,27 @@ class HttpProvider(ABC, Generic[C]):
             if not patience.is_cancelled:  # or it is the end that the caller has asked for
                 raise
 
-    def _connected(self) -> C:
-        """Give the client; the first call imports its package.
+    def _probe(self, model: str, timeout_s: float) -> None:
+        """Look whether somebody listens.
 
         Raises:
-            ProviderUnavailableError: Its package is missing, or the address is none.
+            ProviderUnavailableError: Nobody does, or the address is none.
         """
+        try:
+            probe(self._endpoint(), timeout_s)
+        except ProviderUnavailableError:  # which is an OSError too
+            raise
+        except OSError as error:
+            raise self._service().not_connected(model, error) from error
+
+    def _connected(self, model: str = "") -> C:
+        """Give the client; the first call imports its package, which takes longer than to see that nobody listens.
+
+        Raises:
+            ProviderUnavailableError: Nobody listens, its package is missing, or the address is none.
+        """
+        if self._client is None:
+            self._probe(model, self._timeouts.connect_s)
         with self._lock:
             if self._client is None:
                 try:
@@ -136,7 +147,7 @@ class HttpProvider(ABC, Generic[C]):
             question: Asks it.
         """
         patience = Patience()
-        client = self._connected()
+        client = self._connected(model)
         with self._translated(model, patience), patience.waiting(seconds, what):
             return question(client)
 

@@ -166,7 +166,7 @@ class OllamaProvider(HttpProvider["Client"]):
     def _chunks(self, model: str, messages: Messages, parameters: Parameters, patience: Patience) -> Chunked:
         body = chat_body(model, messages, parameters)
         reader = ChatLines(model, first_call=sum(len(message.get("tool_calls", ())) for message in body["messages"]))
-        client = self._connected()
+        client = self._connected(model)
         with self._translated(model, patience), closing(client.lines("/api/chat", body)) as lines:
             while not reader.is_done:
                 with patience.waiting(*self._limit(reader, with_tools="tools" in body)):
@@ -192,7 +192,7 @@ class OllamaProvider(HttpProvider["Client"]):
 
     def _pull(self, model: str, progress: OnProgress | None) -> int:
         """Pull a model, and give the bytes that were fetched."""
-        reader, patience, client = PullLines(model, progress), Patience(), self._connected()
+        reader, patience, client = PullLines(model, progress), Patience(), self._connected(model)
         has_begun = False
         try:
             with (

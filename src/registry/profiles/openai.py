@@ -146,7 +146,7 @@ class OpenAIProvider(HttpProvider["Client"]):
         return client.names()
 
     def _chunks(self, model: str, messages: Messages, parameters: Parameters, patience: Patience) -> Chunked:
-        client, reader = self._connected(), ChatChunks(model)
+        client, reader = self._connected(model), ChatChunks(model)
         with self._translated(model, patience):
             with patience.waiting(LOOK_S, "no list of its models"):
                 dialect = client.dialect(asks="repeat_penalty" in parameters)
