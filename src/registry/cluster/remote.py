@@ -102,6 +102,10 @@ class RemoteDesks:
         finally:
             call.cancel()
 
+    def has(self, record: ModelInfo) -> bool:
+        """True when a model is deployed."""
+        return record.id in self._replicas
+
     def status(self) -> tuple[DeskStatus, ...]:
         """Give what this ingress has sent, or waits to send, to each model."""
         return tuple(

@@ -76,6 +76,10 @@ class ModelDesks(Protocol):
         """
         ...
 
+    def has(self, record: ModelInfo) -> bool:
+        """True when requests for a model need not fetch its files. May look at the disk."""
+        ...
+
     def status(self) -> tuple[DeskStatus, ...]:
         """Give what goes on at the desks that have been used."""
         ...

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from registry._places import find_files
 from registry.errors import ModelBusyError, ModelClosedError
 from registry.loaders.texts import TruncationWarning
 from registry.server.v1.calls import Call, Limits
@@ -93,6 +94,10 @@ class Desks:
             return piece
         finally:
             call.cancel()
+
+    def has(self, record: ModelInfo) -> bool:
+        """True when the files of a model are on this machine. A look at the disk."""
+        return find_files(record) is not None
 
     def status(self) -> tuple[DeskStatus, ...]:
         """Give what goes on at the desks that have been used."""

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from registry._places import find_files
 from registry.server.v1.answers import ErrorAnswer
+from registry.server.v1.names import Serving
 
 if TYPE_CHECKING:
     from registry.records import ModelInfo
     from registry.server.services import Services
-    from registry.server.v1.names import Serving
 
 
 class Model(BaseModel):
@@ -52,28 +51,32 @@ def router(services: Services) -> APIRouter:
     """Give the routes."""
     routes = APIRouter(prefix="/v1", tags=["OpenAI-compatible"])
 
+    def described(serving: Serving, roles: tuple[str, ...] = ()) -> Model:
+        """Describe a model, or an adapter."""
+        downloaded = services.desks.has(serving.record)
+        model = _model(serving.record, roles, downloaded=downloaded)
+        return model if serving.adapter is None else _adapted(model, serving)
+
     @routes.get("/models")
     def list_models(
         downloaded: bool | None = Query(None, description="Only models whose files are, or are not, on this machine."),
     ) -> ModelList:
         """Give all models, whether their files are on this machine or not, and the adapters that are served now."""
         roles = services.names.roles()
-        models = [_model(record, roles.get(record.id, ())) for record in services.registry.values()]
-        models += [_adapter(serving) for serving in services.names.adapters()]
+        models = [described(Serving(record), roles.get(record.id, ())) for record in services.registry.values()]
+        models += [described(serving) for serving in services.names.adapters()]
         return ModelList(data=[model for model in models if downloaded in (None, model.downloaded)])
 
     @routes.get("/models/{model}", responses=_NOT_FOUND)
     def get_model(model: str) -> Model:
         """Give one model, by its id, an alias or a role, or one adapter by its id."""
         serving = services.names.serving(model)
-        if serving.adapter is not None:
-            return _adapter(serving)
-        return _model(serving.record, services.names.roles().get(serving.record.id, ()))
+        return described(serving, services.names.roles().get(serving.record.id, ()))
 
     return routes
 
 
-def _model(record: ModelInfo, roles: tuple[str, ...]) -> Model:
+def _model(record: ModelInfo, roles: tuple[str, ...], *, downloaded: bool) -> Model:
     return Model(
         id=record.id,
         created=_seconds(record.release_date),
@@ -85,15 +88,14 @@ def _model(record: ModelInfo, roles: tuple[str, ...]) -> Model:
         matryoshka_dims=list(getattr(record, "matryoshka_dims", ())),
         capabilities=list(record.capabilities),
         license=record.license,
-        downloaded=find_files(record) is not None,
+        downloaded=downloaded,
         aliases=list(record.aliases),
         roles=list(roles),
     )
 
 
-def _adapter(serving: Serving) -> Model:
+def _adapted(model: Model, serving: Serving) -> Model:
     """Describe an adapter: as its model, under its own name."""
-    of_model = _model(serving.record, ())
     version = None if serving.adapter is None else serving.adapter.version
     changes: dict[str, Any] = {
         "id": serving.name,
@@ -101,8 +103,9 @@ def _adapter(serving: Serving) -> Model:
         "root": serving.record.id,
         "version": version,
         "aliases": [],
+        "roles": [],
     }
-    return of_model.model_copy(update=changes)
+    return model.model_copy(update=changes)
 
 
 def _seconds(date: str | None) -> int:
