@@ -42,12 +42,19 @@ class Answer(NamedTuple):
 class Server:
     """A server in a process of its own."""
 
-    def __init__(self, home: Path, manifest: Path) -> None:
+    def __init__(self, home: Path, manifest: Path, log: Path) -> None:
         environment = os.environ | {"REGISTRY_HOME": str(home), "REGISTRY_ADAPTERS": str(manifest)}
         program = Path(__file__).with_name("server_process.py")
-        self.process = subprocess.Popen(
-            [sys.executable, str(program)], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._log = log
+        with log.open("w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, str(program)],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline().rpartition(":")[2])
 
@@ -72,6 +79,10 @@ class Server:
             with connection.getresponse() as response:
                 yield response
 
+    def logged(self) -> list[str]:
+        """Give the lines of the log about adapters, without what follows the version."""
+        return [" ".join(line.split()[:4]) for line in self._log.read_text().splitlines() if "adapters." in line]
+
     def close(self) -> None:
         with self.process:  # closes its input, which ends it, and waits
             pass
@@ -86,7 +97,7 @@ class Servers:
             self.home / "models" / "tiny-chat.gguf", script=WORDS, repeat=True, layers=1, context_length=4096
         )
         self.list(LI)
-        self.both = [Server(self.home, self.manifest) for _ in range(2)]
+        self.both = [Server(self.home, self.manifest, folder / f"{number}.log") for number in range(2)]
         for server in self.both:
             stack.callback(server.close)
         self.rendezvous: FileRendezvous = file_rendezvous(str(self.manifest))
@@ -181,3 +192,10 @@ def test_adapter_that_is_bad_is_served_by_nobody(servers: Servers) -> None:
     write_manifest(servers.manifest, entry(servers.manifest.with_name("bad.gguf")))
     until(lambda: servers.rendezvous.decided().number > before)
     assert [server.said() for server in servers.both] == [(200, LI * TOKENS)] * 2
+    for server in servers.both:
+        # The one that comes second may serve what the first has decided before it has prepared it.
+        assert sorted(server.logged()) == [
+            "ERROR: registry.adapters.refused id=tuned version=bad",
+            "INFO: registry.adapters.prepared id=tuned version=li",
+            "INFO: registry.adapters.serving id=tuned version=li",
+        ]

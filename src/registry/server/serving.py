@@ -44,8 +44,8 @@ def serve(
     """Serve until SIGINT (Ctrl-C) or SIGTERM, then let answers in flight finish.
 
     The access log goes to the standard output; problems, and what is provisioned, go to the standard error, unless the
-    loggers `registry.access`, `registry.server`, `registry.profiles`, `registry.provision` and `uvicorn.error` have
-    handlers already. A second Ctrl-C ends the process at once.
+    loggers `registry.access`, `registry.server`, `registry.profiles`, `registry.provision`, `registry.adapters` and
+    `uvicorn.error` have handlers already. A second Ctrl-C ends the process at once.
 
     Args:
         options: How to serve.
@@ -161,7 +161,8 @@ def _logging(options: ServerOptions) -> Iterator[None]:
     with ExitStack() as handled:
         for name in ("registry.server", "registry.profiles", "uvicorn.error"):
             handled.enter_context(_handled(logging.getLogger(name), problems))
-        handled.enter_context(_handled(logging.getLogger("registry.provision"), problems, logging.INFO))
+        for name in ("registry.provision", "registry.adapters"):
+            handled.enter_context(_handled(logging.getLogger(name), problems, logging.INFO))
         if options.access_log and not ACCESS_LOGGER.hasHandlers():
             handler = BufferedHandler()
             handled.callback(handler.close)
