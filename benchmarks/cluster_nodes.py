@@ -16,7 +16,8 @@ def main() -> None:
     import ray
     from cluster.two_nodes import two_nodes
 
-    with two_nodes(Path(os.environ["HOME"])) as serving:
+    # Room for what comes while nothing answers: a request that is refused because others wait was not lost.
+    with two_nodes(Path(os.environ["HOME"]), server={"queue_length": 1000}) as serving:
         print(f"@{serving.url}", flush=True)
         for command in map(str.strip, sys.stdin):
             if command == "kill a replica":

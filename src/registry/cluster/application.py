@@ -62,6 +62,7 @@ def application(options: ClusterOptions, planned: Plan) -> Application:
     ingress = serve.deployment(
         name=INGRESS,
         num_replicas=options.ingress_replicas,
+        logging_config={"enable_access_log": planned.server.access_log},
         **spread,
         max_ongoing_requests=_MOST_REQUESTS,
         ray_actor_options={"num_cpus": options.ingress_cpus},
@@ -84,6 +85,7 @@ def _deployment(deployed: Deployed, planned: Plan, options: ClusterOptions) -> A
         health_check_period_s=_HEALTH_PERIOD_S,
         health_check_timeout_s=_HEALTH_TIMEOUT_S,
         graceful_shutdown_timeout_s=server.shutdown_timeout_s,
+        logging_config={"enable_access_log": False},  # the ingress has a line for each request already
         **deployed.serve_options(server.queue_length),
     )(ModelReplica)
     return deployment.bind(served)

@@ -1,0 +1,60 @@
+"""The actor where workers meet, called directly: who counts, and what a new start may decide."""
+
+import pytest
+
+from registry.adapters import AdapterRef, Ballot, Decision
+from registry.cluster import rendezvous as module
+from registry.cluster.rendezvous import Meeting
+
+OLD, NEW = (AdapterRef("dialect", version, "base", version * 64) for version in "12")
+WANTED = Ballot("m", (NEW,), (NEW,))
+STALE_S = 10.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def meeting(clock: list[float]) -> Meeting:
+    """Give one that has begun long ago."""
+    made = Meeting(STALE_S)
+    clock[0] += STALE_S
+    return made
+
+
+def test_decision_is_made_once_all_have_prepared(clock: list[float]) -> None:
+    actor = meeting(clock)
+
+    assert actor.meet("a", None, Decision()) == Decision()
+    assert actor.meet("b", WANTED, Decision()) == Decision()
+    assert actor.meet("a", WANTED, Decision()) == actor.decided() == Decision(1, "m", (NEW,))
+
+
+def test_worker_that_is_silent_counts_no_more(clock: list[float]) -> None:
+    actor = meeting(clock)
+    actor.meet("a", None, Decision())
+    clock[0] += STALE_S
+
+    assert actor.meet("b", WANTED, Decision()).number == 1
+
+
+def test_worker_that_has_left_counts_no_more(clock: list[float]) -> None:
+    actor = meeting(clock)
+    actor.meet("a", None, Decision())
+    actor.leave("a")
+
+    assert actor.meet("b", WANTED, Decision()).number == 1
+
+
+def test_new_start_learns_what_was_decided_and_waits_for_all_to_speak(clock: list[float]) -> None:
+    actor, known = Meeting(STALE_S), Decision(7, "old", (OLD,))
+
+    assert actor.meet("a", WANTED, known) == known
+    assert actor.meet("b", None, Decision()) == known
+    clock[0] += STALE_S / 2
+    assert actor.meet("b", WANTED, known) == known
+    clock[0] += STALE_S / 2
+    assert actor.meet("b", WANTED, known) == Decision(8, "m", (NEW,))
