@@ -214,8 +214,8 @@ JSON: Mapping[str, Mapping[str, str]] = {
         "profile": "Its name.",
         "ok": "True where none has failed.",
         "unserved": "Roles for which no model is ready.",
-        "outcomes": "A list of `role`, `model`, `provider`, `action` (`already_present`, `downloaded`, `pulled`, `skipped`, "
-        "`failed`), `seconds`, `bytes` (`null`: the provider does not tell), `reason`.",
+        "outcomes": "A list of `role`, `model`, `provider`, `action` (`already_present`, `downloaded`, `pulled`, "
+        "`skipped`, `failed`), `seconds`, `bytes` (`null`: the provider does not tell), `reason`.",
     },
     "cluster": {
         "models": "A list of `model`, `roles`, and what a replica takes: `cpus`, `gpus`, `memory_bytes`.",
