@@ -1,4 +1,4 @@
-"""What a test scripts of the server in `ollama_server`: what its models say and what goes wrong; and what it has seen."""
+"""What a test scripts of the server in `ollama_server`: what models say, and what goes wrong; and what was asked."""
 
 from __future__ import annotations
 
