@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ pytest.importorskip("fastapi")
 from starlette.exceptions import HTTPException
 from waiting import WAIT_S, until
 
+from registry.adapters import AdapterVersion
 from registry.errors import ModelBusyError, ModelClosedError
+from registry.loaders import LoadOptions
 from registry.records import ChatModel, ModelFile
 from registry.server.options import ServerOptions
 from registry.server.v1 import desks as module
@@ -400,3 +403,46 @@ def test_loop_that_is_gone_does_not_break_the_desk() -> None:
 
     assert asyncio.run(again()) == "x"
     asyncio.run(desks.close())
+
+
+def version(sha256: str) -> AdapterVersion:
+    return AdapterVersion("dialect", "1", "fox", sha256, Path(f"{sha256}.gguf"))
+
+
+class WithOptions(Manager):
+    """Lends what it is asked for, and notes with which adapter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options = LoadOptions(threads=3)
+        self.asked: list[tuple[int | None, object]] = []
+
+    @contextmanager
+    def use(self, model: ChatModel, *, options: LoadOptions | None = None) -> Iterator[str]:
+        with super().use(model) as handle:
+            self.asked.append((None, None) if options is None else (options.threads, options.adapter))
+            yield handle
+
+
+def test_each_version_of_an_adapter_has_a_desk_and_is_loaded_as_the_model_is() -> None:
+    manager = WithOptions()
+
+    async def test(desks: Desks) -> list[str | None]:
+        for adapter in (None, version("a"), version("b"), version("a")):
+            await desks.ask(record(), says("x"), A, adapter)
+        return [status.adapter_id for status in desks.status()]
+
+    assert run(test, manager) == [None, "dialect", "dialect"]
+    assert manager.asked == [(None, None), (3, Path("a.gguf")), (3, Path("b.gguf")), (3, Path("a.gguf"))]
+
+
+def test_desk_of_a_version_that_nobody_asks_for_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_IDLE_S", 0.01)
+
+    async def test(desks: Desks) -> int:
+        await desks.ask(record(), says("x"), A, version("a"))
+        await asyncio.to_thread(until, _no_desk_runs)
+        await desks.ask(record(), says("x"), A, version("b"))
+        return len(desks.status())
+
+    assert run(test, WithOptions()) == 1
