@@ -27,7 +27,7 @@ _PROGRAM = """\
 import contextlib, os
 os.environ["REGISTRY_HOME"] = {home!r}
 from registry.profiles import Target
-from registry.profiles.ollama import OllamaProvider
+from registry.profiles.providers.ollama import OllamaProvider
 messages = [{{"role": "user", "content": "How tall is Mount Everest?"}}]
 """
 _REFUSED = """\

@@ -10,8 +10,8 @@ from waiting import within
 
 from registry.errors import ProviderError
 from registry.profiles import Target
-from registry.profiles.ollama import OllamaProvider
-from registry.profiles.openai import OpenAIProvider
+from registry.profiles.providers.ollama import OllamaProvider
+from registry.profiles.providers.openai import OpenAIProvider
 
 ASKED = [{"role": "user", "content": "How tall is Mount Everest?"}]
 MODEL = Target("llama3.2")

@@ -21,7 +21,7 @@ pytest.importorskip("ollama")
 
 from registry.errors import NoProviderError, ProviderError, StreamBrokenError
 from registry.profiles import Chat, Event, Providers, circuit
-from registry.profiles.ollama import OllamaProvider
+from registry.profiles.providers.ollama import OllamaProvider
 from registry.records import RoleModel
 
 from .small import registry_of

@@ -108,8 +108,10 @@ def test_resolve_warns_once_of_who_is_passed_over(caplog: pytest.LogCaptureFixtu
         (
             "registry.profiles",
             logging.WARNING,
-            'registry.profiles.passed_over provider=olama model=any reason="There is no provider of this name." '
-            'remedy="Did you mean `ollama`?"',
+            (
+                'registry.profiles.passed_over provider=olama model=any reason="There is no provider of this name." '
+                'remedy="Did you mean `ollama`?"'
+            ),
         )
     ]
 

@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from registry.profiles.answers import RoleStream as RoleStream
     from registry.profiles.answers import ServedBy as ServedBy
     from registry.profiles.chat import Chat as Chat
+    from registry.profiles.checkpoints.provider import TransformersProvider as TransformersProvider
     from registry.profiles.embedder import Embedded as Embedded
     from registry.profiles.embedder import Embedder as Embedder
     from registry.profiles.events import Event as Event
-    from registry.profiles.local import LocalProvider as LocalProvider
     from registry.profiles.manifest import Manifest as Manifest
     from registry.profiles.manifest import read_manifest as read_manifest
-    from registry.profiles.ollama import OllamaProvider as OllamaProvider
-    from registry.profiles.openai import OpenAIProvider as OpenAIProvider
     from registry.profiles.protocol import Availability as Availability
     from registry.profiles.protocol import Ensured as Ensured
     from registry.profiles.protocol import Provider as Provider
     from registry.profiles.protocol import Target as Target
+    from registry.profiles.providers.local import LocalProvider as LocalProvider
+    from registry.profiles.providers.ollama import OllamaProvider as OllamaProvider
+    from registry.profiles.providers.openai import OpenAIProvider as OpenAIProvider
     from registry.profiles.provisioning import provision as provision
     from registry.profiles.registered import Providers as Providers
     from registry.profiles.reports import Outcome as Outcome
@@ -49,10 +50,10 @@ _HOMES = {
     "Ensured": "protocol",
     "Event": "events",
     "FailedAttempt": "answers",
-    "LocalProvider": "local",
+    "LocalProvider": "providers.local",
     "Manifest": "manifest",
-    "OllamaProvider": "ollama",
-    "OpenAIProvider": "openai",
+    "OllamaProvider": "providers.ollama",
+    "OpenAIProvider": "providers.openai",
     "Outcome": "reports",
     "PassedOver": "resolution",
     "Profiles": "active",
@@ -64,6 +65,7 @@ _HOMES = {
     "RoleStream": "answers",
     "ServedBy": "answers",
     "Target": "protocol",
+    "TransformersProvider": "checkpoints.provider",
     "provision": "provisioning",
     "read_manifest": "manifest",
     "resolve": "resolution",

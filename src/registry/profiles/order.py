@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from typing import TYPE_CHECKING, Any
 
 from registry.profiles.protocol import Target
@@ -34,10 +34,19 @@ def chain(
     own = _target(role_model.name, registry)
     provider = role_model.provider or (OLLAMA if own.record is None else LOCAL)
     following = (_fallback(name, provider, registry, known) for name in role_model.fallback)
-    found: dict[tuple[str, str], tuple[str, Target]] = {}
+    found: dict[Hashable, tuple[str, Target]] = {}
     for asked, target in ((provider, own), *following):
-        found.setdefault((asked, target.name if target.record is None else target.record.id), (asked, target))
+        found.setdefault(identity(asked, target), (asked, target))
     return tuple(found.values())
+
+
+def identity(provider: str, target: Target) -> Hashable:
+    """Give what a model of a provider is told apart by: its record for who loads records, else the name that is sent.
+
+    Ids and aliases of a record are names for Ollama, too, and it may have one of them without the other.
+    """
+    is_loaded_here = provider in (LOCAL, TRANSFORMERS)
+    return provider, target.record if is_loaded_here and target.record is not None else target.name
 
 
 def _fallback(name: str, provider: str, registry: ModelRegistry[Any], known: Collection[str]) -> tuple[str, Target]:

@@ -16,7 +16,8 @@ from registry.errors import InvalidOptionError, ProviderError, ProviderUnavailab
 from registry.profiles.active import PathLike, Profiles
 from registry.profiles.events import Event, EventKind, OnEvent, log, tell
 from registry.profiles.flights import Flights
-from registry.profiles.order import LOCAL, OLLAMA, chain
+from registry.profiles.manifest import own_registry
+from registry.profiles.order import LOCAL, OLLAMA, chain, identity
 from registry.profiles.registered import Providers
 from registry.profiles.reports import Outcome, OutcomeAction, Report
 from registry.profiles.resolution import Candidate
@@ -41,7 +42,8 @@ class _Known:
         self.roles: dict[Hashable, tuple[Outcome, ...]] = {}  # the same
 
 
-_known: WeakKeyDictionary[Providers, _Known] = WeakKeyDictionary()
+# Providers that are made for one call know what those of other calls for the same registry do.
+_known: WeakKeyDictionary[Providers | ModelRegistry[Any], _Known] = WeakKeyDictionary()
 _lock = Lock()
 
 
@@ -143,7 +145,7 @@ def ensure_candidate(
         on_event: Called with `provisioning` and `progress`.
         role: The role that it is for.
     """
-    known, key = _known_of(providers), _key_of(candidate)
+    known, key = _known_of(providers), identity(candidate.provider, candidate.target)
     if not force and (ready := known.models.get(key)) is not None:
         return replace(ready, role=role, model=candidate.target.name)
     begun = _Begun(candidate, role, time.monotonic())
@@ -199,13 +201,13 @@ def _looked_for(begun: _Begun, provider: Provider, known: _Known) -> Outcome:
     candidate = begun.candidate
     if not provider.has(candidate.target):
         return begun.skipped(_forbidden(candidate))
-    outcome = known.models[_key_of(candidate)] = begun.ready("already_present", 0)
+    outcome = known.models[identity(candidate.provider, candidate.target)] = begun.ready("already_present", 0)
     return outcome
 
 
 def _ensured(begun: _Begun, provider: Provider, known: _Known, progress: OnProgress, *, force: bool) -> Outcome:
     """Have the provider fetch a model, in the one thread that does so."""
-    candidate, key = begun.candidate, _key_of(begun.candidate)
+    candidate, key = begun.candidate, identity(candidate.provider, candidate.target)
     if not force and (ready := known.models.get(key)) is not None:
         return ready  # since this caller has looked
     known.models.pop(key, None)
@@ -226,7 +228,7 @@ def _of_role(
     candidates = [Candidate(name, target, {}, may_fetch) for name, target in order]
     known, key = _known_of(providers), (role, may_fetch, order)
     reported = () if force else known.roles.get(key, ())
-    if reported and _key_of(candidates[len(reported) - 1]) in known.models:  # or it has failed for another role since
+    if reported and identity(*order[len(reported) - 1]) in known.models:  # or it has failed for another role since
         yield from reported
         return
     tell(on_event, Event("resolving", role))
@@ -257,20 +259,17 @@ def _known_of(providers: Providers) -> _Known:
         return _known.setdefault(providers, _Known())
 
 
-def _key_of(candidate: Candidate) -> Hashable:
-    """Name a model for who serves it: ids and aliases of a record are the same."""
-    return candidate.provider, candidate.target.record or candidate.target.name
-
-
 @contextmanager
 def _asked(providers: Providers | None, registry: ModelRegistry[Any] | None) -> Iterator[Providers]:
     """Give the providers to ask; those that are made for a registry are closed."""
     if providers is not None:
         yield providers
-    elif registry is None:
+    elif registry is None or registry is own_registry():
         yield Providers.default()
     else:
         with Providers(registry=registry) as made:
+            with _lock:
+                _known[made] = _known.setdefault(registry, _Known())
             yield made
 
 

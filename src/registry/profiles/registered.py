@@ -34,10 +34,10 @@ class _Own(NamedTuple):
 
 
 OWN = {
-    "ollama": _Own("registry.profiles.ollama", "OllamaProvider", ("registry",)),
-    "local": _Own("registry.profiles.local", "LocalProvider", ("manager", "registry")),
-    "openai": _Own("registry.profiles.openai", "OpenAIProvider"),
-    "transformers": _Own("registry.profiles.transformers", "TransformersProvider", ("registry",)),
+    "ollama": _Own("registry.profiles.providers.ollama", "OllamaProvider", ("registry",)),
+    "local": _Own("registry.profiles.providers.local", "LocalProvider", ("manager", "registry")),
+    "openai": _Own("registry.profiles.providers.openai", "OpenAIProvider"),
+    "transformers": _Own("registry.profiles.checkpoints.provider", "TransformersProvider", ("registry",)),
 }
 """Providers of this package by name."""
 

@@ -1,0 +1,1 @@
+"""Providers: Ollama, servers with OpenAI's API, and the records of this machine."""
