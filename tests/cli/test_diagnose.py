@@ -45,9 +45,10 @@ ENVIRONMENT = Environment(
         ggml_version="0.25.3",
         gpu_offload=True,
         build_flags={"CUDA": {"ARCHS": "900"}, "CPU": {"AVX2": "1"}},
+        libraries=("cpu", "cuda"),
     ),
     unsloth=Unsloth(installed=True, version="2026.11.1", path="/unsloth", imported=True, patched=True),
-    driver=Driver(installed=True, version="580.1", cuda_version="13.2"),
+    driver=Driver(installed=True, version="580.1", path="/lib/libnvidia-ml.so.1", cuda_version="13.2"),
 )
 GPU = Device(
     device="gpu:0",
@@ -76,10 +77,10 @@ TEXT = (
     "registry\t0.1.0, /registry\n"
     "torch\t2.13.0, built with CUDA 13.0, GPU usable, expandable_segments:True, /torch\n"
     "llama.cpp\t0.3.36, ggml 0.25.3, with a GPU backend, /llama_cpp\n"
-    "built with\tCUDA: ARCHS=900, CPU: AVX2\n"
+    "built with\tCUDA: ARCHS=900, CPU: AVX2, libraries: cpu cuda\n"
     "sentence-transformers\tnot installed\n"
     "unsloth\t2026.11.1, patch in place, /unsloth\n"
-    "driver\t580.1, runs CUDA 13.2\n"
+    "driver\t580.1, runs CUDA 13.2, /lib/libnvidia-ml.so.1\n"
     "\n"
     "Memory\n"
     "Device\tName\tKind\tTotal\tFree\tReserved\tAllocated\tIn use\tWanted free\tRisk\n"

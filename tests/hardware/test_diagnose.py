@@ -148,6 +148,13 @@ def test_hidden_gpus_are_noted_and_looked_at_when_asked_for(bench: Bench, monkey
     assert (every.risk, every.notes) == ("high", ())
 
 
+def test_gpus_that_are_hidden_are_known_to_the_remedies(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.said = {"torch": {"cuda_compiled": True, "cuda_version": "13.0", "cuda_available": False, "devices": []}}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+    assert (diagnose().remedies, diagnose(all_devices=True).remedies) == ((), ())
+
+
 def test_limit_of_a_control_group_is_known_to_the_remedies(bench: Bench) -> None:
     note = f"A control group limits the memory to {8 * GIB} bytes."
     bench.machine = replace(bench.machine, ram_total_bytes=8 * GIB, ram_available_bytes=0, gpus=(), notes=(note,))
@@ -237,6 +244,11 @@ def test_relief_tells_the_allocator_what_the_environment_states(torch: Any, monk
 def test_relief_lets_segments_grow_where_memory_is_in_pieces(torch: Any) -> None:
     assert applied(PIECES)["allocator_settings"].done
     assert (torch.taken, os.environ["PYTORCH_ALLOC_CONF"]) == (["expandable_segments:True"], "expandable_segments:True")
+
+
+def test_relief_has_no_settings_for_pieces_of_metal(torch: Any) -> None:
+    assert not applied(replace(PIECES, kind="metal"))["allocator_settings"].done
+    assert torch.taken == []
 
 
 def test_relief_leaves_the_allocator_alone_where_nothing_is_wrong(torch: Any) -> None:

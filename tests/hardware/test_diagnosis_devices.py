@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from registry.hardware.devices import gpus_of, main_memory, visible
+from registry.hardware.devices import gpus_of, hides_all, main_memory, visible
 from registry.hardware.diagnosis import Device
 from registry.hardware.machine import Cpu, Gpu, Machine
 
@@ -110,6 +110,22 @@ def test_apple_gpu_shares_the_main_memory() -> None:
     (found,) = gpus_of(machine(Gpu(0, "Apple GPU", 64, 50, unified=True)), [], [], hidden=False)
 
     assert (found.kind, found.unified, found.free_bytes) == ("metal", True, 50)
+
+
+def test_apple_gpu_is_not_hidden_by_a_variable_of_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    apple = Gpu(0, "Apple GPU", 64, 50, unified=True)
+
+    assert [gpu.kind for gpu in gpus_of(machine(apple), [], [], hidden=False)] == ["metal"]
+    assert not hides_all([apple], "")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "stated", "expected"),
+    [(TWO, None, False), (TWO, "1", False), (TWO, "", True), ((), None, False), ((), "-1", True), ((), "0", False)],
+)
+def test_variable_that_shows_no_gpu_hides_all(gpus: tuple[Gpu, ...], stated: str | None, expected: bool) -> None:
+    assert hides_all(gpus, stated) is expected
 
 
 def test_machine_without_a_gpu_has_none() -> None:

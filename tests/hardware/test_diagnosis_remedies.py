@@ -45,8 +45,10 @@ def _device(name: str, kind: str, total_gib: float, free_gib: float | None, **mo
     return judged(device, Thresholds())
 
 
-def remedies(environment: Environment, *devices: Device, limit: int | None = None) -> dict[str, Remedy]:
-    return {remedy.code: remedy for remedy in remedies_for(Found(environment, devices, limit))}
+def remedies(
+    environment: Environment, *devices: Device, limit: int | None = None, hidden: bool = False
+) -> dict[str, Remedy]:
+    return {remedy.code: remedy for remedy in remedies_for(Found(environment, devices, limit, hidden))}
 
 
 def test_machine_where_all_is_well_needs_nothing() -> None:
@@ -106,7 +108,7 @@ def test_torch_that_keeps_far_more_than_tensors_use_is_fragmented() -> None:
     assert found == {
         "empty_cache": Remedy(
             "empty_cache",
-            "torch keeps 32.21 GB of gpu:0 that no tensor uses. `torch.cuda.empty_cache()` gives back what it can.",
+            "torch keeps 32.21 GB of gpu:0 that no tensor uses. Give back what can be: `torch.cuda.empty_cache()`.",
             ("gpu:0",),
         ),
         "expandable_segments": Remedy(
@@ -222,6 +224,68 @@ def test_torch_that_cannot_use_the_gpu_wants_a_newer_driver() -> None:
     )
 
 
+def test_torch_that_cannot_use_the_gpu_though_the_driver_is_new_enough_wants_no_newer_one() -> None:
+    found = remedies(replace(FULL, torch=replace(TORCH, cuda_available=False)), main(50), gpu(70))
+
+    assert found == {
+        "restart_driver": Remedy(
+            "restart_driver",
+            "torch was built with CUDA 13.0 and cannot use the GPU, though the driver runs CUDA 13.2: restart the "
+            "driver or the machine, and see that this user may open `/dev/nvidia*`.",
+            ("gpu:0",),
+        )
+    }
+
+
+def test_torch_that_cannot_use_hidden_gpus_is_not_suspected() -> None:
+    environment = replace(FULL, torch=replace(TORCH, cuda_available=False))
+
+    assert remedies(environment, main(50), gpu(70), hidden=True) == {}
+    assert remedies(environment, main(50), hidden=True) == {}
+
+
+def test_torch_for_intel_gpus_does_not_leave_them_idle() -> None:
+    environment = replace(FULL, torch=replace(TORCH, cuda_compiled=False, cuda_version=None, cuda_available=False))
+
+    assert remedies(environment, main(50), gpu(70, kind="xpu")) == {}
+
+
+def test_torch_for_rocm_beside_a_gpu_of_nvidia_leaves_it_idle() -> None:
+    environment = replace(FULL, torch=replace(TORCH, cuda_version=None, hip_version="7.0", cuda_available=False))
+
+    assert remedies(environment, main(50), gpu(70))["install_torch_for_gpu"].text == (
+        "torch was built for ROCm and leaves the GPU idle: install it from https://pytorch.org/get-started."
+    )
+
+
+def test_torch_with_cuda_beside_a_gpu_of_another_maker_wants_no_driver_of_nvidia() -> None:
+    environment = replace(FULL, torch=replace(TORCH, cuda_available=False), driver=Driver(installed=False))
+
+    assert list(remedies(environment, main(50), gpu(70, kind="vulkan"))) == ["find_gpu"]
+
+
+def test_cache_of_another_backend_is_emptied_by_its_own_call() -> None:
+    pieces = {"reserved_bytes": 40 * GIB, "allocated_bytes": 10 * GIB}
+
+    intel, apple = (remedies(FULL, gpu(20, kind=kind, **pieces)) for kind in ("xpu", "metal"))
+
+    assert intel["empty_cache"].text.endswith("Give back what can be: `torch.xpu.empty_cache()`.")
+    assert apple["empty_cache"].text.endswith("Give back what can be: `torch.mps.empty_cache()`.")
+    assert ("expandable_segments" in intel, "expandable_segments" in apple) == (True, False)
+
+
+def test_values_in_8_bits_come_with_the_attention_that_they_need() -> None:
+    assert "`type_k=8, type_v=8, flash_attn=True`" in remedies(FULL, main(50), gpu(1))["kv_cache_type"].text
+
+
+def test_memory_that_is_shared_is_said_once_to_be_held_by_others() -> None:
+    found = remedies_for(Found(BARE, (main(1), gpu(1, kind="metal", unified=True))))
+
+    assert [remedy.text for remedy in found if remedy.code == "end_other_programs"] == [
+        "Other programs hold 67.65 GB of cpu: end those that are not needed."
+    ]
+
+
 def test_torch_with_cuda_on_a_machine_without_a_gpu_is_asked_about() -> None:
     environment = replace(BARE, torch=replace(TORCH, cuda_available=False))
 
@@ -232,11 +296,16 @@ def test_torch_that_was_not_asked_for_cuda_is_not_suspected() -> None:
     assert remedies(replace(BARE, torch=replace(TORCH, cuda_available=None)), main(50)) == {}
 
 
-@pytest.mark.parametrize(("kind", "flag"), [("cuda", "GGML_CUDA"), ("metal", "GGML_METAL")])
+@pytest.mark.parametrize(
+    ("kind", "flag"),
+    [("cuda", "GGML_CUDA"), ("metal", "GGML_METAL"), ("rocm", "GGML_HIP"), ("xpu", "GGML_SYCL")],
+)
 def test_llama_cpp_without_a_gpu_backend_is_to_be_built_with_one(kind: str, flag: str) -> None:
-    environment = replace(FULL, llama_cpp=replace(LLAMA_CPP, gpu_offload=False))
+    torch = replace(TORCH, cuda_compiled=kind == "cuda")
+    environment = replace(FULL, torch=torch, llama_cpp=replace(LLAMA_CPP, gpu_offload=False))
 
     found = remedies(environment, main(50), gpu(70, kind=kind))
+    found.pop("install_torch_for_gpu", None)
 
     assert list(found) == ["build_llama_cpp_for_gpu"]
     assert f'CMAKE_ARGS="-D{flag}=on"' in found["build_llama_cpp_for_gpu"].text

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from registry.hardware.inquiry import inquire
 from registry.hardware.installed import installed
 from registry.hardware.unsloth_sensor import is_patched
 from tests.hardware.system import FakeDriver, NVMLError
+from tests.waiting import WAIT_S
 
 ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 
@@ -309,6 +311,54 @@ def test_warning_about_cuda_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["warning"] == "CUDA initialization: the driver is too old (found version 11040)"
 
 
+def test_packages_that_are_asked_at_once_leave_the_warnings_of_the_process_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first_asked, second_asked = Event(), Event()
+
+    class First(ModuleType):
+        @property
+        def __version__(self) -> str:
+            first_asked.set()
+            second_asked.wait(0.3)  # in vain, where one is asked after the other
+            return "1"
+
+    class Second(ModuleType):
+        @property
+        def __version__(self) -> str:
+            second_asked.set()
+            first.join(WAIT_S)  # so that the one that came first leaves first
+            return "1"
+
+    monkeypatch.setitem(sys.modules, "torch", First("torch"))
+    monkeypatch.setitem(sys.modules, "llama_cpp", Second("llama_cpp"))
+    shown, filters = warnings.showwarning, warnings.filters
+    first, second = (
+        Thread(target=inquire, args=(name,), kwargs={"gpu": False, "measure": False}) for name in ("torch", "llama_cpp")
+    )
+    first.start()
+    assert first_asked.wait(WAIT_S)
+    second.start()
+    second.join(WAIT_S)
+
+    assert (warnings.showwarning, warnings.filters) == (shown, filters)
+
+
+def test_package_is_asked_though_paths_to_import_from_are_no_texts(
+    packages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(packages, "torch", "__version__ = '1'")
+    monkeypatch.setattr(sys, "path", [packages, *sys.path])
+
+    assert inquire("torch", gpu=False, measure=False)["version"] == "1"
+
+
+def test_folder_that_only_has_the_name_of_a_package_is_none(packages: Path) -> None:
+    (packages / "no_such_module" / "docs").mkdir(parents=True)
+
+    assert installed("no_such_module", "no-such-distribution") == Package()
+
+
 def test_package_is_found_without_importing_it(packages: Path) -> None:
     write(packages, "torch", "raise RuntimeError")
 
@@ -337,8 +387,34 @@ def test_package_that_somebody_has_forbidden_is_not_installed(monkeypatch: pytes
     assert installed("no_such_module", "no-such-distribution") == Package()
 
 
-def test_driver_tells_its_version_and_the_cuda_that_it_runs() -> None:
-    assert probe_driver(FakeDriver) == Driver(installed=True, version="580.1", cuda_version="13.2")
+def test_driver_tells_its_version_and_the_cuda_that_it_runs(tmp_path: Path) -> None:
+    expected = Driver(installed=True, version="580.1", cuda_version="13.2")
+
+    assert probe_driver(FakeDriver, tmp_path / "none") == expected
+
+
+def test_driver_has_the_place_that_its_library_was_loaded_from(tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    maps.write_text(
+        "7f00-7f01 r-xp 0 08:01 9 /usr/lib/libc.so.6\n7f02-7f03 r-xp 0 08:01 9 /opt/a b/libnvidia-ml.so.580\n"
+    )
+
+    assert probe_driver(FakeDriver, maps).path == "/opt/a b/libnvidia-ml.so.580"
+
+
+def test_driver_has_the_name_that_its_library_was_loaded_by_where_nothing_lists_it(tmp_path: Path) -> None:
+    class Loaded(FakeDriver):
+        nvmlLib = SimpleNamespace(_name="C:/Windows/System32/nvml.dll")  # noqa: N815 - the package's name
+
+    assert probe_driver(Loaded, tmp_path / "none").path == "C:/Windows/System32/nvml.dll"
+
+
+def test_driver_that_cannot_be_closed_has_told_its_version_all_the_same(tmp_path: Path) -> None:
+    class Stuck(FakeDriver):
+        def nvmlShutdown(self) -> None:  # noqa: N802
+            raise NVMLError(4)
+
+    assert probe_driver(Stuck, tmp_path / "none").version == "580.1"
 
 
 def test_machine_without_a_driver_says_so() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -72,7 +72,7 @@ def _show(found: Diagnosis) -> None:
             "registry": _package(environment.registry),
             "torch": _torch(environment.torch),
             "llama.cpp": _llama_cpp(environment.llama_cpp),
-            "built with": _flags(environment.llama_cpp.build_flags),
+            "built with": _built_with(environment.llama_cpp),
             "sentence-transformers": _package(environment.sentence_transformers),
             "unsloth": _unsloth(environment.unsloth),
             "driver": _driver(environment.driver),
@@ -142,8 +142,9 @@ def _llama_cpp(found: LlamaCpp) -> str:
     return _package(found, f"ggml {found.ggml_version}" if found.ggml_version else None, gpu)
 
 
-def _flags(found: Mapping[str, Mapping[str, str]]) -> Iterable[str]:
-    return tuple(f"{backend}: {' '.join(_flag(*flag) for flag in flags.items())}" for backend, flags in found.items())
+def _built_with(found: LlamaCpp) -> Iterable[str]:
+    flags = [f"{name}: {' '.join(_flag(*flag) for flag in each.items())}" for name, each in found.build_flags.items()]
+    return (*flags, *([f"libraries: {' '.join(found.libraries)}"] if found.libraries else []))
 
 
 def _flag(name: str, value: str) -> str:
@@ -158,7 +159,8 @@ def _unsloth(unsloth: Unsloth) -> str:
 def _driver(driver: Driver) -> str:
     if driver.version is None:
         return driver.problem or ("not asked" if driver.installed is None else "none")
-    return f"{driver.version}, runs CUDA {driver.cuda_version}"
+    stated = (driver.version, f"runs CUDA {driver.cuda_version}", driver.path)
+    return ", ".join(filter(None, stated))
 
 
 def _percent(share: float | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from registry.errors import InvalidOptionError
 from registry.hardware._probe import probe
-from registry.hardware.devices import gpus_of, main_memory
+from registry.hardware.devices import gpus_of, hides_all, main_memory
 from registry.hardware.diagnosis import (
     MIN_FREE_GIB,
     MIN_FREE_RATIO,
@@ -97,12 +98,13 @@ def _look(thresholds: Thresholds, said: dict[str, Facts], *, all_devices: bool, 
     seen = [facts.get("devices", ()) for facts in (said.get("torch", {}), said.get("llama_cpp", {}))]
     gpus = gpus_of(machine, seen[0], seen[1], hidden=all_devices)
     devices = tuple(judged(device, thresholds) for device in (main_memory(machine, _resident_bytes()), *gpus))
+    hidden = hides_all(machine.gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
     return Diagnosis(
         environment=environment,
         devices=devices,
         thresholds=thresholds,
         risk=highest(devices),
-        remedies=remedies_for(Found(environment, devices, _limit_bytes(machine))),
+        remedies=remedies_for(Found(environment, devices, _limit_bytes(machine), hidden)),
         notes=(*machine.notes, *_notes(machine, devices, said, cuda=cuda)),
     )
 

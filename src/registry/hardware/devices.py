@@ -59,7 +59,7 @@ def visible(gpus: Sequence[Gpu], stated: str | None) -> tuple[Gpu, ...]:
             `CUDA_DEVICE_ORDER=PCI_BUS_ID`; ids hold in any case.
         stated: The variable: positions or ids, which may be cut short. What is none ends the list.
     """
-    if stated is None:
+    if stated is None or any(_kind(gpu) != "cuda" for gpu in gpus):
         return tuple(gpus)
     found: list[Gpu] = []
     for word in map(str.strip, stated.split(",")):
@@ -94,11 +94,20 @@ def _bare(uuid: str | None) -> str:
     return (uuid or "").removeprefix("GPU-").casefold()
 
 
+def _kind(gpu: Gpu) -> str:
+    return "metal" if gpu.name == "Apple GPU" else "cuda"
+
+
+def hides_all(gpus: Sequence[Gpu], stated: str | None) -> bool:
+    """True where `CUDA_VISIBLE_DEVICES` shows this process no GPU, whatever the machine has."""
+    return not visible(gpus, stated) if gpus else stated in ("", "-1")
+
+
 def _listed(gpu: Gpu, allocated: Mapping[str, Any]) -> Device:
     return Device(
         device=f"gpu:{gpu.index}",
         name=gpu.name,
-        kind="metal" if gpu.name == "Apple GPU" else "cuda",
+        kind=_kind(gpu),
         total_bytes=gpu.memory_total_bytes,
         free_bytes=gpu.memory_free_bytes,
         reserved_bytes=allocated.get("reserved_bytes", 0),

@@ -28,7 +28,8 @@ class Thresholds:
 
     def wanted_bytes(self, total_bytes: int) -> int:
         """Give what must be free of a device with so much memory."""
-        return max(int(self.min_free_gib * 2**30), int(self.min_free_ratio * total_bytes))
+        gib = min(self.min_free_gib, total_bytes)  # far more than there is, and the product is finite
+        return max(int(gib * 2**30), int(self.min_free_ratio * total_bytes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,12 +135,14 @@ class Driver:
     Attributes:
         installed: Whether there is one. `None`: it was not looked for, or `nvidia-ml-py` is missing.
         version: Its version.
+        path: Its library, as this process has loaded it.
         cuda_version: The newest CUDA that it can run.
         problem: Why it gives no answer, a sentence.
     """
 
     installed: bool | None = None
     version: str | None = None
+    path: str | None = None
     cuda_version: str | None = None
     problem: str | None = None
 

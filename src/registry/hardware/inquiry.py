@@ -13,6 +13,7 @@ import subprocess
 import sys
 import warnings
 from importlib import import_module
+from threading import Lock
 from typing import Any, TypeAlias
 
 from registry.hardware.diagnosis import TRY_AGAIN
@@ -33,6 +34,7 @@ os._exit(0)  # at once: packages take their time to leave
 """
 _TIMEOUT_S = 60.0
 _KILLED = 9  # as Linux does for want of memory; Windows has no such signal
+_ONE_AT_A_TIME = Lock()  # two threads that catch warnings at once would leave the process without any
 _LONGEST = 300  # letters of what a package says when it cannot be imported
 
 
@@ -50,13 +52,18 @@ def inquire(package: str, *, gpu: bool, measure: bool, timeout_s: float = _TIMEO
     """
     if sys.modules.get(package) is not None or not _can_start():
         return answer(package, gpu=gpu, measure=measure)
-    question = {"package": package, "gpu": gpu, "measure": measure, "path": sys.path}
+    question = {
+        "package": package,
+        "gpu": gpu,
+        "measure": measure,
+        "path": [each for each in sys.path if isinstance(each, str)],
+    }
     return _ask(package, json.dumps(question), timeout_s)
 
 
 def answer(package: str, *, gpu: bool, measure: bool) -> Facts:
     """Import a package and give what it says of itself; never raises."""
-    with warnings.catch_warnings(record=True) as said:
+    with _ONE_AT_A_TIME, warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
             found = import_module(package)

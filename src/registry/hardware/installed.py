@@ -41,7 +41,6 @@ def _folder(module: str) -> str | None:
         found = util.find_spec(module)
     except (ImportError, ValueError, AttributeError):  # a module that was put together by hand may have no spec
         return None
-    if found is None:
-        return None
-    places = [*(found.submodule_search_locations or ())] or [str(Path(found.origin).parent)] if found.origin else []
-    return places[0] if places else None
+    if found is None or found.origin is None:
+        return None  # a folder of that name that is no package, such as a checkout in the current folder
+    return next(iter(found.submodule_search_locations or ()), str(Path(found.origin).parent))

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from registry.hardware.diagnosis import Applied, Device, Unsloth
-from registry.hardware.remedies import is_fragmented
+from registry.hardware.remedies import has_segments, is_fragmented
 from registry.hardware.torch_sensor import stated_allocator
 
 _EXPANDABLE = "expandable_segments:True"
@@ -30,7 +30,7 @@ def relieve(devices: tuple[Device, ...], unsloth: Unsloth, *, cuda_available: bo
     return (
         _collected(),
         _emptied(torch),
-        _configured(torch, any(is_fragmented(device) for device in devices)),
+        _configured(torch, any(is_fragmented(device) and has_segments(device) for device in devices)),
         _patched(unsloth, cuda_available),
     )
 

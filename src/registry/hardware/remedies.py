@@ -12,6 +12,9 @@ from registry.hardware.diagnosis import TRY_AGAIN, Device, Environment, Remedy
 _CACHED_BYTES = 512 * 2**20
 _CACHED_SHARE = 0.25
 _EXPANDABLE = "expandable_segments:True"
+_CACHES = {"metal": "torch.mps", "xpu": "torch.xpu"}  # ROCm's is `torch.cuda` as well
+# Backends of llama.cpp for what torch or the driver see; what only llama.cpp sees, it has been built for.
+_BACKENDS = {"metal": "GGML_METAL", "rocm": "GGML_HIP", "xpu": "GGML_SYCL"}
 
 
 class Found(NamedTuple):
@@ -21,11 +24,13 @@ class Found(NamedTuple):
         environment: What there is to run models with.
         devices: Main memory and the GPUs, with their risk.
         limit_bytes: Memory that a control group leaves to this process, where that is less than the machine has.
+        hidden: Whether `CUDA_VISIBLE_DEVICES` hides every GPU from this process.
     """
 
     environment: Environment
     devices: tuple[Device, ...]
     limit_bytes: int | None = None
+    hidden: bool = False
 
     @property
     def gpus(self) -> tuple[Device, ...]:
@@ -65,18 +70,25 @@ def _fragmented(found: Found) -> Iterator[Remedy]:
     if not kept:
         return
     names, cached = _names(kept), size_text(sum(gpu.cached_bytes for gpu in kept))
-    text = f"torch keeps {cached} of {{}} that no tensor uses. `torch.cuda.empty_cache()` gives back what it can."
-    yield Remedy("empty_cache", text.format(_and(names)), names)
-    if _EXPANDABLE not in (found.environment.torch.allocator or ""):
+    calls = _and([f"`{home}.empty_cache()`" for home in sorted({_CACHES.get(gpu.kind, "torch.cuda") for gpu in kept})])
+    text = f"torch keeps {cached} of {_and(names)} that no tensor uses. Give back what can be: {calls}."
+    yield Remedy("empty_cache", text, names)
+    in_pieces = [gpu for gpu in kept if has_segments(gpu)]
+    if in_pieces and _EXPANDABLE not in (found.environment.torch.allocator or ""):
         text = (
             f"So much is kept when it is in pieces: set `PYTORCH_ALLOC_CONF={_EXPANDABLE}` before the program starts."
         )
-        yield Remedy("expandable_segments", text, names)
+        yield Remedy("expandable_segments", text, _names(in_pieces))
 
 
 def is_fragmented(device: Device) -> bool:
     """True where torch keeps far more of a device than its tensors use."""
     return device.cached_bytes >= max(_CACHED_BYTES, int(_CACHED_SHARE * (device.reserved_bytes or 0)))
+
+
+def has_segments(device: Device) -> bool:
+    """True where torch's allocator for the device has segments that can grow; that for Metal has none."""
+    return device.kind != "metal"
 
 
 def _loaded(found: Found) -> Iterator[Remedy]:
@@ -100,7 +112,7 @@ def _loaded(found: Found) -> Iterator[Remedy]:
         yield Remedy(
             "kv_cache_type",
             "Keep keys and values in 8 bits: `--cache-type-k q8_0 --cache-type-v q8_0` of llama.cpp's own programs, "
-            "`type_k` and `type_v` of `llama_cpp.Llama`. That halves what a context takes.",
+            "`type_k=8, type_v=8, flash_attn=True` of `llama_cpp.Llama`. That nearly halves what a context takes.",
             names,
         )
     if found.environment.torch.usable and found.environment.sentence_transformers.usable:
@@ -126,13 +138,14 @@ def _placed(found: Found) -> Iterator[Remedy]:
 
 def _others(found: Found) -> Iterator[Remedy]:
     for device in found.tight:
-        if device.total_bytes is None or device.free_bytes is None:
-            continue
+        if device.total_bytes is None or device.free_bytes is None or device.unified:
+            continue  # what is unified is said of main memory
         own = (device.allocated_bytes if device.kind == "cpu" else device.reserved_bytes) or 0
         others = device.total_bytes - device.free_bytes - own
         if others > device.total_bytes / 2:
             who = "`nvidia-smi` lists them" if device.kind == "cuda" else "end those that are not needed"
-            text = f"Other programs, or models outside torch, hold {size_text(others)} of {device.device}: {who}."
+            also = "" if device.kind == "cpu" else ", or models outside torch,"
+            text = f"Other programs{also} hold {size_text(others)} of {device.device}: {who}."
             yield Remedy("end_other_programs", text, (device.device,))
         elif own > device.total_bytes / 2:
             text = f"This process holds {size_text(own)} of {device.device}: unload models that are not in use."
@@ -145,27 +158,48 @@ def _limited(found: Found) -> Iterator[Remedy]:
         yield Remedy("raise_memory_limit", text, ("cpu",))
 
 
-def _unused_gpu(found: Found) -> Iterator[Remedy]:
-    """There is a GPU, and something was built without it."""
-    torch, llama_cpp = found.environment.torch, found.environment.llama_cpp
-    if not (names := _names(found.gpus)):
-        if torch.usable and torch.cuda_compiled and torch.cuda_available is False and not torch.hip_version:
-            text = "torch was built with CUDA and finds no GPU: is there one, and a driver that is new enough for it?"
-            yield Remedy("find_gpu", text)
+def _idle_torch(found: Found) -> Iterator[Remedy]:
+    """There is a GPU, and torch does not use it."""
+    torch = found.environment.torch
+    nvidia = [gpu for gpu in found.gpus if gpu.kind == "cuda"]
+    if not torch.usable:
         return
-    if torch.usable and not torch.cuda_compiled and not _metal(found):
-        text = "torch was built without CUDA and leaves the GPU idle: install it from https://pytorch.org/get-started."
-        yield Remedy("install_torch_for_gpu", text, names)
-    elif torch.usable and torch.cuda_compiled and torch.cuda_available is False:
-        driver = found.environment.driver.cuda_version
-        runs = f", and the driver runs CUDA {driver} at most" if driver else ""
-        text = f"torch was built with CUDA {torch.cuda_version} and cannot use the GPU{runs}: install a newer driver."
-        yield Remedy("update_driver", text, names)
-    if llama_cpp.usable and llama_cpp.gpu_offload is False:
-        flag = "GGML_METAL" if _metal(found) else "GGML_CUDA"
+    if not torch.cuda_compiled or (torch.hip_version and nvidia):
+        # Torch uses Metal and Intel's GPUs without CUDA, and has no use for one that shares the main memory otherwise.
+        idle = nvidia or [gpu for gpu in found.gpus if gpu.kind not in ("metal", "xpu") and not gpu.unified]
+        if idle:
+            built = "for ROCm" if torch.hip_version else "without CUDA"
+            text = f"torch was built {built} and leaves the GPU idle: install it from https://pytorch.org/get-started."
+            yield Remedy("install_torch_for_gpu", text, _names(idle))
+    elif torch.cuda_available is False and not torch.hip_version and not found.hidden:
+        yield _unusable(found.environment, _names(nvidia))
+
+
+def _unusable(environment: Environment, nvidia: tuple[str, ...]) -> Remedy:
+    """Say why torch, which was built with CUDA, finds no GPU."""
+    built, runs = environment.torch.cuda_version, environment.driver.cuda_version
+    if not nvidia:
+        text = "torch was built with CUDA and finds no GPU: is there one, and a driver that is new enough for it?"
+        return Remedy("find_gpu", text)
+    if built and runs and _major(runs) >= _major(built):
+        text = (
+            f"torch was built with CUDA {built} and cannot use the GPU, though the driver runs CUDA {runs}: restart "
+            "the driver or the machine, and see that this user may open `/dev/nvidia*`."
+        )
+        return Remedy("restart_driver", text, nvidia)
+    most = f", and the driver runs CUDA {runs} at most" if runs else ""
+    text = f"torch was built with CUDA {built} and cannot use the GPU{most}: install a newer driver."
+    return Remedy("update_driver", text, nvidia)
+
+
+def _idle_llama_cpp(found: Found) -> Iterator[Remedy]:
+    """There is a GPU, and llama.cpp was built for none."""
+    llama_cpp = found.environment.llama_cpp
+    if found.gpus and llama_cpp.usable and llama_cpp.gpu_offload is False:
+        flag = _BACKENDS.get(found.gpus[0].kind, "GGML_CUDA")
         build = f'`CMAKE_ARGS="-D{flag}=on" pip install --force-reinstall --no-cache-dir llama-cpp-python`'
         text = f"llama.cpp was built without a GPU backend and leaves the GPU idle: build it anew, {build}."
-        yield Remedy("build_llama_cpp_for_gpu", text, names)
+        yield Remedy("build_llama_cpp_for_gpu", text, _names(found.gpus))
 
 
 def _blind(found: Found) -> Iterator[Remedy]:
@@ -179,8 +213,10 @@ def _blind(found: Found) -> Iterator[Remedy]:
         yield Remedy("install_nvidia_ml_py", text)
 
 
-def _metal(found: Found) -> bool:
-    return any(gpu.kind == "metal" for gpu in found.gpus)
+def _major(version: str) -> int:
+    """Give the first part of a version of CUDA: a driver runs all that share it, since 11."""
+    first = version.partition(".")[0]
+    return int(first) if first.isdecimal() else 0
 
 
 def _names(devices: Sequence[Device]) -> tuple[str, ...]:
@@ -197,6 +233,7 @@ _RULES: tuple[Callable[[Found], Iterator[Remedy]], ...] = (
     _others,
     _limited,
     _loaded,
-    _unused_gpu,
+    _idle_torch,
+    _idle_llama_cpp,
     _blind,
 )
