@@ -14,13 +14,13 @@ from registry.errors import InvalidOptionError, ModelNotDownloadedError, Provide
 from registry.profiles.chunks import Chunks
 from registry.profiles.parameters import CANONICAL, SAMPLING
 from registry.profiles.protocol import Availability, Ensured
+from registry.profiles.providers.fetched import Fetched
 from registry.records import ChatModel, DenseModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from registry.chat import Messages
-    from registry.hub.progress import Progress
     from registry.loaders import ChatCompletion, ChatCompletionChunk, LoadOptions, ModelManager, Stream
     from registry.profiles.protocol import OnProgress, Parameters, Target, TextKind
     from registry.queries import ModelRegistry
@@ -97,7 +97,7 @@ class LocalProvider:
         from registry.hub import ensure, verify
 
         record = self._record(model)
-        fetched = _Fetched(progress)
+        fetched = Fetched(progress)
         if force:
             with suppress(ModelNotDownloadedError):  # of files that were never proven, which `ensure` does
                 verify([record], registry=self._registry, progress=fetched)
@@ -227,27 +227,6 @@ class _Stop:
             is_late = self._is_called
         if is_late:
             stream.close()
-
-
-class _Fetched:
-    """Counts the bytes that come over the network, and hands the progress on.
-
-    Attributes:
-        bytes: The bytes; not those that an earlier call has left.
-    """
-
-    def __init__(self, progress: OnProgress | None) -> None:
-        self._progress = progress
-        self._last: dict[str, int] = {}
-        self.bytes = 0
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.stage == "downloading":
-            before = self._last.setdefault(progress.file, progress.done_bytes)
-            self.bytes += max(0, progress.done_bytes - before)  # fewer than before: it was begun again
-            self._last[progress.file] = progress.done_bytes
-        if self._progress is not None:
-            self._progress(progress)
 
 
 def _reply_options(parameters: Parameters) -> Any:
