@@ -98,12 +98,31 @@ def test_layers_leave_out_what_local_does_not_know_when_it_is_fallen_back_on() -
     )
 
 
+def test_layers_leave_out_what_transformers_does_not_know_when_it_is_fallen_back_on() -> None:
+    found = _given(
+        "transformers", None, {"keep_alive": "5m", "top_k": 3}, is_first=False, mirostat=2, load_in_4bit=True
+    )
+
+    assert found == Given(
+        {"load_in_4bit": True, "top_k": 3},
+        (
+            "`transformers` with `any`: `load_in_4bit` true from the caller, `top_k` 3 from the role.",
+            "`transformers` with `any` is not given `keep_alive`, `mirostat`, which it does not know.",
+        ),
+    )
+
+
+def test_layers_leave_it_to_transformers_to_refuse_what_a_role_of_its_own_states() -> None:
+    assert _given("transformers", None, {"mirostat": 2}).parameters == {"mirostat": 2}
+
+
 def test_layers_leave_out_settings_that_mean_nothing_to_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRY_PARAMETERS", "temperature=0.2,mirostat=2,num_ctx=256")
 
     assert _given("local", _SEE, {}).parameters == {"context_length": 256}
     assert _given("local", _TALK, {}).parameters == {"temperature": 0.2, "context_length": 256}
-    assert _given("transformers", _SEE, {}).parameters == {"mirostat": 2, "context_length": 256}
+    assert _given("transformers", _SEE, {}).parameters == {"context_length": 256}
+    assert _given("transformers", None, {}).parameters == {"temperature": 0.2, "context_length": 256}
     assert _given("ollama", None, {}).parameters == {"temperature": 0.2, "mirostat": 2, "context_length": 256}
 
 

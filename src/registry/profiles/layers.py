@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registry._frozen import FrozenDict
 from registry.errors import InvalidOptionError
-from registry.profiles.order import LOCAL
+from registry.profiles.checkpoints.parameter_names import known_to_transformers
+from registry.profiles.order import LOCAL, TRANSFORMERS
 from registry.profiles.parameters import (
     SAMPLING,
     Layer,
@@ -25,7 +26,7 @@ from registry.records import ChatModel
 
 if TYPE_CHECKING:
     from registry.profiles.protocol import Target
-    from registry.records import RoleModel
+    from registry.records import ModelInfo, RoleModel
 
 CALLER, ROLE, RECORD, SETTINGS = "the caller", "the role", "the record", "the setting `parameters`"
 
@@ -76,18 +77,19 @@ class Layers:
     def given(self, provider: str, target: Target, *, is_first: bool) -> Given:
         """Merge what is stated for one model.
 
-        `local` is given what it knows. What it does not know is an error where `local` is the role's own provider; a
-        model to fall back on must not fail for what another provider was meant to get, so there it is left out.
+        `local` and `transformers`, which refuse what they do not know, are given what they know where a role falls back
+        on them: they must not fail for what another provider was meant to get. Where one of them is the role's own
+        provider, what it does not know is an error; `local` is asked before it is tried.
 
         Raises:
             InvalidOptionError: A parameter means nothing to `local`.
         """
         layers = [Layer(CALLER, self.caller), Layer(ROLE, self.role)]
         left_out: list[str] = []
-        if provider == LOCAL:
-            known = known_to_local(target.record)
-            if is_first:
-                self._refuse_unknown(layers, known, target)
+        known = _known_to(provider, target.record)
+        if provider == LOCAL and is_first and known is not None:
+            self._refuse_unknown(layers, known, target)
+        if known is not None and not is_first:
             left_out = sorted({name for layer in layers for name in layer.values} - known)
             layers = [Layer(layer.source, _only(layer.values, known)) for layer in layers]
         layers += [Layer(RECORD, of_record(target.record)), Layer(SETTINGS, self._general(provider, target))]
@@ -97,10 +99,10 @@ class Layers:
 
     def _general(self, provider: str, target: Target) -> Mapping[str, Any]:
         """Give what the settings say to this model: they are for all models, so nobody need know all of it."""
-        if provider == LOCAL:
-            return _only(self.settings, known_to_local(target.record))
+        known = _known_to(provider, target.record)
+        stated = self.settings if known is None else _only(self.settings, known)
         samples = target.record is None or isinstance(target.record, ChatModel)
-        return self.settings if samples else {n: v for n, v in self.settings.items() if n not in SAMPLING}
+        return stated if samples else {name: value for name, value in stated.items() if name not in SAMPLING}
 
     def _refuse_unknown(self, layers: Iterable[Layer], known: Collection[str], target: Target) -> None:
         for layer in layers:
@@ -111,6 +113,13 @@ class Layers:
                     remedy = f"Did you mean `{close[0]}`?" if close else f"Those are {', '.join(sorted(known))}."
                     home = f"{self.home} " if layer.source == ROLE else ""
                     raise InvalidOptionError(name, expected, value, f"{home}{remedy}")
+
+
+def _known_to(provider: str, record: ModelInfo | None) -> frozenset[str] | None:
+    """Give the names that a provider of this package knows; `None` where that is for a service to say."""
+    if provider == LOCAL:
+        return known_to_local(record)
+    return known_to_transformers(record) if provider == TRANSFORMERS else None
 
 
 def _only(values: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
