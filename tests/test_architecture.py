@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "_frozen": set(),
     "_extras": {"errors"},
     "_home": set(),
+    "_logfmt": set(),
     "_settings": {"_home", "errors"},
     "_places": {"_home", "_settings", "errors", "records"},
     "errors": set(),
@@ -49,6 +50,7 @@ ROOM_MAY_IMPORT = {
         "_extras",
         "_frozen",
         "_home",
+        "_logfmt",
         "_places",
         "_registry",
         "_settings",
@@ -63,6 +65,7 @@ ROOM_MAY_IMPORT = {
     "adapters": {
         "_extras",
         "_home",
+        "_logfmt",
         "_places",
         "_settings",
         "errors",

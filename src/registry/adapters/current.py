@@ -11,11 +11,13 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
+from registry._logfmt import log
 from registry.adapters.decision import AdapterRef, Decision
 from registry.adapters.files import AdapterFiles
-from registry.adapters.log import log
 from registry.adapters.rendezvous import Rendezvous
 from registry.adapters.version import AdapterVersion
+
+_LOG = logging.getLogger("registry.adapters")
 
 
 class Retired(NamedTuple):
@@ -81,12 +83,14 @@ class Current:
             known = before.get(ref.id)
             made[ref.id] = known if known is not None and _ref_of(known) == ref else self._made(ref)
         self._versions, self._decision = made, decision
+        number = decision.number
         for name, version in made.items():
             if version is not (old := before.get(name)):
-                was = None if old is None else old.version
-                log(logging.INFO, "serving", id=name, version=version.version, was=was, decision=decision.number)
+                facts = {"id": name, "version": version.version, "was": None if old is None else old.version}
+                log(_LOG, logging.INFO, "registry.adapters.serving", **facts, decision=number)
         for name in before.keys() - made.keys():
-            log(logging.INFO, "removed", id=name, version=before[name].version, decision=decision.number)
+            facts = {"id": name, "version": before[name].version}
+            log(_LOG, logging.INFO, "registry.adapters.removed", **facts, decision=number)
 
     def _made(self, ref: AdapterRef) -> AdapterVersion:
         path, marked = Path(), ExitStack()

@@ -9,8 +9,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from registry._logfmt import log
 from registry.adapters.files import AdapterFiles
-from registry.adapters.log import log
 from registry.adapters.manifest import AdapterEntry, AdapterManifest
 from registry.adapters.proving import UnfitAdapterError, check_file
 from registry.adapters.version import AdapterVersion
@@ -27,6 +27,8 @@ from registry.records import ChatModel
 if TYPE_CHECKING:
     from registry.loaders import ModelManager
     from registry.queries import ModelRegistry
+
+_LOG = logging.getLogger("registry.adapters")
 
 
 class Preparing:
@@ -103,7 +105,7 @@ class Preparing:
             raise UnfitAdapterError(entry.id, entry.version, problem, error.remedy) from error
         except (InsufficientMemoryError, ModelClosedError) as error:
             # The old version may need the room until the switch. The headers fit, and that must do.
-            log(logging.INFO, "not_tried", id=entry.id, version=entry.version, reason=error)
+            log(_LOG, logging.INFO, "registry.adapters.not_tried", id=entry.id, version=entry.version, reason=error)
 
 
 class Freeing:

@@ -11,16 +11,18 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from registry._logfmt import log
 from registry.adapters.current import Current
 from registry.adapters.decision import Ballot, digest_of, refs_of
 from registry.adapters.files import AdapterFiles
-from registry.adapters.log import LOGGER, log
 from registry.adapters.manifest import AdapterEntry, AdapterManifest, parse_manifest
 from registry.adapters.proving import UnfitAdapterError
 from registry.adapters.rendezvous import Rendezvous
 from registry.adapters.source import ManifestSource
 from registry.adapters.version import AdapterVersion
 from registry.errors import AdapterError, ManifestError
+
+_LOG = logging.getLogger("registry.adapters")
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 60.0
 _MOST_REMEMBERED = 1000
@@ -150,7 +152,7 @@ class Adapters:
             try:
                 self.look()
             except Exception:  # a fault here must not end the watching
-                LOGGER.exception("registry.adapters.failed")
+                _LOG.exception("registry.adapters.failed")
             jitter = random.uniform(0.9, 1.1)  # noqa: S311 - no secret
             self._closing.wait(self._pace.manifest_s * jitter)
 
@@ -170,8 +172,8 @@ class Adapters:
             self._told = self._told if content is None else ""
         except ManifestError as error:
             if str(error) != self._told:
-                self._told = str(error)
-                log(logging.WARNING, "manifest_refused", source=error.source, problems="; ".join(error.problems))
+                self._told, problems = str(error), "; ".join(error.problems)
+                log(_LOG, logging.WARNING, "registry.adapters.manifest_refused", source=error.source, problems=problems)
 
     def _vote(self, manifest: AdapterManifest) -> None:
         self._forget_all_but(manifest)
@@ -200,7 +202,7 @@ class Adapters:
             return False
         self._refused.pop(entry, None)
         self._prepared.add(entry)
-        log(logging.INFO, "prepared", id=entry.id, version=entry.version, base=entry.base, sha256=entry.sha256)
+        log(_LOG, logging.INFO, "registry.adapters.prepared", **_facts(entry), base=entry.base)
         return True
 
     def _refuse(self, entry: AdapterEntry, error: AdapterError, before: _Refusal | None) -> None:
@@ -213,7 +215,7 @@ class Adapters:
             del self._refused[next(iter(self._refused))]
         if before is None or str(before.error) != str(error):
             problem = f"{error.problem} {error.remedy}".rstrip()
-            log(logging.ERROR, "refused", id=entry.id, version=entry.version, sha256=entry.sha256, problem=problem)
+            log(_LOG, logging.ERROR, "registry.adapters.refused", **_facts(entry), problem=problem)
 
     def _forget_all_but(self, manifest: AdapterManifest) -> None:
         """Forget what other manifests listed, but for bytes that can never be used."""
@@ -233,7 +235,7 @@ class Adapters:
             with marked:
                 if self._free is not None and (version.base, version.sha256) not in used:
                     self._free(version)
-            log(logging.INFO, "retired", id=version.id, version=version.version, sha256=version.sha256)
+            log(_LOG, logging.INFO, "registry.adapters.retired", **_facts(version))
         if self._files is not None and (retired or not self._has_swept):
             self._files.sweep()
             self._has_swept = True
@@ -251,7 +253,7 @@ class Adapters:
             except Exception as error:  # a fault here must not end the meetings
                 if (problem := f"{type(error).__name__}: {error}") != told:
                     told = problem
-                    LOGGER.exception("registry.adapters.not_met")
+                    _LOG.exception("registry.adapters.not_met")
             self._voted.wait(self._pace.others_s)
             self._voted.clear()
 
@@ -260,5 +262,9 @@ class Adapters:
         since = self._voted_at
         if since is None or self.is_settled or time.monotonic() - since < _PATIENCE_S:
             return
-        self._voted_at = None
-        log(logging.WARNING, "waiting", source=self.source, seconds=round(time.monotonic() - since))
+        self._voted_at, seconds = None, round(time.monotonic() - since)
+        log(_LOG, logging.WARNING, "registry.adapters.waiting", source=self.source, seconds=seconds)
+
+
+def _facts(adapter: AdapterEntry | AdapterVersion) -> dict[str, object]:
+    return {"id": adapter.id, "version": adapter.version, "sha256": adapter.sha256}

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeAlias
 from weakref import WeakKeyDictionary
 
-from registry.profiles.events import LOGGER, log
+from registry._logfmt import log
+from registry.profiles.events import LOGGER
 
 if TYPE_CHECKING:
     from registry.profiles.registered import Providers

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
+from registry._logfmt import log
 from registry.errors import (
     DownloadError,
     ModelClosedError,
@@ -21,7 +22,7 @@ from registry.errors import (
     UnsupportedModelError,
 )
 from registry.profiles.circuit import Permit, Refusal, Scope, circuits_of
-from registry.profiles.events import LOGGER, Event, EventKind, OnEvent, log, tell
+from registry.profiles.events import LOGGER, Event, EventKind, OnEvent, tell
 from registry.profiles.provisioning import ensure_candidate
 from registry.profiles.resolution import Candidate, PassedOver
 

@@ -12,9 +12,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from registry._logfmt import log
 from registry.errors import InvalidOptionError, ProviderError, ProviderUnavailableError, RegistryError
 from registry.profiles.active import PathLike, Profiles
-from registry.profiles.events import Event, EventKind, OnEvent, log, tell
+from registry.profiles.events import Event, EventKind, OnEvent, tell
 from registry.profiles.flights import Flights
 from registry.profiles.manifest import own_registry
 from registry.profiles.order import LOCAL, OLLAMA, chain, identity

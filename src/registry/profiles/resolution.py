@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from registry._logfmt import log
 from registry.errors import ModelNotFoundError, NoProviderError, ProviderError
 from registry.profiles.active import COMPILED, PathLike, Profiles
-from registry.profiles.events import LOGGER, log
+from registry.profiles.events import LOGGER
 from registry.profiles.layers import Layers
 from registry.profiles.order import LOCAL
 from registry.profiles.order import chain as chain

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
+from registry._logfmt import log
 from registry.errors import InsufficientMemoryError
-from registry.profiles.events import LOGGER, log
+from registry.profiles.events import LOGGER
 
 if TYPE_CHECKING:
     from registry.profiles.checkpoints.sensor import DeviceMemory

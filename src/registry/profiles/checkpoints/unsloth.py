@@ -17,7 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from registry.profiles.events import LOGGER, log
+from registry._logfmt import log
+from registry.profiles.events import LOGGER
 
 _NAME = "unsloth"
 
