@@ -73,6 +73,10 @@ def test_chain_has_each_model_of_a_provider_once() -> None:
     ]
 
 
+def test_chain_keeps_both_names_of_a_record_for_a_provider_that_knows_it_by_name() -> None:
+    assert _chain("talk", "ollama:talks", provider="ollama") == [("ollama", "talk"), ("ollama", "talks")]
+
+
 def test_chain_takes_a_prefix_for_a_provider_that_is_known_only() -> None:
     role_model = RoleModel("general", "a", fallback=("vllm:b",))
 

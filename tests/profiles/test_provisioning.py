@@ -369,14 +369,57 @@ def test_model_of_two_roles_is_fetched_once() -> None:
     assert shop.asked == [("large", False)]
 
 
-def test_id_and_alias_are_one_model() -> None:
-    shop, record = Shop(), chat_record("talk", aliases=("t",))
+@pytest.mark.parametrize(
+    ("provider", "asked"), [("local", [("talk", False)]), ("ollama", [("talk", False), ("t", False)])]
+)
+def test_id_and_alias_are_one_model_where_records_are_loaded(provider: str, asked: list[tuple[str, bool]]) -> None:
+    shop, record = Shop(provider), chat_record("talk", aliases=("t",))
     providers = asked_of(shop)
-    by_id = ensure_candidate(Candidate("shop", Target("talk", record), {}, auto_download=True), providers)
+    by_id = ensure_candidate(Candidate(provider, Target("talk", record), {}, auto_download=True), providers)
 
-    by_alias = ensure_candidate(Candidate("shop", Target("t", record), {}, auto_download=True), providers)
+    by_alias = ensure_candidate(Candidate(provider, Target("t", record), {}, auto_download=True), providers)
 
-    assert (by_id.model, by_alias.model, shop.asked) == ("talk", "t", [("talk", False)])
+    assert (by_id.model, by_alias.model, shop.asked) == ("talk", "t", asked)
+
+
+def test_fifty_callers_with_a_registry_of_their_own_cause_one_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop("local")
+    shop.may_go_on.clear()
+    heard: list[Event] = []
+    registry = registry_of(chat_record("talk"), general="talk")
+    monkeypatch.setattr(Providers, "get", lambda *_: shop)
+    with ThreadPoolExecutor(50) as pool:
+        futures = [pool.submit(provision, registry=registry, on_event=heard.append) for _ in range(50)]
+        until(lambda: len([event for event in heard if event.kind == "provisioning"]) == 50)
+        shop.may_go_on.set()
+        reports = [future.result(30) for future in futures]
+    later = provision(registry=registry)
+
+    assert shop.asked == [("talk", False)]
+    assert all(report == later for report in reports)
+
+
+def test_what_is_known_goes_with_its_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Providers, "get", lambda *_: Shop("local", "talk"))
+    registry = registry_of(chat_record("talk"), general="talk")
+    provision(registry=registry)
+    known = weakref.ref(provisioning_module._known[registry])
+
+    del registry
+    gc.collect()
+
+    assert known() is None
+
+
+def test_registry_of_this_package_is_asked_of_the_providers_that_the_process_shares(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from registry import MODEL_REGISTRY
+
+    shared = asked_of(Shop("local", MODEL_REGISTRY.default_profile.models["embedding"].name))
+    monkeypatch.setattr(Providers, "default", lambda: shared)
+
+    assert provision(["embedding"], registry=MODEL_REGISTRY) == provision(["embedding"], providers=shared)
 
 
 def test_fifty_callers_cause_one_download() -> None:

@@ -208,7 +208,8 @@ def _looked_for(begun: _Begun, provider: Provider, known: _Known) -> Outcome:
 
 def _ensured(begun: _Begun, provider: Provider, known: _Known, progress: OnProgress, *, force: bool) -> Outcome:
     """Have the provider fetch a model, in the one thread that does so."""
-    candidate, key = begun.candidate, identity(candidate.provider, candidate.target)
+    candidate = begun.candidate
+    key = identity(candidate.provider, candidate.target)
     if not force and (ready := known.models.get(key)) is not None:
         return ready  # since this caller has looked
     known.models.pop(key, None)
