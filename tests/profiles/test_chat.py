@@ -30,7 +30,7 @@ from registry.errors import (
     RoleNotFoundError,
     StreamBrokenError,
 )
-from registry.profiles import Availability, Chat, Event, Providers, circuit
+from registry.profiles import Availability, Chat, Event, Providers, circuit, provision
 from registry.profiles.chunks import Chunks
 from registry.records import RoleModel
 
@@ -193,6 +193,28 @@ def test_reply_of_a_probe_that_ends_with_a_fault_of_the_caller_leaves_it_to_the_
         chat.reply(HELLO)
     first.fault = None
     assert chat.reply(HELLO)["served_by"] == SERVED_BY_FIRST
+
+
+def test_reply_after_provisioning_asks_the_first_choice_again(first: Fake, second: Fake) -> None:
+    chat = chat_of(first, second)
+    first.fault = ProviderModelError("first", "m", "It is not there.")
+    chat.reply(HELLO)
+    first.fault = None
+
+    provision(["general"], registry=role(), providers=chat.providers)
+
+    assert chat.reply(HELLO)["served_by"] == SERVED_BY_FIRST
+
+
+def test_reply_after_provisioning_that_failed_does_not_ask_again(first: Fake, second: Fake) -> None:
+    chat = chat_of(first, second)
+    first.fault = ProviderModelError("first", "m", "It is not there.")
+    chat.reply(HELLO)
+
+    provision(["general"], registry=role(fallback=()), providers=chat.providers)
+    chat.reply(HELLO)
+
+    assert first.calls == ["m"]
 
 
 def test_reply_of_a_busy_model_asks_again_when_it_says(first: Fake, second: Fake) -> None:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.profiles import Providers
-from registry.profiles.circuit import Circuits, Permit, Refusal, circuits_of
+from registry.profiles import Providers, Target
+from registry.profiles.circuit import Circuits, Permit, Refusal, circuits_of, identity_of
+
+from .small import chat_record
 
 
 class Clock:
@@ -278,3 +280,12 @@ def test_circuits_of_providers_that_are_gone_are_gone() -> None:
     del made
     gc.collect()
     assert len(circuit._OF_PROVIDERS) == before - 1
+
+
+def test_identity_of_a_record_is_its_id_by_whatever_name_it_is_asked_for() -> None:
+    record = chat_record("qwen3-4b")
+    assert [identity_of(Target(name, record)) for name in ("qwen3-4b", "qwen3")] == ["qwen3-4b", "qwen3-4b"]
+
+
+def test_identity_of_a_name_without_a_record_is_the_name() -> None:
+    assert identity_of(Target("dolphin3:8b")) == "dolphin3:8b"

@@ -1,4 +1,4 @@
-"""What a fault concerns, how it is told, and which models are the same."""
+"""What a fault concerns, and how it is told."""
 
 import pytest
 
@@ -14,10 +14,7 @@ from registry.errors import (
     ProviderUnavailableError,
     StreamBrokenError,
 )
-from registry.profiles import Target
-from registry.profiles.failover import identity_of, problem_of, scope_of, words_of
-
-from .small import chat_record
+from registry.profiles.failover import problem_of, scope_of, words_of
 
 
 class ConnectTimeout(Exception):  # noqa: N818 - as the HTTP clients call theirs
@@ -71,12 +68,3 @@ def test_words_of_a_fault_are_one_line(error: Exception, words: str) -> None:
 
 def test_problem_of_a_fault_leaves_out_what_to_do() -> None:
     assert problem_of(ProviderError("ollama", "qwen3", "It refuses.", "Ask otherwise.")) == "It refuses."
-
-
-def test_identity_of_a_record_is_its_id_by_whatever_name_it_is_asked_for() -> None:
-    record = chat_record("qwen3-4b")
-    assert [identity_of(Target(name, record)) for name in ("qwen3-4b", "qwen3")] == ["qwen3-4b", "qwen3-4b"]
-
-
-def test_identity_of_a_name_without_a_record_is_the_name() -> None:
-    assert identity_of(Target("dolphin3:8b")) == "dolphin3:8b"

@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeAlias
 from weakref import WeakKeyDictionary
@@ -15,6 +15,7 @@ from registry._logfmt import log
 from registry.profiles.events import LOGGER
 
 if TYPE_CHECKING:
+    from registry.profiles.protocol import Target
     from registry.profiles.registered import Providers
 
 Scope: TypeAlias = Literal["provider", "model"]
@@ -135,9 +136,11 @@ class Circuits:
 
     def forget(self, provider: str, model: str) -> None:
         """Close both circuits: something was done about the fault, such as fetching the model."""
+        if not self._open:
+            return
         with self._lock:
-            for key in ((provider, ""), (provider, model)):
-                self._open.pop(key, None)
+            closed = [key for key in ((provider, ""), (provider, model)) if self._open.pop(key, None) is not None]
+        self._tell_closed(closed)
 
     def close(self, permit: Permit, keys: tuple[_Key, ...]) -> None:
         """Take a success, unless something else happened since the call began."""
@@ -148,8 +151,7 @@ class Circuits:
             for key in closed:
                 del self._open[key]
                 permit.seen[key] = None
-        for provider, model in closed:
-            log(LOGGER, logging.INFO, "registry.profiles.circuit_closed", provider=provider, model=model or None)
+        self._tell_closed(closed)
 
     def open(self, permit: Permit, key: _Key, reason: str, for_s: float | None) -> None:
         """Take a fault, unless something else happened since the call began."""
@@ -177,12 +179,21 @@ class Circuits:
                 if circuit is not None and circuit.probe is permit:
                     circuit.probe, circuit.until_s = None, self._clock()
 
+    def _tell_closed(self, keys: Iterable[_Key]) -> None:
+        for provider, model in keys:
+            log(LOGGER, logging.INFO, "registry.profiles.circuit_closed", provider=provider, model=model or None)
+
     def _is_news(self, permit: Permit, key: _Key) -> bool:
         return self._open.get(key) is permit.seen[key]
 
     def _wait_s(self, faults: int) -> float:
         longest_s = min(FIRST_OPEN_S * 2.0 ** min(faults - 1, 10), LONGEST_OPEN_S)
         return longest_s * (1 - _JITTER * self._chance())
+
+
+def identity_of(target: Target) -> str:
+    """Give the name that all names of a model have in common: its record's id, or the only name that there is."""
+    return target.record.id if target.record is not None else target.name
 
 
 _OF_PROVIDERS: WeakKeyDictionary[Providers, Circuits] = WeakKeyDictionary()

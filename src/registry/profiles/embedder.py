@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import ProviderModelError
 from registry.loaders.texts import check_texts
+from registry.profiles.circuit import identity_of
 from registry.profiles.client import RoleClient
-from registry.profiles.failover import Link, identity_of
+from registry.profiles.failover import Link
 from registry.profiles.in_thread import call_in_thread
 from registry.profiles.order import chain
 from registry.profiles.resolution import Candidate, PassedOver

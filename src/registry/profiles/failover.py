@@ -21,14 +21,14 @@ from registry.errors import (
     UnsafeWeightsError,
     UnsupportedModelError,
 )
-from registry.profiles.circuit import Permit, Refusal, Scope, circuits_of
+from registry.profiles.circuit import Permit, Refusal, Scope, circuits_of, identity_of
 from registry.profiles.events import LOGGER, Event, EventKind, OnEvent, tell
 from registry.profiles.provisioning import ensure_candidate
 from registry.profiles.resolution import Candidate, PassedOver
 
 if TYPE_CHECKING:
     from registry.profiles.answers import FailedAttempt, ServedBy
-    from registry.profiles.protocol import Provider, Target
+    from registry.profiles.protocol import Provider
     from registry.profiles.registered import Providers
 
 T = TypeVar("T")
@@ -185,11 +185,6 @@ class Failover:
         error = NoProviderError(self.role, lines)
         self.tell("broken", detail=str(error))
         return error
-
-
-def identity_of(target: Target) -> str:
-    """Give the name that all names of a model have in common: its record's id, or the only name that there is."""
-    return target.record.id if target.record is not None else target.name
 
 
 def scope_of(error: Exception) -> Scope:

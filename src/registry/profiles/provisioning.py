@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from registry._logfmt import log
 from registry.errors import InvalidOptionError, ProviderError, ProviderUnavailableError, RegistryError
 from registry.profiles.active import PathLike, Profiles
+from registry.profiles.circuit import circuits_of, identity_of
 from registry.profiles.events import Event, EventKind, OnEvent, tell
 from registry.profiles.flights import Flights
 from registry.profiles.manifest import own_registry
@@ -164,6 +165,8 @@ def ensure_candidate(
     work = partial(_ensured, begun, provider, known, force=force)
     listener = None if on_event is None else partial(_tell_progress, on_event, begun)
     outcome = known.flights.share(key, work, listener, anew=force)
+    if outcome.is_ready:
+        circuits_of(providers).forget(candidate.provider, identity_of(candidate.target))
     return replace(outcome, role=role, model=candidate.target.name)
 
 
