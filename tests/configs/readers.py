@@ -85,6 +85,24 @@ def read_preset(text: str) -> dict[str, dict[str, str]]:
     return found
 
 
+# --- Escapes of llama.cpp's options: `string_process_escapes` of common/common.cpp
+
+
+def read_escapes(text: str) -> str:
+    """Give a text as llama.cpp reads it."""
+    known = {"n": "\n", "r": "\r", "t": "\t", "'": "'", '"': '"', "\\": "\\"}
+
+    def read(match: re.Match[str]) -> bytes:
+        return bytes([int(match[1], 16)]) if match[1] else known.get(match[2], match[0]).encode()
+
+    found = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+    parts, end = [], 0
+    for match in found.finditer(text):
+        parts += [text[end : match.start()].encode(), read(match)]
+        end = match.end()
+    return b"".join([*parts, text[end:].encode()]).decode()
+
+
 # --- Go's text/template, as Ollama runs it: https://pkg.go.dev/text/template
 
 

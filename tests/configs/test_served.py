@@ -36,7 +36,10 @@ def test_role_whose_first_model_has_no_file_is_given_to_the_next_that_has(home: 
     assert [(each.record.id, dict(each.parameters)) for each in found.models] == [("one", {"max_tokens": 512})]
     assert found.notes == (
         "Role `general` is given to `one`: `dolphin3` has no GGUF file in the registry.",
-        "`one` is not on this machine: fetch it first.",
+        (
+            f"`one` is not on this machine, and written as it will be kept, `{found.models[0].path}`. Fetch it first: "
+            "`registry download one`."
+        ),
     )
     assert found.models[0].path == home / "models" / "one.gguf"
 
@@ -57,7 +60,7 @@ def test_named_models_are_all_there_is_and_keep_their_roles(home: Path) -> None:
     found = chosen(["uno", TWO, "one"], registry=registry_of(ONE, TWO, PLAIN, general="one", embedding="plain"))
 
     assert [(each.record.id, each.roles) for each in found.models] == [("one", ("general",)), ("two", ())]
-    assert found.notes == ("`two` is not on this machine: fetch it first.",)
+    assert [note.partition(",")[0] for note in found.notes] == ["`two` is not on this machine"]
 
 
 def test_what_a_record_states_counts_where_no_role_names_it() -> None:
@@ -86,10 +89,26 @@ def test_parameters_that_roles_of_one_model_disagree_on_are_left_out() -> None:
     assert found.notes[0] == "`two`: its roles disagree on `temperature`, which is left out."
 
 
-def test_parameters_of_another_program_are_left_out() -> None:
-    general = RoleModel("general", "one", "local", parameters={"mirostat": 2})
+@pytest.mark.parametrize("provider", ["local", "ollama"])
+def test_parameters_that_only_other_programs_know_are_stated(provider: str) -> None:
+    general = RoleModel("general", "one", provider, parameters={"mirostat": 2})
 
-    assert chosen(registry=registry_of(ONE, general=general)).models[0].parameters == {}
+    assert chosen(registry=registry_of(ONE, general=general)).models[0].parameters == {"mirostat": 2}
+
+
+def test_answers_without_a_limit_are_as_long_as_the_context_whoever_the_role_asks() -> None:
+    general = RoleModel("general", "one", "ollama", parameters={"num_predict": -1})
+
+    (found,) = chosen(registry=registry_of(ONE, general=general)).models
+
+    assert found.parameters == {"max_tokens": max(ONE.runtime.context_length, ONE.context_length or 0)}
+
+
+def test_role_whose_name_another_model_has_is_told_of() -> None:
+    found = chosen(registry=registry_of(ONE, TWO, general="one", coding="two"))
+
+    assert [each.aliases for each in found.models] == [("uno", "coding", "general"), ()]
+    assert found.notes[0] == ("Role `coding` cannot be asked for by its name, which another model has: ask for `two`.")
 
 
 def test_profiles_of_a_manifest_are_chosen_by_name(tmp_path: Path) -> None:

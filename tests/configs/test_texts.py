@@ -11,12 +11,12 @@ pytest.importorskip("hypothesis")
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from registry.configs import Served, llama_router_preset, llama_swap_config, ollama_modelfile
+from registry.configs import Served, llama_router_preset, llama_swap_config, ollama_modelfile, omitted
 from registry.errors import UnsupportedModelError
 from registry.records import ChatModel, ModelFile, RerankerModel, RuntimeDefaults, SamplingDefaults
 from tests.profiles.small import chat_record, dense_record
 
-from .readers import read_modelfile, read_preset, read_yaml
+from .readers import read_escapes, read_modelfile, read_preset, read_yaml
 
 GGUF = (ModelFile("m.gguf", "gguf"),)
 CHAT = chat_record("chat", template="chatml", license="MIT", license_url="https://example.org/MIT")
@@ -107,7 +107,69 @@ def test_llama_swap_command_serves_a_chat_model_as_its_record_states() -> None:
         "--repeat-penalty": "1.1",
         "--seed": "3",
         "--n-predict": "512",
+        "--reverse-prompt": "x",
     }
+
+
+@given(st.text(SIGNS, min_size=1), st.text(SIGNS, min_size=1))
+@example("###", "\nUser:")
+@example(" a ; b # c ", "${PORT}")
+@example("it's \\n", 'a"b')
+def test_texts_that_end_an_answer_reach_the_server_as_they_are(one: str, two: str) -> None:
+    words = shlex.split(
+        read_yaml(llama_swap_config([served(parameters={"stop": (one, two)})]))["models"]["chat"]["cmd"]
+    )
+    alone = read_preset(llama_router_preset([served(parameters={"stop": (one,)})]))["chat"]["reverse-prompt"]
+
+    assert [read_escapes(words[at + 1]) for at, word in enumerate(words) if word == "--reverse-prompt"] == [one, two]
+    assert read_escapes(alone) == one
+
+
+def test_parameters_that_a_format_cannot_say_are_named() -> None:
+    model = served(parameters={"stop": ("a", "b"), "mirostat": 2, "presence_penalty": 0.5, "num_keep": 4})
+    left_out = "cannot be said in this format, and is left out."
+
+    assert omitted([model], "llama-swap") == (f"`chat`: `num_keep` {left_out}",)
+    assert omitted([model], "llama-router") == (f"`chat`: `stop`, `num_keep` {left_out}",)
+    assert omitted([model], "modelfile") == (f"`chat`: `mirostat`, `num_keep` {left_out}",)
+    assert "reverse-prompt" not in read_preset(llama_router_preset([model]))["chat"]
+
+
+@pytest.mark.parametrize("format", ["llama-swap", "llama-router", "modelfile"])
+def test_parameters_of_answers_mean_nothing_to_an_encoder(format: str) -> None:
+    model = served(DENSE, parameters={"context_length": 256, "temperature": 0.5})
+
+    assert omitted([model], format) == ("`dense`: `temperature` cannot be said in this format, and is left out.",)
+    assert "temperature" not in ollama_modelfile(model)
+
+
+def test_nothing_is_named_where_all_is_said() -> None:
+    assert omitted([served(parameters={"temperature": 0.1, "stop": ("a",)}), served(DENSE)], "llama-router") == ()
+
+
+def test_llama_server_is_told_what_only_it_and_ollama_know() -> None:
+    stated = {"repeat_last_n": 128, "typical_p": 0.9, "mirostat": 2, "mirostat_tau": 4.0, "mirostat_eta": 0.2}
+
+    preset = read_preset(llama_router_preset([served(parameters=stated)]))["chat"]
+
+    names = ("repeat-last-n", "typical-p", "mirostat", "mirostat-ent", "mirostat-lr")
+    assert [preset[name] for name in names] == ["128", "0.9", "2", "4.0", "0.2"]
+
+
+def test_modelfile_has_what_ollama_knows_beyond_its_documentation() -> None:
+    stated = {"presence_penalty": 0.5, "frequency_penalty": -0.5, "typical_p": 0.9, "repeat_last_n": 64.0}
+
+    found = dict(read_modelfile(ollama_modelfile(served(parameters=stated))))
+
+    names = ("presence_penalty", "frequency_penalty", "typical_p", "repeat_last_n")
+    assert [found[f"PARAMETER {name}"] for name in names] == ["0.5", "-0.5", "0.9", "64"]
+
+
+def test_number_that_is_infinite_is_written_nowhere() -> None:
+    model = served(parameters={"presence_penalty": float("inf")})
+
+    assert "inf" not in llama_swap_config([model]) + ollama_modelfile(model)
+    assert "`presence_penalty`" in omitted([model], "modelfile")[0]
 
 
 def test_llama_swap_command_serves_an_encoder_in_one_batch() -> None:

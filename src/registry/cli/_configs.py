@@ -73,6 +73,7 @@ def export_config(file: str, format: str, chosen: Chosen, *, system: str | None,
         json: True to print a JSON document about it.
     """
     from registry.configs import chosen as choose
+    from registry.configs import omitted
 
     kind = str(one_of(format, CONFIGS, "--format", "there is no format"))
     if system is not None and kind != MODELFILE:
@@ -84,10 +85,11 @@ def export_config(file: str, format: str, chosen: Chosen, *, system: str | None,
     text = _text(kind, found.models, system)
     _write(file, text)
     count = len(found.models)
+    notes = (*found.notes, *omitted(found.models, kind))
     if json:
-        show_json({"path": file, "format": kind, "models": count, "notes": found.notes})
+        show_json({"path": file, "format": kind, "models": count, "notes": notes})
         return
-    for note in found.notes:
+    for note in notes:
         say("note", note)
     say("", f"{'Standard output' if file == '-' else file}: {count:,} model{'' if count == 1 else 's'} for {kind}.")
 

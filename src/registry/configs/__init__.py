@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from registry.configs.llama_router import llama_router_preset as llama_router_preset
     from registry.configs.llama_swap import llama_swap_config as llama_swap_config
     from registry.configs.modelfile import ollama_modelfile as ollama_modelfile
+    from registry.configs.omissions import omitted as omitted
     from registry.configs.served import Chosen as Chosen
     from registry.configs.served import Served as Served
     from registry.configs.served import chosen as chosen
@@ -22,6 +23,7 @@ _HOMES = {
     "llama_router_preset": "llama_router",
     "llama_swap_config": "llama_swap",
     "ollama_modelfile": "modelfile",
+    "omitted": "omissions",
 }
 if not TYPE_CHECKING:  # or every misspelt name would have a type
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from registry.configs.plain import checked
 from registry.configs.served import Served
+from registry.configs.server_options import said as server_options_said
 from registry.configs.server_options import server_options
 
 _HEAD = """\
@@ -29,12 +30,28 @@ def llama_router_preset(models: Sequence[Served]) -> str:
     return "\n".join([_HEAD, *map(_section, models)])
 
 
+def said(served: Served) -> frozenset[str]:
+    """Name the parameters that a preset can say: of an option that is given several times, it keeps the last."""
+    several = {"stop"} if _is_several(server_options(served).get("reverse-prompt")) else set()
+    return server_options_said(served) - several
+
+
+def _is_several(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) > 1
+
+
+def _value(value: str | int | float | tuple[str, ...] | None) -> str:
+    if value is None:
+        return "true"
+    return value[0] if isinstance(value, tuple) else str(value)
+
+
 def _section(served: Served) -> str:
     model_id = served.record.id
     checked(model_id, model_id, "the id", without=_ENDS_NAME)
     if model_id in _RESERVED:
         checked(model_id, model_id, "the id", without=(model_id,))
-    values = {name: "true" if value is None else str(value) for name, value in server_options(served).items()}
+    values = {name: _value(value) for name, value in server_options(served).items() if not _is_several(value)}
     if served.aliases:
         aliases = [checked(alias, model_id, "an alias", without=(*_ENDS_VALUE, ",")) for alias in served.aliases]
         values["alias"] = ",".join(aliases)

@@ -70,7 +70,8 @@ def _command(served: Served, program: str) -> Lines:
     first = _word(checked(program, model_id, "the program", without=_MACRO))
     lines = [f"{first} --host 127.0.0.1 --port ${{PORT}}", f"--alias {_word(model_id)}"]
     for option, value in server_options(served).items():
-        lines.append(f"--{option}" if value is None else f"--{option} {_word(str(value))}")
+        values = value if isinstance(value, tuple) else (value,)
+        lines += [f"--{option}" if each is None else f"--{option} {_word(str(each))}" for each in values]
     return Lines("\n".join(lines))
 
 

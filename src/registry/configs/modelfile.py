@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -10,10 +10,11 @@ from registry.chat.templates import TEMPLATES, Template
 from registry.configs.go_template import go_template, unsayable
 from registry.configs.plain import checked, prose
 from registry.configs.served import Served
+from registry.configs.server_options import is_number
 from registry.errors import UnsupportedModelError
 from registry.records import ChatModel
 
-# Names of this library, and of what else a role may state -> Ollama's, in the order of its documentation.
+# Names of this library, and of what else a role may state -> Ollama's: those of its documentation, then of its code.
 _PARAMETERS = {
     "context_length": "num_ctx",
     "repeat_last_n": "repeat_last_n",
@@ -24,6 +25,9 @@ _PARAMETERS = {
     "top_k": "top_k",
     "top_p": "top_p",
     "min_p": "min_p",
+    "typical_p": "typical_p",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
 }
 
 
@@ -74,10 +78,23 @@ def _parameters(served: Served) -> Iterator[str]:
     if isinstance(served.record, ChatModel):
         standard = {"context_length": served.record.runtime.context_length} | asdict(served.record.defaults)
         stated = standard | stated
-    for name, theirs in _PARAMETERS.items():
-        value = stated.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            yield f"PARAMETER {theirs} {value}"
+    for name in _written(served, stated):
+        value = stated[name]
+        # JSON has one kind of number, and Ollama takes no 64.0 for one of its integers; for others 1 is 1.0.
+        yield f"PARAMETER {_PARAMETERS[name]} {int(value) if value == int(value) else value}"
+
+
+def said(served: Served) -> frozenset[str]:
+    """Name the parameters that a Modelfile can say."""
+    stops = {"stop"} if isinstance(served.record, ChatModel) else set()
+    return frozenset({*_written(served, served.parameters), *stops})
+
+
+def _written(served: Served, stated: Mapping[str, Any]) -> Iterator[str]:
+    known = _PARAMETERS if isinstance(served.record, ChatModel) else ("context_length",)
+    for name in known:
+        if is_number(stated.get(name)):
+            yield name
 
 
 def _stops(served: Served, template: Template | None) -> Iterable[str]:

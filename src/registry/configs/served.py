@@ -13,7 +13,7 @@ from registry.errors import UnsupportedModelError
 from registry.profiles.active import PathLike, Profiles
 from registry.profiles.layers import Layers
 from registry.profiles.order import LOCAL, chain
-from registry.profiles.parameters import of_settings
+from registry.profiles.parameters import known_to_local, of_settings
 from registry.profiles.protocol import Target
 from registry.profiles.registered import OWN
 
@@ -32,7 +32,7 @@ class Served:
         record: Its record, which has a GGUF file.
         path: Where that file is, or will be when it is fetched; absolute.
         aliases: Other names to ask for it by: those of the record, and the roles that it has.
-        parameters: What roles, record and settings state, by the names of this library; read-only.
+        parameters: What roles, record and settings state, by the names of this library where it has one; read-only.
         roles: The roles that it has.
     """
 
@@ -112,8 +112,16 @@ def _served(records: Iterable[ModelInfo], roles: Sequence[_Role], notes: Sequenc
         names = tuple(dict.fromkeys(alias for alias in aliases if alias != record.id))
         served.append(Served(record, gguf_path(record), names, parameters, tuple(role.name for role in own)))
         said += [f"`{record.id}`: its roles disagree on `{name}`, which is left out." for name in disputed]
+        said += [
+            f"Role `{role.name}` cannot be asked for by its name, which another model has: ask for `{record.id}`."
+            for role in own
+            if role.name in taken and role.name not in (record.id, *record.aliases)
+        ]
     said += [
-        f"`{each.record.id}` is not on this machine: fetch it first." for each in served if not each.path.is_file()
+        f"`{each.record.id}` is not on this machine, and written as it will be kept, `{each.path}`. Fetch it first: "
+        f"`registry download {each.record.id}`."
+        for each in served
+        if not each.path.is_file()
     ]
     return Chosen(tuple(served), tuple(said))
 
@@ -143,12 +151,17 @@ def _roles(profiles: Profiles, name: str | None) -> tuple[list[_Role], list[str]
 
 def _role(role_model: RoleModel, profiles: Profiles, profile: str) -> _Role | None:
     layers = Layers.of(role_model, profile, {})
-    for provider, target in chain(role_model, profiles.registry, OWN):
+    for _, target in chain(role_model, profiles.registry, OWN):
         if target.record is not None and gguf_file(target.record) is not None:
-            # Not as the role's own provider: what the other program does not know is left out, and no error.
-            given = layers.given(provider, target, is_first=False)
-            return _Role(str(role_model.role), target.record, given.parameters)
+            return _Role(str(role_model.role), target.record, _stated(layers, target))
     return None
+
+
+def _stated(layers: Layers, target: Target) -> Mapping[str, Any]:
+    """Give what is stated for a model, whoever serves it: as this library takes it, and what only others know."""
+    given = layers.given(LOCAL, target, is_first=False).parameters
+    others = {name: value for name, value in layers.role.items() if name not in known_to_local(target.record)}
+    return FrozenDict({**given, **{name: value for name, value in others.items() if value is not None}})
 
 
 def _unasked(record: ModelInfo) -> Mapping[str, Any]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from registry.configs.served import Served
 from registry.records import ChatModel, EmbeddingModel, RerankerModel
 
-Options: TypeAlias = dict[str, str | int | float | None]
-"""Values by option; `None` for a switch."""
+Options: TypeAlias = dict[str, str | int | float | tuple[str, ...] | None]
+"""Values by option; `None` for a switch, a tuple for an option that is given once for each of its values."""
 
 # More than any model has. `all`, and -1 for it, mean something in some versions only.
 _ALL_LAYERS = 999
+_PLAIN = "!%&()*+,-./:<=>?@[]^_{|}~"
 _POOLINGS = {"mean": "mean", "cls": "cls", "last-token": "last"}
 # Names of this library, and whatever else a role may state -> options.
 _SAMPLING = {
@@ -20,9 +22,14 @@ _SAMPLING = {
     "top_k": "top-k",
     "top_p": "top-p",
     "min_p": "min-p",
+    "typical_p": "typical-p",
+    "repeat_last_n": "repeat-last-n",
     "repeat_penalty": "repeat-penalty",
     "presence_penalty": "presence-penalty",
     "frequency_penalty": "frequency-penalty",
+    "mirostat": "mirostat",
+    "mirostat_tau": "mirostat-ent",
+    "mirostat_eta": "mirostat-lr",
     "seed": "seed",
     "max_tokens": "n-predict",
 }
@@ -60,8 +67,28 @@ def _chat(record: ChatModel, parameters: Mapping[str, Any]) -> Options:
     stated = {name: getattr(defaults, name) for name in ("temperature", "top_k", "top_p", "repeat_penalty")}
     # The server's own default would cut the tail that `top_p` is asked to keep.
     stated |= {"min_p": 0.0} | dict(parameters)
-    return options | {option: stated[name] for name, option in _SAMPLING.items() if _is_number(stated.get(name))}
+    options |= {option: stated[name] for name, option in _SAMPLING.items() if is_number(stated.get(name))}
+    if stops := parameters.get("stop"):
+        options["reverse-prompt"] = tuple(_escaped(stop) for stop in stops)
+    return options
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def said(served: Served) -> frozenset[str]:
+    """Name the parameters that options can say."""
+    if not isinstance(served.record, ChatModel):
+        return frozenset({"context_length"})
+    numbers = (name for name in _SAMPLING if is_number(served.parameters.get(name)))
+    return frozenset({"context_length", "stop", *numbers})
+
+
+def _escaped(text: str) -> str:
+    """Write a text with the escapes of C, which the server reads: so nothing else takes a sign of it for its own."""
+    return "".join(
+        sign if sign.isalnum() or sign in _PLAIN else "".join(f"\\x{byte:02x}" for byte in sign.encode())
+        for sign in text
+    )
+
+
+def is_number(value: object) -> bool:
+    """True for what can be written as a number; a JSON document may have one that is infinite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
