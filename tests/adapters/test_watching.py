@@ -371,3 +371,48 @@ def test_fault_of_a_meeting_ends_nothing(
         (tmp_path / "meeting").unlink()
         until(lambda: worker.adapters.is_settled)
     assert caplog.messages.count("registry.adapters.not_met") < 5
+
+
+# Ready or not
+
+
+def test_worker_is_ready_when_its_first_manifest_is_settled(worker: Worker, listed: Callable[..., None]) -> None:
+    listed("1")
+    ready = [worker.adapters.is_ready]
+    worker.adapters.look()
+    ready.append(worker.adapters.is_ready)
+    worker.step()
+    assert [*ready, worker.adapters.is_ready] == [False, False, True]
+
+
+def test_worker_that_refuses_an_adapter_is_ready_without_it(worker: Worker, listed: Callable[..., None]) -> None:
+    worker.faults["1"] = AdapterError("tuned", "1", "it is gone.", "Put it back.")
+    listed("1")
+    assert (worker.step(), worker.adapters.is_ready) == ({}, True)
+
+
+def test_worker_stays_ready_while_the_next_manifest_is_prepared(worker: Worker, listed: Callable[..., None]) -> None:
+    listed("1")
+    worker.step()
+    assert worker.adapters.is_ready
+    listed("2")
+    worker.adapters.look()
+    assert (worker.adapters.is_settled, worker.adapters.is_ready) == (False, True)
+
+
+@pytest.mark.parametrize("content", [None, b"{"], ids=["missing", "wrong"])
+def test_worker_whose_manifest_cannot_be_used_is_ready_and_says_so(
+    content: bytes | None, worker: Worker, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "adapters.json").write_bytes(content)
+    worker.step()
+    worker.step()
+    assert (worker.adapters.is_ready, worker.adapters.fault is None) == (True, False)
+
+
+def test_manifest_that_is_mended_is_at_fault_no_more(worker: Worker, listed: Callable[..., None]) -> None:
+    worker.step()
+    listed("1")
+    worker.step()
+    assert worker.adapters.fault is None

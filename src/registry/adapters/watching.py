@@ -87,7 +87,9 @@ class Adapters:
         self._prepared: set[AdapterEntry] = set()
         self._refused: dict[AdapterEntry, _Refusal] = {}
         self._marked: dict[str, ExitStack] = {}
-        self._told, self._has_swept = "", False
+        self._fault: ManifestError | None = None
+        self._unfit: ManifestError | None = None
+        self._has_swept = self._has_been_ready = False
         self._voted_at: float | None = None
         self._closing, self._voted = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
@@ -108,6 +110,17 @@ class Adapters:
         """True when what is served was decided by the manifest that this worker has read last."""
         ballot, decision = self._ballot, self._current.decision
         return ballot is not None and decision.manifest == ballot.manifest
+
+    @property
+    def is_ready(self) -> bool:
+        """True once a manifest is settled or cannot be used: the next ones are prepared beside what is served."""
+        self._has_been_ready = self._has_been_ready or self.is_settled or self._fault is not None
+        return self._has_been_ready
+
+    @property
+    def fault(self) -> ManifestError | None:
+        """What is wrong with the manifest, where it could not be used when it was last looked at."""
+        return self._fault
 
     @property
     def refused(self) -> tuple[AdapterError, ...]:
@@ -132,7 +145,7 @@ class Adapters:
         for thread in self._threads:
             thread.join(max(0.0, ends_at - time.monotonic()))
         self._rendezvous.leave()
-        for marked in self._marked.values():
+        for marked in list(self._marked.values()):  # a thread that fetches may still be at it
             marked.close()
         self._marked.clear()
 
@@ -166,14 +179,23 @@ class Adapters:
     def _read(self) -> None:
         try:
             content = self._source.read()
-            if content is not None and content != self._content:
-                self._content = content
-                self._manifest = parse_manifest(content, self.source)
-            self._told = self._told if content is None else ""
         except ManifestError as error:
-            if str(error) != self._told:
-                self._told, problems = str(error), "; ".join(error.problems)
-                log(_LOG, logging.WARNING, "registry.adapters.manifest_refused", source=error.source, problems=problems)
+            self._note(error)
+            return
+        if content is not None and content != self._content:
+            self._content = content
+            try:
+                self._manifest, self._unfit = parse_manifest(content, self.source), None
+            except ManifestError as error:
+                self._unfit = error
+        self._note(self._unfit)
+
+    def _note(self, fault: ManifestError | None) -> None:
+        """Write down what is wrong with the manifest, and say it in the log where it is not the same as last time."""
+        before, self._fault = self._fault, fault
+        if fault is not None and str(fault) != str(before):
+            problems = "; ".join(fault.problems)
+            log(_LOG, logging.WARNING, "registry.adapters.manifest_refused", source=fault.source, problems=problems)
 
     def _vote(self, manifest: AdapterManifest) -> None:
         self._forget_all_but(manifest)
