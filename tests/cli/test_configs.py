@@ -104,6 +104,18 @@ def test_export_of_profiles_of_a_manifest(run: Run, module: str, tmp_path: Path)
     assert "[two]" in run("export", *words).out.splitlines()
 
 
+def test_export_names_what_the_format_cannot_say(run: Run, module: str, tmp_path: Path) -> None:
+    manifest = tmp_path / "profiles.json"
+    role = {"name": "two", "provider": "ollama", "parameters": {"mirostat": 2}}
+    manifest.write_text(json.dumps({"profiles": {"mine": {"models": {"coding": role}}}}), "utf-8")
+    words = ("--manifest", manifest, "--profile", "mine", "--registry", module)
+
+    assert run("export", "--format", "modelfile", *words).err == (
+        "note: `two`: `mirostat` cannot be said in this format, and is left out.\n"
+        "Standard output: 1 model for modelfile.\n"
+    )
+
+
 def test_export_where_no_model_has_a_file_is_refused(run: Run, small: Callable[..., str], tmp_path: Path) -> None:
     module = small(tiny.dense_record(id="plain"))
     manifest = tmp_path / "profiles.json"

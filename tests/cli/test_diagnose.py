@@ -69,7 +69,7 @@ FOUND = Diagnosis(
     risk="high",
     remedies=(Remedy("shorter_context", "Load with a shorter context (`context_length`).", ("gpu:0",)),),
     applied=(Applied("empty_cache", False, "There is none."),),
-    notes=("Something.",),
+    notes=("Some\x1b[31m\nthing.",),
 )
 
 TEXT = (
@@ -110,7 +110,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_diagnosis_as_text_has_all_that_was_found(run: Run, found: dict[str, Any]) -> None:
     assert found == {}
-    assert run("diagnose") == (1, TEXT, "note: Something.\n")
+    assert run("diagnose") == (1, TEXT, "note: Some\\x1b[31m thing.\n")
 
 
 def test_diagnosis_as_json_is_what_the_library_gives(run: Run, found: dict[str, Any]) -> None:

@@ -128,6 +128,10 @@ def test_allocator_that_has_expandable_segments_already_is_not_told_so_again() -
     assert list(found) == ["empty_cache"]
 
 
+def test_memory_that_torch_does_not_tell_is_no_fragmentation() -> None:
+    assert remedies(FULL, gpu(20, reserved_bytes=40 * GIB, allocated_bytes=None)) == {}
+
+
 @pytest.mark.parametrize(("reserved", "allocated"), [(40.0, 31.0), (0.5, 0.1), (0.0, 0.0)])
 def test_cache_of_a_usual_size_is_no_fragmentation(reserved: float, allocated: float) -> None:
     device = gpu(20, reserved_bytes=int(reserved * GIB), allocated_bytes=int(allocated * GIB))
@@ -146,6 +150,13 @@ def test_memory_that_this_process_holds_is_its_own_to_free() -> None:
 
     assert found["unload_models"].text == ("This process holds 64.42 GB of cpu: unload models that are not in use.")
     assert "end_other_programs" not in found
+
+
+def test_memory_that_torch_only_keeps_is_no_model_to_unload() -> None:
+    found = remedies(BARE, gpu(2, reserved_bytes=70 * GIB, allocated_bytes=20 * GIB))
+
+    assert "empty_cache" in found
+    assert {"unload_models", "end_other_programs"} & found.keys() == set()
 
 
 def test_limit_of_a_container_is_named_where_memory_is_short() -> None:

@@ -66,6 +66,7 @@ class Cuda:
         return ["sm_90"]
 
     def get_device_properties(self, _: int) -> Any:
+        self.woken = True
         return SimpleNamespace(name="H100", uuid="aaaa")
 
     def mem_get_info(self, _: int) -> tuple[int, int]:
@@ -162,8 +163,12 @@ def test_torch_on_apple_silicon_tells_what_metal_has_allocated() -> None:
 def test_torch_on_intel_gpus_tells_their_memory() -> None:
     class Xpu(Cuda):
         def get_device_name(self, _: int) -> str:
+            self.woken = True
             return "Arc B580"
 
+    idle = Xpu()
+    torch_sensor.read(torch_with(SimpleNamespace(is_available=lambda: False), xpu=idle), gpu=True, measure=False)
+    assert not idle.woken
     torch = torch_with(SimpleNamespace(is_available=lambda: False, get_arch_list=list), xpu=Xpu(in_use=True))
 
     (device,) = torch_sensor.read(torch, gpu=True, measure=False)["devices"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from registry.cli._errors import FAILED, in_options
+from registry.cli._errors import FAILED, in_options, say
 from registry.cli._options import Json
 from registry.cli._output import Column, heading, show_facts, show_json, show_table, size
 
@@ -89,7 +88,7 @@ def _show(found: Diagnosis) -> None:
         applied = [(each.code, each.done, each.text) for each in found.applied]
         show_table((Column("What"), Column("Done"), Column("Result", wraps=True)), applied)
     for note in found.notes:
-        print(f"note: {note}", file=sys.stderr)
+        say("note", note)
 
 
 def _show_devices(found: Diagnosis) -> None:

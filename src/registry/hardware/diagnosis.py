@@ -194,8 +194,10 @@ class Device:
 
     @property
     def cached_bytes(self) -> int:
-        """What torch keeps of it without using it."""
-        return max(0, (self.reserved_bytes or 0) - (self.allocated_bytes or 0))
+        """What torch keeps of it without using it, as far as that is known."""
+        if self.reserved_bytes is None or self.allocated_bytes is None:
+            return 0
+        return max(0, self.reserved_bytes - self.allocated_bytes)
 
 
 @dataclass(frozen=True)

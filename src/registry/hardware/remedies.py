@@ -147,8 +147,9 @@ def _others(found: Found) -> Iterator[Remedy]:
             also = "" if device.kind == "cpu" else ", or models outside torch,"
             text = f"Other programs{also} hold {size_text(others)} of {device.device}: {who}."
             yield Remedy("end_other_programs", text, (device.device,))
-        elif own > device.total_bytes / 2:
-            text = f"This process holds {size_text(own)} of {device.device}: unload models that are not in use."
+        elif (device.allocated_bytes or 0) > device.total_bytes / 2:
+            held = size_text(device.allocated_bytes or 0)
+            text = f"This process holds {held} of {device.device}: unload models that are not in use."
             yield Remedy("unload_models", text, (device.device,))
 
 

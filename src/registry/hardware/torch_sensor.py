@@ -62,7 +62,9 @@ def _cuda(torch: Any, kind: str, measure: bool) -> Iterator[dict[str, Any]]:
         return
     in_use = asked(torch.cuda.is_initialized)
     for index in range(asked(torch.cuda.device_count) or 0):
-        properties = asked(partial(torch.cuda.get_device_properties, index))
+        # To ask for properties makes torch begin to use GPUs: a process that forks later could not use them any more.
+        wakes = measure or in_use
+        properties = asked(partial(torch.cuda.get_device_properties, index)) if wakes else None
         uuid = getattr(properties, "uuid", None)
         yield {
             "kind": kind,
@@ -79,7 +81,7 @@ def _xpu(torch: Any, measure: bool) -> Iterator[dict[str, Any]]:
         return
     in_use = asked(xpu.is_initialized)
     for index in range(asked(xpu.device_count) or 0):
-        name = asked(partial(xpu.get_device_name, index)) or "Intel GPU"
+        name = (asked(partial(xpu.get_device_name, index)) if measure or in_use else None) or "Intel GPU"
         yield {"kind": "xpu", "index": index, "name": name, **_memory(xpu, index, in_use=in_use, measure=measure)}
 
 
