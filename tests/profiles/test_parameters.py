@@ -1,5 +1,6 @@
 """Names of generation parameters, who states them, and what they may be."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def test_canonical_gives_parameters_by_their_names_here(stated: dict[str, Any], 
         ({"num_ctx": 0}, "`num_ctx`: expected an integer of at least 1, got 0."),
         ({"seed": True}, "`seed`: expected an integer of at least 0, got True."),
         ({"top_k": 1.5}, "`top_k`: expected an integer of at least 0, got 1.5."),
+        ({"temperature": math.nan}, "`temperature`: expected a number from 0 to 2, got nan."),
+        ({"mirostat_tau": math.inf}, "`mirostat_tau`: expected a finite number, got inf."),
         ({"stop": 3}, "`stop`: expected a text that is not empty, or a list of such texts, got 3."),
         ({"stop": [""]}, "`stop`: expected a text that is not empty, or a list of such texts, got ['']."),
         ({"stop": b"END"}, "`stop`: expected a text that is not empty, or a list of such texts, got b'END'."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -162,6 +163,9 @@ def _check(values: Mapping[str, Any]) -> None:
     for name, least in (("seed", 0), ("context_length", 1)):
         if name in values and not (type(values[name]) is int and values[name] >= least):
             raise InvalidOptionError(name, f"an integer of at least {least}", values[name])
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):  # no JSON holds it, neither a report's nor a server's
+            raise InvalidOptionError(name, "a finite number", value)
 
 
 def _stops(stated: object) -> tuple[str, ...]:

@@ -123,9 +123,10 @@ class _Readiness(Collector):
 
     def collect(self) -> Iterable[Metric]:
         ready = GaugeMetricFamily("registry_ready", "1 where the server can do its work.")
-        ready.add_metric((), float(self._provisioner.is_ready))
+        states = self._provisioner.states()
+        ready.add_metric((), float(self._provisioner.status_of(states) == "ready"))
         roles = GaugeMetricFamily("registry_role_ready", "1 where a role has a model that is ready.", labels=("role",))
-        for role, state in self._provisioner.states().items():
+        for role, state in states.items():
             roles.add_metric((role,), float(state == "ready"))
         return ready, roles
 

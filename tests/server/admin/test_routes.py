@@ -269,6 +269,7 @@ def test_requests_for_the_same_share_one_run(api: Any, shop: Shop) -> None:
 
     assert provisioner_start(api) is first
     assert provisioner_start(api, ("general", "reranking")) is first
+    assert provisioner_start(api, ("reranking", "general")) is first
     assert provisioner_start(api, ("general",)) is not first
     shop.may_go_on.set()
     until(lambda: not provisioner._jobs)
@@ -302,6 +303,8 @@ def test_too_many_selections_at_once_are_refused(api: Any, shop: Shop, monkeypat
         (["application/json, Text/Event-Stream;q=0.5"], True),
         (["application/json", "text/event-stream"], True),
         (["text/event-stream; q=0"], False),
+        (["text/event-stream;charset=utf-8;q=0.000"], False),
+        (["text/event-stream;q=0.001"], True),
     ],
 )
 def test_events_are_for_who_asks_for_them_by_name(accepted: list[str], takes: bool) -> None:
@@ -392,6 +395,14 @@ def test_run_that_breaks_is_told_and_logged(api: Any, shop: Shop, caplog: pytest
     assert [record.exc_info[1].args for record in caplog.records if record.name == "registry.provision"] == [
         ("a mistake",)
     ]
+
+
+def test_provider_that_ends_the_process_ends_its_run_alone(api: Any) -> None:
+    with mock.patch("registry.server.admin.provisioner.provision_in", side_effect=SystemExit(3)):
+        response = api.post(PROVISION, headers=ADMIN)
+
+    assert (response.status_code, response.json()["error"]["code"]) == (500, "internal_error")
+    assert api.get("/health").status_code == 200
 
 
 def test_ready_needs_the_store(api: Any) -> None:

@@ -49,7 +49,7 @@ class Job:
         self._readers: list[_Reader] = []
         self._so_far: dict[_Key, News] = {}  # for who comes later: all outcomes, and how far the files have come
         self._report: Report | None = None
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         self._is_over = False
         # It may take hours, and what was fetched so far is kept: the end of the process does not wait for it.
         self._thread = threading.Thread(target=self._run, name="provisioning", daemon=True)
@@ -96,8 +96,11 @@ class Job:
     def _run(self) -> None:
         try:
             self._report = self._work(self._hear_event, self._hear_outcome)
-        except BaseException as error:  # whatever it is, it is told to who waits
+        except Exception as error:  # whatever it is, it is told to who waits
             self.error = error
+        except BaseException as error:  # such as `sys.exit` of a provider: in who waits, it would end the server
+            self.error = RuntimeError(f"a provider ended its thread with {error!r}")
+            self.error.__cause__ = error
         self._done(self)
         with self._lock:
             self._is_over = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from registry.records import Profile
 
 RoleState: TypeAlias = Literal["unknown", "provisioning", "ready", "skipped", "failed"]
+ServerStatus: TypeAlias = Literal["ready", "provisioning", "failed"]
 
 MOST_JOBS = 8  # at the same time; whoever wants what one of them does shares it
 _LOG = logging.getLogger("registry.provision")
@@ -74,7 +75,10 @@ class Provisioner:
         if self.profile is None:
             names: tuple[str, ...] = ()
         else:
-            names = tuple(str(model.role) for model in roles_of(self.profiles, roles, self.profile.name))
+            wanted = {str(model.role) for model in roles_of(self.profiles, roles, self.profile.name)}
+            names = tuple(
+                role for role in map(str, self.profile.models) if role in wanted
+            )  # in any order, the same run
         key = (names, force)
         with self._lock:
             if (job := self._jobs.get(key)) is not None:
@@ -95,10 +99,15 @@ class Provisioner:
         with self._lock:
             return self._outcomes.get(role, ())
 
-    @property
-    def is_ready(self) -> bool:
-        """True where nothing that was to be there from the start is missing. What was skipped is not missing."""
-        return not self._at_start or set(self.states().values()) <= {"ready", "skipped"}
+    def status_of(self, states: Mapping[str, RoleState]) -> ServerStatus:
+        """Say whether the server can do its work: whether what was to be there from the start is.
+
+        What was skipped is not missing, nor is anything where nothing was to be there.
+        """
+        found = set(states.values())
+        if not self._at_start or found <= {"ready", "skipped"}:
+            return "ready"
+        return "failed" if "failed" in found and "provisioning" not in found else "provisioning"
 
     def _provision(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +28,7 @@ _RETRY_S = 5  # when to ask again whether it is ready
 _FETCHING = "Models are still being fetched."
 _FAILED = "Models that the server needs could not be fetched."
 _HINT = "`POST /api/v1/models/provision` tries again, and says why; so does the log of the server."
+_REFUSED = re.compile(r"(?:^|;)\s*q\s*=\s*0(?:\.0*)?\s*(?:;|$)")  # a weight of 0
 _EVENTS = {
     "type": "string",
     "description": "Events `progress` and `outcome`, at the end `report` or `error`; comments keep it open.",
@@ -95,13 +97,12 @@ class _Handlers:
         """
         self._file.check()
         states = self._provisioner.states()
+        status = self._provisioner.status_of(states)
         profile = self._provisioner.profile
-        is_failed = "failed" in states.values() and "provisioning" not in states.values()
-        status = "ready" if self._provisioner.is_ready else "failed" if is_failed else "provisioning"
         data = {"status": status, "profile": None if profile is None else profile.name, "roles": states}
         if status == "ready":
             return json_answer(enveloped(json_bytes(data)), headers=_UNKEPT)
-        failure = Failure(503, "not_ready", _FAILED if is_failed else _FETCHING, _HINT if is_failed else "")
+        failure = Failure(503, "not_ready", *((_FAILED, _HINT) if status == "failed" else (_FETCHING, "")))
         headers = {**_UNKEPT, "Retry-After": str(_RETRY_S)}
         return json_answer(json_bytes(failure.envelope() | {"data": data}), 503, headers)
 
@@ -129,11 +130,8 @@ class _Handlers:
 
 def takes_events(accepted: Sequence[str]) -> bool:
     """Say whether a client asks for server-sent events by name: who takes anything gets JSON."""
-    ranges = (each.partition(";") for header in accepted for each in header.split(","))
-    return any(
-        kind.strip().lower() == "text/event-stream" and more.replace(" ", "") not in ("q=0", "q=0.0")
-        for kind, _, more in ranges
-    )
+    ranges = (each.partition(";") for header in accepted for each in header.lower().split(","))
+    return any(kind.strip() == "text/event-stream" and not _REFUSED.search(more) for kind, _, more in ranges)
 
 
 def _read(sent: Any) -> _Asked:
