@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any
 
 import pytest
 
+from registry.profiles.providers import lines
 from registry.profiles.providers.lines import events_of, lines_of, object_of
 from registry.profiles.providers.services import UnreadableError
 
@@ -35,6 +36,14 @@ def test_events_are_those_that_were_written_wherever_packets_end(places: list[in
     sent = b': alive\n\ndata: {"a":\ndata: 1}\n\nevent: x\nid: 5\ndata:two\r\n\r\n\n\ndata: [DONE]\n'
 
     assert list(events_of(cut(sent, places))) == [b'{"a":\n1}', b"two", b"[DONE]"]
+
+
+def test_line_that_does_not_end_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 10)
+
+    assert list(lines_of([b"12345", b"67890\n", b"1234567890"])) == [b"1234567890", b"1234567890"]
+    with pytest.raises(UnreadableError, match=r"^a line of more than 10 bytes$"):
+        list(lines_of(repeat(b"123", 10)))
 
 
 def test_last_line_need_not_end() -> None:

@@ -166,6 +166,24 @@ CUT = (
             "`{host}` does not answer as expected: {{'message': {{'content': 5}}}}.",
             "Name the address of a service of this kind.",
         ),
+        (
+            Fault(raw_after=1, raw=b'{"done": true, "eval_count": 1e999}\n'),
+            ProviderUnavailableError,
+            "`{host}` does not answer as expected: {{'done': True, 'eval_count': inf}}.",
+            "Name the address of a service of this kind.",
+        ),
+        (
+            Fault(headers={"Content-Encoding": "gzip"}),
+            ProviderUnavailableError,
+            "`{host}` does not answer as expected: Error -3 while decompressing data: incorrect header check.",
+            "Name the address of a service of this kind.",
+        ),
+        (
+            Fault(status=500, body=b"oops", headers={"Content-Encoding": "gzip"}),
+            ProviderUnavailableError,
+            "`{host}` does not answer as expected: Error -3 while decompressing data: incorrect header check.",
+            "Name the address of a service of this kind.",
+        ),
     ],
     ids=lambda value: (
         ",".join(f"{k}={v}" for k, v in vars(value).items() if v != getattr(Fault(), k))

@@ -205,6 +205,8 @@ def test_embed_of_one_text_in_place_of_a_list_is_refused(provider: OllamaProvide
         (b'{"embeddings": [[1.0]]}', "It gives wrong vectors: expected 2 vectors, got 1."),
         (b'{"embeddings": [[1.0], [1.0, 2.0]]}', "It gives wrong vectors: expected vectors of one size, got 1, 2."),
         (b'{"embeddings": [[1.0], [NaN]]}', "It gives wrong vectors: expected finite numbers, got others."),
+        (b'{"embeddings": [[1.0], [1e300]]}', "It gives wrong vectors: expected finite numbers, got others."),
+        (b'{"embeddings": [[], []]}', "It gives wrong vectors: expected lists of numbers, got others."),
     ],
 )
 def test_embed_that_gives_other_vectors_is_an_error(

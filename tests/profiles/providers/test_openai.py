@@ -1,5 +1,6 @@
 """The provider `openai`, against a peer that speaks OpenAI's API over sockets."""
 
+import json
 import math
 import pickle
 import sys
@@ -376,6 +377,30 @@ def test_penalty_is_called_as_the_server_calls_it(
             "`{url}` does not answer as expected: {{'choices': 5}}.",
             OTHER,
         ),
+        (
+            Fault(raw_after=2, raw=b'data: {"usage": {"prompt_tokens": Infinity}}\n\n'),
+            Unavailable,
+            "`{url}` does not answer as expected: {{'usage': {{'prompt_tokens': inf}}}}.",
+            OTHER,
+        ),
+        (
+            Fault(raw_after=2, raw=b'data: {"choices": [{"delta": {"tool_calls": [{"index": [1]}]}}]}\n\n'),
+            Unavailable,
+            "`{url}` does not answer as expected: {{'choices': [{{'delta': {{'tool_calls': [{{'index': [1]}}]}}}}]}}.",
+            OTHER,
+        ),
+        (
+            Fault(headers={"Content-Encoding": "gzip"}),
+            Unavailable,
+            "`{url}` does not answer as expected: Error -3 while decompressing data: incorrect header check.",
+            OTHER,
+        ),
+        (
+            Fault(status=500, body=b"oops", headers={"Content-Encoding": "gzip"}),
+            Unavailable,
+            "`{url}` does not answer as expected: Error -3 while decompressing data: incorrect header check.",
+            OTHER,
+        ),
     ],
     ids=lambda value: (
         ",".join(f"{k}={v}" for k, v in vars(value).items() if v != getattr(Fault(), k))
@@ -533,3 +558,56 @@ def test_embed_of_a_server_that_cannot_cut_vectors_is_an_error(
     error = error_of(lambda: openai.embed(MODEL, ["text"], {"dimensions": 4}))
 
     assert error.problem == "It gives wrong vectors: expected vectors of 4 components, got 2."
+
+
+WRONG = "It gives wrong vectors: expected lists of numbers, got others."
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "problem"),
+    [
+        ([{"index": 0, "embedding": ["a"]}], ProviderModelError, WRONG),
+        ([{"index": 0, "embedding": "AAAA"}], ProviderModelError, WRONG),
+        ([{"index": 0, "embedding": [[1.0]]}], ProviderModelError, WRONG),
+        ([{"index": 0, "embedding": 5}], ProviderModelError, WRONG),
+        ([{"index": 0}], ProviderModelError, WRONG),
+        ([{"index": 0, "embedding": [10**400]}], Unavailable, "`{url}` does not answer as expected: {shape}"),
+        ([5], Unavailable, "`{url}` does not answer as expected: {shape}"),
+    ],
+)
+def test_embed_that_gives_no_vectors_is_an_error(
+    openai_server: OpenAIServer, openai: OpenAIProvider, data: Any, kind: type[Exception], problem: str
+) -> None:
+    openai_server.misbehave("/v1/embeddings", Fault(status=200, body=json.dumps({"data": data}).encode()))
+
+    error = error_of(lambda: openai.embed(MODEL, ["a"], {}))
+
+    expected = problem.format(url=openai_server.base_url, shape="It has another shape.")
+    assert (type(error), error.problem) == (kind, expected)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"null", "It has another shape."),
+        (b"[]", "It has another shape."),
+        (b'{"data": [5]}', "It has another shape."),
+        (b"<html>", "Expecting value: line 1 column 1 (char 0)."),
+    ],
+)
+def test_list_of_models_that_is_none_says_so(
+    openai_server: OpenAIServer, openai: OpenAIProvider, body: bytes, said: str
+) -> None:
+    openai_server.misbehave("/v1/models", *[Fault(status=200, body=body)] * 2)
+
+    problem = f"`{openai_server.base_url}` does not answer as expected: {said}"
+    assert openai.available() == Availability(problem, OTHER)
+    assert error_of(lambda: openai.has(MODEL)).problem == problem
+
+
+def test_chat_of_a_server_whose_list_of_models_is_none_is_answered(
+    openai_server: OpenAIServer, openai: OpenAIProvider
+) -> None:
+    openai_server.misbehave("/v1/models", Fault(status=200, body=b"null"))
+
+    assert without_time(openai.chat(MODEL, ASKED, {"repeat_penalty": 1.1})) == WHOLE

@@ -230,7 +230,12 @@ class OllamaProvider(HttpProvider["Client"]):
     @contextmanager
     def _translated(self, model: str, patience: Patience) -> Iterator[None]:
         """Turn the errors of the client into those of providers."""
-        from registry.profiles.providers.ollama_client import ResponseError, TimeoutException, TransportError
+        from registry.profiles.providers.ollama_client import (
+            DecodingError,
+            ResponseError,
+            TimeoutException,
+            TransportError,
+        )
 
         service = self._service()
         try:
@@ -243,7 +248,7 @@ class OllamaProvider(HttpProvider["Client"]):
             raise service.of_timeout(model, error, patience.problem) from error
         except TransportError as error:
             raise service.of_connection(model, error) from error
-        except UnreadableError as error:
+        except (UnreadableError, DecodingError) as error:
             raise service.unreadable(model, error) from error
 
     def _refused(self, service: Service, model: str, said: str, status: int) -> RegistryError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from registry.chat.messages import ToolCall, call_id
 from registry.hub.progress import Meter
 from registry.loaders.completion import Answer
-from registry.profiles.providers.services import UnreadableError
+from registry.profiles.providers.lines import readable
 
 if TYPE_CHECKING:
     from registry.hub.progress import OnProgress
@@ -46,10 +46,8 @@ class ChatLines:
         Raises:
             UnreadableError: The line is not one of Ollama's.
         """
-        try:
+        with readable(line):
             return list(self._read(line))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UnreadableError(str(line)) from error
 
     def _read(self, line: Mapping[str, Any]) -> Iterator[ChatCompletionChunk]:
         message = line.get("message") or {}
@@ -71,12 +69,14 @@ class ChatLines:
 
     def _call(self, call: Mapping[str, Any]) -> ToolCall:
         function = call["function"]
-        arguments = json.dumps(function.get("arguments") or {}, ensure_ascii=False)
+        arguments = function.get("arguments") or {}
+        if not isinstance(arguments, Mapping):
+            raise TypeError(f"expected arguments by name, got {arguments!r}")
         number = self._first_call + len(self._answer.tool_calls)
         return {
-            "id": call.get("id") or call_id(number),
+            "id": str(call.get("id") or call_id(number)),
             "type": "function",
-            "function": {"name": str(function["name"]), "arguments": arguments},
+            "function": {"name": str(function["name"]), "arguments": json.dumps(arguments, ensure_ascii=False)},
         }
 
     def _last(self, line: Mapping[str, Any]) -> Iterator[ChatCompletionChunk]:
@@ -112,10 +112,8 @@ class PullLines:
             UnreadableError: The line is not one of Ollama's.
         """
         digest = line.get("digest")
-        try:
+        with readable(line):
             done, total = int(line.get("completed") or 0), int(line.get("total") or 0)
-        except (ValueError, TypeError) as error:
-            raise UnreadableError(str(line)) from error
         self.is_done = line.get("status") == "success"
         self._news = (str(digest).removeprefix("sha256:")[:12], done, total) if digest and total else None
         if self._news is not None:

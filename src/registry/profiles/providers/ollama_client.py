@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import httpcore
 import httpx
 import ollama
 
-from registry.profiles.providers.lines import lines_of, object_of
+from registry.profiles.providers.lines import lines_of, object_of, readable
 from registry.profiles.providers.patience import transport
-from registry.profiles.providers.services import UnreadableError
 
 if TYPE_CHECKING:
     from registry.profiles.providers.endpoints import Endpoint
 
+DecodingError = httpx.DecodingError
 TimeoutException = httpx.TimeoutException
 TransportError = (httpx.TransportError, ConnectionError)  # the client makes the latter of a refused connection
 ResponseError = ollama.ResponseError
@@ -45,7 +44,7 @@ class Client(ollama.Client):
         answer = self._client.get("/api/version")
         if not answer.is_success:
             raise _refusal(answer.content, answer.status_code)
-        with _readable():
+        with readable():
             return str(answer.json()["version"])
 
     def close(self) -> None:
@@ -54,12 +53,12 @@ class Client(ollama.Client):
 
     def names(self) -> list[str]:
         """Give the names of the models that are there."""
-        with _readable():
+        with readable():
             return [model.model or "" for model in self.list().models]
 
     def vectors(self, body: dict[str, Any]) -> Sequence[Sequence[float]]:
         """Give the vectors of some texts."""
-        with _readable():
+        with readable():
             return self.embed(**body).embeddings
 
     def lines(self, path: str, body: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
@@ -85,16 +84,7 @@ def _refusal(content: bytes, status: int) -> ollama.ResponseError:
     text = content.decode("utf-8", "replace")
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     stated = said.get("error") if isinstance(said, dict) else None
     return ResponseError(json.dumps({"error": text if stated is None else str(stated)}), status)
-
-
-@contextmanager
-def _readable() -> Iterator[None]:
-    """Turn what reading an answer of another shape raises into an `UnreadableError`."""
-    try:
-        yield
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UnreadableError(str(error)) from error

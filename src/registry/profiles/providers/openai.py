@@ -183,6 +183,7 @@ class OpenAIProvider(HttpProvider["Client"]):
         """Turn the errors of the client into those of providers."""
         from registry.profiles.providers.openai_client import (
             APIStatusError,
+            DecodingError,
             FailedError,
             TimeoutException,
             TransportError,
@@ -203,7 +204,7 @@ class OpenAIProvider(HttpProvider["Client"]):
                 raise service.of_status(model, error.status, error.message) from error
             problem = f"`{service.url}` has failed: {shortened(error.message)}"
             raise ProviderModelError(self.name, model, problem, "Look into the log of the server.") from error
-        except UnreadableError as error:
+        except (UnreadableError, DecodingError) as error:
             raise service.unreadable(model, error) from error
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from registry.loaders.completion import Answer
-from registry.profiles.providers.services import UnreadableError
+from registry.profiles.providers.lines import readable
 
 if TYPE_CHECKING:
     from registry.loaders import ChatCompletionChunk
@@ -36,10 +36,8 @@ class ChatChunks:
         Raises:
             UnreadableError: It is no chunk.
         """
-        try:
+        with readable(chunk):
             return self._read(chunk)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UnreadableError(str(chunk)) from error
 
     def last(self) -> list[ChatCompletionChunk]:
         """Give the piece that ends the answer; the only one where there was nothing to say."""
@@ -87,7 +85,7 @@ def _text(value: object) -> str:
 def _call(number: int, call: Mapping[str, Any]) -> dict[str, Any]:
     """Give a piece of a call; servers that give calls in one piece may leave the index out."""
     function = cast("Mapping[str, Any]", call.get("function") or {})
-    made: dict[str, Any] = {"index": number if call.get("index") is None else call["index"]}
+    made: dict[str, Any] = {"index": number if call.get("index") is None else int(call["index"])}
     if call.get("id"):
-        made |= {"id": call["id"], "type": "function"}
+        made |= {"id": str(call["id"]), "type": "function"}
     return made | {"function": {key: _text(value) for key, value in function.items() if value is not None}}

@@ -9,7 +9,7 @@ import httpcore2
 import httpx2
 import openai
 
-from registry.profiles.providers.lines import events_of, object_of
+from registry.profiles.providers.lines import events_of, object_of, readable
 from registry.profiles.providers.openai_requests import dialect_of
 from registry.profiles.providers.patience import transport
 from registry.profiles.providers.services import UnreadableError
@@ -17,6 +17,7 @@ from registry.profiles.providers.services import UnreadableError
 if TYPE_CHECKING:
     from registry.profiles.providers.endpoints import Endpoint
 
+DecodingError = httpx2.DecodingError
 TimeoutException = (httpx2.TimeoutException, openai.APITimeoutError)
 TransportError = (httpx2.TransportError, openai.APIConnectionError)
 APIStatusError = openai.APIStatusError
@@ -65,10 +66,11 @@ class Client:
     def names(self) -> list[str] | None:
         """Give the names of the models that the server lists; `None` where it lists none."""
         try:
-            listed = self._client.models.list(extra_headers=self._headers).data
+            with readable():
+                listed = self._client.models.list(extra_headers=self._headers).data
+                return [str(model.id) for model in listed or ()]
         except openai.NotFoundError:
             return None
-        return [str(model.id) for model in listed or ()]
 
     def dialect(self, *, asks: bool) -> str:
         """Say which dialect of the API the server speaks, see `dialect_of`.
@@ -79,11 +81,10 @@ class Client:
         known = self._dialect or dialect_of(self._host, ())
         if asks and not known and self._dialect is None:
             try:
-                owners = [
-                    str(getattr(model, "owned_by", ""))
-                    for model in self._client.models.list(extra_headers=self._headers).data or ()
-                ]
-            except openai.APIStatusError:
+                with readable():
+                    listed = self._client.models.list(extra_headers=self._headers).data
+                    owners = [str(getattr(model, "owned_by", "")) for model in listed or ()]
+            except (openai.APIStatusError, UnreadableError):
                 owners = []
             known = self._dialect = dialect_of(self._host, owners)
         return known
@@ -114,14 +115,12 @@ class Client:
 
     def vectors(self, model: str, texts: list[str], dimensions: int | None) -> Sequence[Sequence[float]]:
         """Give the vectors of some texts, in their order."""
-        answer = self._client.embeddings.create(
-            model=model,
-            input=texts,
-            encoding_format="float",  # the other one, which the client would choose, is not known to every server
-            dimensions=openai.omit if dimensions is None else dimensions,
-            extra_headers=self._headers,
-        )
-        try:
+        with readable():
+            answer = self._client.embeddings.create(
+                model=model,
+                input=texts,
+                encoding_format="float",  # the other one, which the client would choose, is not known to every server
+                dimensions=openai.omit if dimensions is None else dimensions,
+                extra_headers=self._headers,
+            )
             return [entry.embedding for entry in sorted(answer.data, key=lambda entry: entry.index)]
-        except (ValueError, TypeError, AttributeError) as error:
-            raise UnreadableError(str(error)) from error

@@ -138,7 +138,7 @@ class Service(NamedTuple):
             return self.unavailable(model, answer, "Name the address of a service of this kind.")
         return ProviderModelError(self.provider, model, answer, "Look into its log.")
 
-    def unreadable(self, model: str, error: UnreadableError) -> ProviderUnavailableError:
+    def unreadable(self, model: str, error: Exception) -> ProviderUnavailableError:
         """Give the error for an answer that is not in the language of the service."""
         problem = f"`{self.url}` does not answer as expected: {shortened(str(error))}"
         return self.unavailable(model, problem, "Name the address of a service of this kind.")

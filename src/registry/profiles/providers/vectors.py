@@ -54,11 +54,26 @@ def embedded(
         if len(given) != len(asked):
             raise _wrong(provider, model, f"{len(asked)} vectors", str(len(given)))
         found.extend(given)
+    return _checked(found, provider, model, dimensions)
+
+
+def _checked(found: Sequence[Any], provider: str, model: Target, dimensions: int | None) -> NDArray[Any]:
+    """Give vectors as an array, if that is what they are."""
+    import numpy as np
+
+    if not all(isinstance(vector, list | tuple) and vector for vector in found):
+        raise _wrong(provider, model, "lists of numbers", "others")
     sizes = {len(vector) for vector in found}
     if len(sizes) != 1 or (dimensions is not None and sizes != {dimensions}):
         expected = f"vectors of {dimensions} components" if dimensions else "vectors of one size"
         raise _wrong(provider, model, expected, ", ".join(map(str, sorted(sizes))))
-    vectors = np.asarray(found, np.float32)
+    try:
+        with np.errstate(over="ignore"):  # what is too large for float32 is infinite, and refused below
+            vectors = np.asarray(found, np.float32)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise _wrong(provider, model, "lists of numbers", "others") from error
+    if vectors.ndim != 2:
+        raise _wrong(provider, model, "lists of numbers", "others")
     if not np.isfinite(vectors).all():
         raise _wrong(provider, model, "finite numbers", "others")
     return vectors
