@@ -131,6 +131,10 @@ def test_export_where_no_model_has_a_file_is_refused(run: Run, small: Callable[.
     ("words", "problem"),
     [
         (("--format", "csv", "--model", "one"), "--model: is for the formats llama-swap, llama-router, modelfile only"),
+        (
+            ("--format", "modelfle", "--model", "one"),
+            "--format: there is no format `modelfle`",
+        ),
         (("--profile", "default"), "--profile: is for the formats llama-swap, llama-router, modelfile only"),
         (("--format", "modelfile", "--tag", "x"), "--tag: is for the formats csv, json and jsonl only"),
         (("--format", "llama-swap", "--sync"), "--sync: is for the formats csv, json and jsonl only"),

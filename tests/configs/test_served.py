@@ -70,11 +70,13 @@ def test_what_a_record_states_counts_where_no_role_names_it() -> None:
 
 
 def test_what_the_user_states_for_all_models_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REGISTRY_PARAMETERS", "top_p=0.5")
+    monkeypatch.setenv("REGISTRY_PARAMETERS", "top_p=0.5,min_p=0.1")
 
-    (found,) = chosen(["two"], registry=registry_of(TWO)).models
+    named, asked = (chosen(names, registry=registry_of(TWO, general="two")).models[0] for names in (["two"], ()))
+    (alone,) = chosen(["two"], registry=registry_of(TWO, ONE, general="one")).models
 
-    assert found.parameters == {"temperature": 0.1, "top_p": 0.5}
+    stated = {"temperature": 0.1, "top_p": 0.5, "min_p": 0.1}
+    assert [dict(found.parameters) for found in (named, asked, alone)] == [stated, stated, stated]
 
 
 def test_parameters_that_roles_of_one_model_disagree_on_are_left_out() -> None:

@@ -226,8 +226,31 @@ def test_refusal_says_what_and_why() -> None:
         llama_swap_config([Served(CHAT, Path("/m/${PORT}.gguf"))])
 
     assert str(caught.value) == (
-        "`chat`: the path has '${', which cannot be written in this format: '/m/${PORT}.gguf'."
+        "`chat`: the path has '${', which cannot be written in this format: '/m/${PORT}.gguf'. Keep models in another "
+        "folder (`REGISTRY_HOME`)."
     )
+
+
+@pytest.mark.parametrize(
+    ("system", "reason"),
+    [
+        ("a\r", "'\\r' cannot be written in a Modelfile: 'a\\r'. Leave it out."),
+        (
+            'a"""\nb',
+            ('a line ends with quotes, which would end the text in a Modelfile: \'a"""\\nb\'. Put a sign behind them.'),
+        ),
+    ],
+)
+def test_refusal_of_a_system_text_says_what_to_do(system: str, reason: str) -> None:
+    with pytest.raises(UnsupportedModelError) as caught:
+        ollama_modelfile(served(), system=system)
+
+    assert caught.value.reason == reason
+
+
+def test_refusal_of_a_name_says_what_to_do() -> None:
+    with pytest.raises(UnsupportedModelError, match=r"'\]', which cannot be written in this format: 'a]'. Rename it.$"):
+        llama_router_preset([served(chat_record("a]"))])
 
 
 def test_router_preset_has_a_section_for_each_model() -> None:

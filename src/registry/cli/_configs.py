@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from registry.queries import ModelRegistry
 
 LLAMA_SWAP, LLAMA_ROUTER, MODELFILE = CONFIGS = ("llama-swap", "llama-router", "modelfile")
+_OF_MODELS = ("csv", "json", "jsonl")
 _OF_BOTH = ("file", "format", "force", "registry", "json")
 _OF_CONFIGS = ("model", "profile", "manifest", "system")
 
@@ -42,8 +43,9 @@ def check_options(context: typer.Context, format: str | None) -> bool:
     """Refuse options that mean nothing to the format; True where that is one of another program's.
 
     Raises:
-        BadParameter: An option is given that is for other formats.
+        BadParameter: An option is given that is for other formats, or there is no such format.
     """
+    one_of(format, (*_OF_MODELS, *CONFIGS), "--format", "there is no format")
     is_config = format is not None and format.casefold() in CONFIGS
     for name in context.params:
         given = context.get_parameter_source(name)

@@ -113,10 +113,11 @@ def _quoted(text: str, model_id: str) -> str:
     """
     lost = next((sign for sign in text if not (sign.isprintable() or sign in "\n\t")), None)
     if lost is not None:
-        raise UnsupportedModelError(model_id, f"{lost!r} cannot be written in a Modelfile: {text!r}.")
+        raise UnsupportedModelError(model_id, f"{lost!r} cannot be written in a Modelfile: {text!r}. Leave it out.")
     quotes = '"""' if "\n" in text or text.startswith('"') else '"'
     if any(line.rstrip().endswith(quotes) for line in text.split("\n")[:-1]):
         raise UnsupportedModelError(
-            model_id, f"a line ends with quotes, which would end the text in a Modelfile: {text!r}."
+            model_id,
+            f"a line ends with quotes, which would end the text in a Modelfile: {text!r}. Put a sign behind them.",
         )
     return f"{quotes}{text}{quotes}"

@@ -28,7 +28,9 @@ def checked(text: str, model_id: str, what: str, *, without: tuple[str, ...] = (
     if wrong is None and not text:
         wrong = "no letter"
     if wrong is not None:
-        raise UnsupportedModelError(model_id, f"{what} has {wrong}, which cannot be written in this format: {text!r}.")
+        other = "Keep models in another folder (`REGISTRY_HOME`)." if what == "the path" else "Rename it."
+        reason = f"{what} has {wrong}, which cannot be written in this format: {text!r}. {other}"
+        raise UnsupportedModelError(model_id, reason)
     return text
 
 

@@ -16,6 +16,7 @@ from registry.profiles.order import LOCAL, chain
 from registry.profiles.parameters import known_to_local, of_settings
 from registry.profiles.protocol import Target
 from registry.profiles.registered import OWN
+from registry.records import ChatModel
 
 if TYPE_CHECKING:
     from registry.queries import ModelRegistry
@@ -160,14 +161,14 @@ def _role(role_model: RoleModel, profiles: Profiles, profile: str) -> _Role | No
 def _stated(layers: Layers, target: Target) -> Mapping[str, Any]:
     """Give what is stated for a model, whoever serves it: as this library takes it, and what only others know."""
     given = layers.given(LOCAL, target, is_first=False).parameters
-    others = {name: value for name, value in layers.role.items() if name not in known_to_local(target.record)}
+    stated = {**layers.settings, **layers.role} if isinstance(target.record, ChatModel) else layers.role
+    others = {name: value for name, value in stated.items() if name not in known_to_local(target.record)}
     return FrozenDict({**given, **{name: value for name, value in others.items() if value is not None}})
 
 
 def _unasked(record: ModelInfo) -> Mapping[str, Any]:
     """Give what record and settings state of a model that no role names."""
-    layers = Layers({}, {}, of_settings(), "")
-    return layers.given(LOCAL, Target(record.id, record), is_first=False).parameters
+    return _stated(Layers({}, {}, of_settings(), ""), Target(record.id, record))
 
 
 def _agreed(stated: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
