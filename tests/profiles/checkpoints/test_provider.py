@@ -17,7 +17,6 @@ from registry.errors import (
     InvalidMessageError,
     InvalidOptionError,
     MissingExtraError,
-    ProviderError,
     ProviderModelError,
     RegistryError,
     TemplateError,
@@ -403,7 +402,7 @@ def test_chat_that_fails_while_it_generates_says_so_and_the_next_works(
     model = made()
     with monkeypatch.context() as patch:
         patch.setattr(LlamaForCausalLM, "forward", _failing(RuntimeError("a tensor is on its head")))
-        with pytest.raises(ProviderError) as caught:
+        with pytest.raises(ProviderModelError) as caught:  # after which a role asks the next one
             provider.chat(model, MESSAGES, {})
 
     name = Path(model.name).name

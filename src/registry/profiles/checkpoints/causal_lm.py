@@ -120,7 +120,7 @@ class CausalLM(Handle[ModelInfo]):
 
         Raises:
             InsufficientMemoryError: Memory ran out.
-            ProviderError: The model failed.
+            ProviderModelError: The model failed.
         """
         texts: dict[str, list[str]] = {"role": [], "content": [], "reasoning": []}
         for kind, text in self._deltas(request, threading.Event()):

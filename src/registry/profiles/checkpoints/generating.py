@@ -9,7 +9,7 @@ from importlib import import_module
 from queue import SimpleQueue
 from typing import Any
 
-from registry.errors import ProviderError, RegistryError
+from registry.errors import ProviderModelError, RegistryError
 from registry.profiles.checkpoints.pretrained import memory_errors
 from registry.profiles.checkpoints.sampling import Sampling, processors
 
@@ -44,7 +44,7 @@ def generate(
 
     Raises:
         InsufficientMemoryError: Memory ran out before the first token.
-        ProviderError: The model failed.
+        ProviderModelError: The model failed.
     """
     made: SimpleQueue[int | _End] = SimpleQueue()
     abandoned = threading.Event()
@@ -90,7 +90,8 @@ def _fail(error: BaseException, model_id: str, *, has_begun: bool) -> None:
     """Raise what stopped a model: as it is where others may still be asked, else as its own failure."""
     if not isinstance(error, Exception) or (isinstance(error, RegistryError) and not has_begun):
         raise error
-    raise ProviderError("transformers", model_id, f"Generating failed: {type(error).__name__}: {error}") from error
+    problem = f"Generating failed: {type(error).__name__}: {error}"
+    raise ProviderModelError("transformers", model_id, problem) from error
 
 
 class _Pipe:
