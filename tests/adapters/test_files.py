@@ -190,6 +190,14 @@ def test_file_that_nobody_uses_is_taken_away(manifest: AdapterManifest) -> None:
     assert not files.has(DIGEST)
 
 
+def test_nothing_is_left_of_a_file_that_is_taken_away(manifest: AdapterManifest, home: Path) -> None:
+    files = AdapterFiles()
+    files.obtain(manifest, _entry())
+    _refusal(files, manifest, _entry("gone.gguf", sha256="0" * 64))
+    files.sweep()
+    assert [path for path in (home / "adapters").rglob("*") if path.is_file()] == []
+
+
 def test_file_that_is_in_use_stays(manifest: AdapterManifest) -> None:
     files = AdapterFiles()
     with files.in_use(DIGEST), files.in_use(DIGEST):

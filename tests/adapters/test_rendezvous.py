@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from waiting import WAIT_S, until
 
-from registry.adapters import AdapterRef, Ballot, Decision, FileRendezvous, file_rendezvous
+from registry.adapters import AdapterRef, Ballot, Decision, FileRendezvous, file_rendezvous, rendezvous
 from registry.adapters.decision import digest_of
 
 pytest.importorskip("filelock")
@@ -91,14 +91,51 @@ def test_worker_that_has_left_may_come_back(make: Make) -> None:
     assert second.meet(_ballot(OLD)) == Decision()
 
 
-def test_worker_that_is_silent_counts_no_more_until_it_speaks(make: Make, tmp_path: Path) -> None:
-    silent, speaking = make(), make()
-    silent.meet(None)
+class Clock:
+    """What the rendezvous takes for the time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(rendezvous, "time", clock)
+    return clock
+
+
+def _say_at(tmp_path: Path, seconds: float) -> None:
+    """Give what one worker has said a time, as the clock of another machine would."""
     (file,) = (tmp_path / "meeting" / "members").glob("*.json")
-    os.utime(file, (0, 0))
+    os.utime(file, (seconds, seconds))
+
+
+def test_worker_that_is_silent_counts_no_more_until_it_speaks(make: Make, clock: Clock) -> None:
+    silent, speaking = make(stale_s=10.0), make(stale_s=10.0)
+    silent.meet(None)
+    assert speaking.meet(_ballot(OLD)) == Decision()
+    clock.now = 10.0
+    assert speaking.meet(_ballot(OLD)) == Decision()
+    clock.now = 10.1
     assert speaking.meet(_ballot(OLD)) == _decided(OLD)
     silent.meet(None)
     assert speaking.meet(_ballot(NEW)) == _decided(OLD)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 2.0**33], ids=["late", "early"])
+def test_worker_whose_clock_is_wrong_counts_as_any_other(
+    seconds: float, make: Make, clock: Clock, tmp_path: Path
+) -> None:
+    wrong, right = make(stale_s=10.0), make(stale_s=10.0)
+    wrong.meet(None)
+    _say_at(tmp_path, seconds)
+    assert right.meet(_ballot(OLD)) == Decision()
+    clock.now = 10.1
+    assert right.meet(_ballot(OLD)) == _decided(OLD)
 
 
 def test_worker_that_was_killed_counts_no_more_and_leaves_nothing(
@@ -199,3 +236,29 @@ def test_manifests_have_meetings_of_their_own(home: Path) -> None:
     assert (same.decided(), other.decided()) == (_decided(OLD), Decision())
     one.leave()
     assert {path.parent.parent for path in home.rglob("decision.json")} == {home / "adapters"}
+
+
+@pytest.mark.parametrize("source", ["./a.json", "b/../a.json", "{here}/a.json"])
+def test_rendezvous_is_the_same_however_the_path_is_written(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, same = file_rendezvous("a.json"), file_rendezvous(source.format(here=tmp_path))
+    try:
+        one.meet(_ballot(OLD))
+        assert same.decided() == _decided(OLD)
+    finally:
+        one.leave()
+
+
+def test_rendezvous_of_equal_names_in_two_folders_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        made.append(file_rendezvous("adapters.json"))
+    try:
+        made[0].meet(_ballot(OLD))
+        assert made[1].decided() == Decision()
+    finally:
+        made[0].leave()

@@ -16,7 +16,7 @@ from registry._home import home
 from registry.adapters.decision import decision_from
 from registry.adapters.manifest import AdapterEntry, AdapterManifest
 from registry.errors import AdapterError, CacheFullError, ChecksumMismatchError, DownloadError
-from registry.hub.locks import free_locks, in_use, lock_of, locked, used_keys
+from registry.hub.locks import WORK_FOLDER, free_locks, in_use, lock_of, locked, used_keys
 from registry.hub.needed import Wanted
 from registry.hub.refusals import bare
 from registry.hub.sources import Address
@@ -100,13 +100,16 @@ class AdapterFiles:
         What came of files that were never complete goes too.
         """
         with suppress(OSError):
-            there = {path.name.partition(".")[0] for path in self.folder.glob("*.gguf*")} - self._decided()
+            left = (*self.folder.glob("*.gguf*"), *(self.folder / WORK_FOLDER).glob("*.lock"))
+            there = {path.name.partition(".")[0] for path in left} - self._decided()
             with ExitStack() as stack:
                 # Who begins to use a file marks it first and takes its lock then: so one of the two sees the other.
                 for digest in free_locks(stack, self.folder, there) - used_keys(self.folder):
                     self._proven.pop(digest, None)
                     for path in self.folder.glob(f"{digest}.gguf*"):
                         path.unlink(missing_ok=True)
+                    with suppress(PermissionError):  # of Windows, which deletes nothing that is open
+                        lock_of(self.folder, digest).unlink(missing_ok=True)
 
     def _decided(self) -> set[str]:
         found = set[str]()

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from registry._extras import require
 from registry._home import home
 from registry.adapters.decision import Ballot, Decision, ballot_from, decision_from, next_decision
+from registry.adapters.manifest import is_address
 from registry.hub.locks import locked
 
 STALE_S = 10.0
@@ -76,6 +77,7 @@ class FileRendezvous:
         self._lock: Any = None  # held for as long as this worker counts
         self._told: str | None = None
         self._seen: tuple[tuple[int, ...], Decision] = ((), Decision())
+        self._heard: dict[str, tuple[int, float]] = {}  # what others said last, and when that was seen here
 
     def decided(self) -> Decision:
         """Give what is decided. What cannot be read changes nothing."""
@@ -135,17 +137,27 @@ class FileRendezvous:
         return current if following is None and is_gone else following
 
     def _ballots_of_others(self) -> list[Ballot | None]:
-        oldest, found = time.time() - self._stale_s, list[Ballot | None]()
+        before, self._heard, found = self._heard, {}, list[Ballot | None]()
         for file in sorted(self._own.parent.glob("*.json")):
             with suppress(OSError):
-                if file != self._own and _is_alive(file) and file.stat().st_mtime >= oldest:
+                if file != self._own and _is_alive(file) and self._is_heard(file, before.get(file.name)):
                     found.append(_read_ballot(file))
         return found
 
+    def _is_heard(self, file: Path, before: tuple[int, float] | None) -> bool:
+        """True unless a worker has been silent for long, by our own clock: those of other machines may differ."""
+        said, now = file.stat().st_mtime_ns, time.monotonic()
+        heard = self._heard[file.name] = before if before is not None and before[0] == said else (said, now)
+        return now - heard[1] <= self._stale_s
+
 
 def file_rendezvous(source: str) -> FileRendezvous:
-    """Give the rendezvous of the processes of this machine that share a home folder and watch one manifest."""
-    return FileRendezvous(home() / "adapters" / f"manifest-{sha256(source.encode()).hexdigest()[:16]}")
+    """Give the rendezvous of the processes of this machine that share a home folder and watch one manifest.
+
+    However they write its path: a link to it stays what it is, as it may lead elsewhere tomorrow.
+    """
+    same = source if is_address(source) else os.path.abspath(Path(source).expanduser())  # noqa: PTH100 - ends `..` too
+    return FileRendezvous(home() / "adapters" / f"manifest-{sha256(same.encode()).hexdigest()[:16]}")
 
 
 def _read_ballot(file: Path) -> Ballot | None:
