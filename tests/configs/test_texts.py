@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,12 +176,12 @@ def test_number_that_is_infinite_is_written_nowhere() -> None:
 def test_llama_swap_command_serves_an_encoder_in_one_batch() -> None:
     shared = {"--host": "127.0.0.1", "--port": "${PORT}", "--model": "/models/m.gguf"}
     sizes = {"--ctx-size": "512", "--batch-size": "512", "--ubatch-size": "512"}
-    config = llama_swap_config([served(DENSE), served(RERANKER)])
+    config = llama_swap_config([served(replace(DENSE, pooling="mean")), served(RERANKER)])
 
     assert options_of(config, "dense") == shared | sizes | {
         "--alias": "dense",
         "--embeddings": None,
-        "--pooling": "last",
+        "--pooling": "mean",
         "--embd-normalize": "-1",
     }
     assert options_of(config, "rank") == shared | sizes | {"--alias": "rank", "--reranking": None}
@@ -273,8 +274,6 @@ def test_router_preset_has_a_section_for_each_model() -> None:
         "dense": {
             "model": "/models/m.gguf",
             "ctx-size": "512",
-            "batch-size": "512",
-            "ubatch-size": "512",
             "embeddings": "true",
             "pooling": "last",
             "embd-normalize": "-1",

@@ -309,7 +309,12 @@ def test_torch_that_was_not_asked_for_cuda_is_not_suspected() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "flag"),
-    [("cuda", "GGML_CUDA"), ("metal", "GGML_METAL"), ("rocm", "GGML_HIP"), ("xpu", "GGML_SYCL")],
+    [
+        ("cuda", "GGML_CUDA=on"),
+        ("metal", "GGML_METAL=on"),
+        ("rocm", "GGML_HIP=on"),
+        ("xpu", "GGML_SYCL=on -DCMAKE_C_COMPILER=icx -DCMAKE_CXX_COMPILER=icpx"),
+    ],
 )
 def test_llama_cpp_without_a_gpu_backend_is_to_be_built_with_one(kind: str, flag: str) -> None:
     torch = replace(TORCH, cuda_compiled=kind == "cuda")
@@ -319,7 +324,7 @@ def test_llama_cpp_without_a_gpu_backend_is_to_be_built_with_one(kind: str, flag
     found.pop("install_torch_for_gpu", None)
 
     assert list(found) == ["build_llama_cpp_for_gpu"]
-    assert f'CMAKE_ARGS="-D{flag}=on"' in found["build_llama_cpp_for_gpu"].text
+    assert f'CMAKE_ARGS="-D{flag}"' in found["build_llama_cpp_for_gpu"].text
 
 
 def test_machine_whose_memory_is_not_known_wants_psutil() -> None:

@@ -43,8 +43,11 @@ def server_options(served: Served) -> Options:
         return options | _chat(record, served.parameters)
     context = served.parameters.get("context_length") or record.context_length
     if context:
-        # An encoder attends to all tokens of a text at once: they must be in one physical batch.
-        options |= {"ctx-size": context, "batch-size": context, "ubatch-size": context}
+        options["ctx-size"] = context
+        if not (isinstance(record, EmbeddingModel) and record.pooling == "last-token"):
+            # All tokens of a text are attended to at once: they must be in one physical batch. One that looks back
+            # only is read in pieces; a batch as long as the contexts of such models would take gigabytes.
+            options |= {"batch-size": context, "ubatch-size": context}
     if isinstance(record, RerankerModel):
         return options | {"reranking": None}
     options["embeddings"] = None

@@ -13,8 +13,12 @@ _CACHED_BYTES = 512 * 2**20
 _CACHED_SHARE = 0.25
 _EXPANDABLE = "expandable_segments:True"
 _CACHES = {"metal": "torch.mps", "xpu": "torch.xpu"}  # ROCm's is `torch.cuda` as well
-# Backends of llama.cpp for what torch or the driver see; what only llama.cpp sees, it has been built for.
-_BACKENDS = {"metal": "GGML_METAL", "rocm": "GGML_HIP", "xpu": "GGML_SYCL"}
+# How to build llama.cpp for what torch or the driver see; what only llama.cpp sees, it has been built for.
+_BUILDS = {
+    "metal": "-DGGML_METAL=on",
+    "rocm": "-DGGML_HIP=on",
+    "xpu": "-DGGML_SYCL=on -DCMAKE_C_COMPILER=icx -DCMAKE_CXX_COMPILER=icpx",
+}
 
 
 class Found(NamedTuple):
@@ -197,8 +201,8 @@ def _idle_llama_cpp(found: Found) -> Iterator[Remedy]:
     """There is a GPU, and llama.cpp was built for none."""
     llama_cpp = found.environment.llama_cpp
     if found.gpus and llama_cpp.usable and llama_cpp.gpu_offload is False:
-        flag = _BACKENDS.get(found.gpus[0].kind, "GGML_CUDA")
-        build = f'`CMAKE_ARGS="-D{flag}=on" pip install --force-reinstall --no-cache-dir llama-cpp-python`'
+        arguments = _BUILDS.get(found.gpus[0].kind, "-DGGML_CUDA=on")
+        build = f'`CMAKE_ARGS="{arguments}" pip install --force-reinstall --no-cache-dir llama-cpp-python`'
         text = f"llama.cpp was built without a GPU backend and leaves the GPU idle: build it anew, {build}."
         yield Remedy("build_llama_cpp_for_gpu", text, _names(found.gpus))
 
