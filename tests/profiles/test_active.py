@@ -11,7 +11,7 @@ from registry.errors import ManifestError, ProfileNotFoundError, RoleNotFoundErr
 from registry.profiles import Profiles
 from registry.records import Profile, RoleModel
 
-from .small import Registry, chat_record
+from .small import Registry, chat_record, registry_of
 
 _REGISTRY = Registry(
     [chat_record("talk")],
@@ -148,3 +148,20 @@ def test_role_that_does_not_exist_names_close_ones() -> None:
 
     assert str(missed.value) == "Profile `default` has no role `Genral`. Did you mean `general`?"
     assert missed.value.roles == ("coding", "general")
+
+
+def test_roles_that_are_given_go_before_all_others() -> None:
+    registry = registry_of(chat_record("talk"), general="dolphin3", coding="talk")
+
+    profiles = Profiles(registry).with_roles("default", {"general": "talk", "extra": "talk"})
+
+    assert dict(profiles.get("default").models) == {
+        "coding": RoleModel("coding", "talk"),
+        "extra": RoleModel("extra", "talk", "local"),
+        "general": RoleModel("general", "talk", "local"),
+    }
+    assert [profiles.origin("default", role) for role in ("coding", "extra", "general")] == [
+        "compiled",
+        "given",
+        "given",
+    ]

@@ -10,6 +10,7 @@ from registry import _settings
 from registry._frozen import FrozenDict
 from registry.errors import ProfileNotFoundError, RoleNotFoundError
 from registry.profiles.manifest import Manifest, own_registry, read_manifest
+from registry.profiles.rules import LOCAL
 from registry.records import Profile, RoleModel
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 PathLike: TypeAlias = str | os.PathLike[str]
 
 COMPILED = "compiled"
+GIVEN = "given"
 DEFAULT = "default"
 
 
@@ -39,6 +41,7 @@ class Profiles:
         self.registry = registry
         self.manifest = manifest
         self._profiles = _laid_over(registry.profiles, manifest.profiles if manifest else {})
+        self._given: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def load(cls, *, manifest: PathLike | None = None, registry: ModelRegistry[Any] | None = None) -> Profiles:
@@ -91,8 +94,23 @@ class Profiles:
             raise RoleNotFoundError(role, chosen.name, tuple(close), roles)
         return found
 
+    def with_roles(self, profile: str, models: Mapping[str, str]) -> Profiles:
+        """Give profiles in one of which records play some roles, whatever is stated of those.
+
+        Args:
+            profile: Name of the one; it is made where there is none.
+            models: Role to the id of the record.
+        """
+        made = Profiles(self.registry, self.manifest)
+        stated = {role: RoleModel(role, name, LOCAL) for role, name in models.items()}
+        made._profiles = _laid_over(self._profiles, {profile: Profile(profile, None, stated)})
+        made._given = self._given | {(profile, role) for role in models}
+        return made
+
     def origin(self, profile: str, role: str) -> str:
-        """Say who states the model of a role: `compiled`, or the path of the manifest."""
+        """Say who states the model of a role: `compiled`, the path of the manifest, or `given` by `with_roles`."""
+        if (profile, role) in self._given:
+            return GIVEN
         theirs = self.manifest.profiles.get(profile) if self.manifest else None
         return str(self.manifest.source) if self.manifest and theirs and role in theirs.models else COMPILED
 

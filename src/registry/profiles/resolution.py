@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registry._logfmt import log
 from registry.errors import ModelNotFoundError, NoProviderError, ProviderError
-from registry.profiles.active import COMPILED, PathLike, Profiles
+from registry.profiles.active import COMPILED, GIVEN, PathLike, Profiles
 from registry.profiles.events import LOGGER
 from registry.profiles.layers import Layers
 from registry.profiles.order import LOCAL
@@ -245,7 +245,7 @@ def _has_record(provider: str, target: Target, registry: ModelRegistry[Any]) -> 
 
 def _stated(role_model: RoleModel, profiles: Profiles, profile: str) -> tuple[str, ...]:
     origin = profiles.origin(profile, role_model.role)
-    home = "the compiled registry" if origin == COMPILED else f"the manifest `{origin}`"
+    home = {COMPILED: "the compiled registry", GIVEN: "who started this"}.get(origin, f"the manifest `{origin}`")
     first = f"Role `{role_model.role}` of profile `{profile}` is `{role_model.name}`, as {home} says."
     if role_model.provider is not None:
         return (first,)

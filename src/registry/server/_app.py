@@ -83,9 +83,11 @@ def create_app(
         store.sync(records)
         models = manager if manager is not None else opened.enter_context(_manager(options, records))
         served = providers or opened.enter_context(Providers(registry=records, manager=models))
-        provisioner = _provisioner(options, records, served)
+        profiles = Profiles.load(manifest=options.manifest, registry=records)
+        active = _active(profiles, options.profile)
         watched = adapters or local_adapters(records, models, lambda name: names.is_model(name))
-        names = ModelNames(records, options.roles, provisioner.profile, adapters=watched)
+        names = ModelNames(records, options.roles, active, adapters=watched)
+        provisioner = _provisioner(options, profiles, active, names, served)
         asked = Desks(models, options) if desks is None else desks
         file = StoreFile(store.path)
         services = Services(options, records, store, models, names, asked, Telemetry(), file, provisioner, watched)
@@ -96,9 +98,15 @@ def _store(options: ServerOptions) -> Catalog:
     return Catalog.open(options.catalog_path, timeout_s=MOST_WAIT_S)
 
 
-def _provisioner(options: ServerOptions, records: ModelRegistry[Any], providers: Providers) -> Provisioner:
-    profiles = Profiles.load(manifest=options.manifest, registry=records)
-    return Provisioner(profiles, _active(profiles, options.profile), providers, at_start=options.provision)
+def _provisioner(
+    options: ServerOptions, profiles: Profiles, active: Profile | None, names: ModelNames, providers: Providers
+) -> Provisioner:
+    """Make what has the models ready that are served, those of `options.roles` in place of the profile's."""
+    if options.roles:
+        name = DEFAULT if active is None else active.name
+        profiles = profiles.with_roles(name, {role: names.find(role).id for role in options.roles})
+        active = profiles.get(name)
+    return Provisioner(profiles, active, providers, at_start=options.provision)
 
 
 def _active(profiles: Profiles, name: str | None) -> Profile | None:

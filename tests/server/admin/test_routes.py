@@ -15,7 +15,7 @@ from registry.profiles import Availability
 from registry.server.admin.routes import takes_events
 from server.api import AUTH, KEY
 
-from .shop import ADMIN, TOKEN, Shop, client
+from .shop import ADMIN, PROFILE, TOKEN, Shop, client
 
 PROVISION = "/api/v1/models/provision"
 
@@ -348,6 +348,19 @@ def test_server_that_provisions_is_ready_when_that_is_done(shop: Shop) -> None:
         assert api.get("/ready").json()["data"]["roles"] == {"general": "ready", "reranking": "ready"}
         assert "registry_ready 1.0" in api.get("/metrics").text
         assert 'registry_role_ready{role="general"} 1.0' in api.get("/metrics").text
+
+
+@pytest.mark.parametrize("profile", [PROFILE, None])
+def test_server_provisions_the_models_that_play_its_roles(profile: Any, shop: Shop) -> None:
+    with client(shop, profile, provision=True, roles={"general": "TALK"}) as api:
+        until(lambda: not api.app.state.services.provisioner._jobs)
+        (role, *_) = api.get("/api/v1/models", headers=ADMIN).json()["data"]["active"]["roles"]
+
+    assert ([name for name, _ in shop.asked], role["origin"]) == (
+        ["talk", *(["rank"] if profile else [])],
+        "given",
+    )
+    assert role["resolved"]["why"][0] == "Role `general` of profile `default` is `talk`, as who started this says."
 
 
 def test_server_that_could_not_provision_is_not_ready_until_it_can(shop: Shop) -> None:

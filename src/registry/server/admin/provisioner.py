@@ -76,9 +76,7 @@ class Provisioner:
             names: tuple[str, ...] = ()
         else:
             wanted = {str(model.role) for model in roles_of(self.profiles, roles, self.profile.name)}
-            names = tuple(
-                role for role in map(str, self.profile.models) if role in wanted
-            )  # in any order, the same run
+            names = tuple(filter(wanted.__contains__, map(str, self.profile.models)))  # the same run in any order
         key = (names, force)
         with self._lock:
             if (job := self._jobs.get(key)) is not None:

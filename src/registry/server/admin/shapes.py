@@ -43,7 +43,10 @@ _ROLE = object_of(
         "parameters": {"type": "object", "description": "As they are stated, by the names of the provider."},
         "description": _MAYBE_STRING,
         "fallback": {"type": "array", "items": _STRING},
-        "origin": {**_STRING, "description": "`compiled`, or the manifest that states it."},
+        "origin": {
+            **_STRING,
+            "description": "`compiled`, the manifest that states it, or `given` when the server was started.",
+        },
     }
 )
 _PASSED_OVER = object_of(dict.fromkeys(("provider", "model", "reason", "remedy"), _STRING))
