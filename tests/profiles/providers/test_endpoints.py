@@ -8,7 +8,7 @@ import pytest
 from waiting import within
 
 from registry.profiles.providers import endpoints
-from registry.profiles.providers.endpoints import Endpoint, addresses, parse, probe
+from registry.profiles.providers.endpoints import Endpoint, addresses, parse, probe, shown
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def test_parse_reads_every_form_as_the_client_does() -> None:
         ("ftp://here", "expected http:// or https://, got ftp://"),
         ("http://me:secret@here", "expected neither query, fragment nor user in it"),
         ("http://here?a=b", "expected neither query, fragment nor user in it"),
-        ("here:99999", "Port out of range 0-65535"),
+        ("here:99999", "expected a port from 0 to 65535"),
     ],
 )
 def test_parse_refuses_what_is_no_address(stated: str, problem: str) -> None:
@@ -140,3 +140,24 @@ def test_name_that_nobody_has_is_an_error_of_looking_up(monkeypatch: pytest.Monk
 def test_name_that_is_too_long_is_an_error_of_looking_up() -> None:
     with pytest.raises(socket.gaierror, match="is no name of a host"):
         list(addresses("a" * 70 + ".example", 80, 5))
+
+
+@pytest.mark.parametrize(
+    ("stated", "text"),
+    [
+        ("ftp://here:5/v1", "ftp://here:5/v1"),
+        ("here:99999", "here:99999"),
+        ("http://me:secret@here/v1", "http://***@here/v1"),
+        ("me:secret@here", "***@here"),
+        ("http://me:sec/ret@here", "http://***@here"),
+        ("http://here/v1?key=secret", "http://here/v1?***"),
+        ("http://here/v1#secret", "http://here/v1#***"),
+    ],
+)
+def test_address_is_shown_without_what_is_secret(stated: str, text: str) -> None:
+    assert shown(stated) == text
+
+
+def test_port_that_is_none_is_not_shown() -> None:  # it may be the half of a password
+    with pytest.raises(ValueError, match=r"^expected a port from 0 to 65535$"):
+        parse("http://me:sec/ret@here")

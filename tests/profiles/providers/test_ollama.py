@@ -120,6 +120,7 @@ def test_available_with_an_address_that_is_none_says_where_it_stands(monkeypatch
     ("proxy", "reason"),
     [
         ("http://proxy:99999", "No connection to `http://far:80`: the system has `http://proxy:99999` as its proxy:"),
+        ("http://me:pw@proxy:99999", "No connection to `http://far:80`: the system has `http://***@proxy:99999` as"),
         ("gopher://127.0.0.1:{port}", "Its client cannot be made: "),
     ],
 )
@@ -288,6 +289,15 @@ def test_proxy_is_asked_for_another_host(ollama: Ollama, monkeypatch: pytest.Mon
 
 def test_key_of_the_environment_is_sent(ollama: Ollama, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_API_KEY", "secret")
+    ollama.token = "secret"
+    provider = OllamaProvider(ollama.host)
+
+    assert provider.has(MODEL)
+    provider.close()
+
+
+def test_key_with_the_end_of_a_line_is_sent_without_it(ollama: Ollama, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_API_KEY", "secret\n")
     ollama.token = "secret"
     provider = OllamaProvider(ollama.host)
 

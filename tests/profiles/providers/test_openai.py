@@ -173,6 +173,21 @@ def test_key_of_the_caller_is_sent(openai_server: OpenAIServer) -> None:
     provider.close()
 
 
+def test_key_with_the_end_of_a_line_is_sent_without_it(openai_server: OpenAIServer) -> None:
+    openai_server.token = "secret"
+    provider = OpenAIProvider(openai_server.base_url, "secret\n")
+
+    assert provider.has(MODEL)
+    provider.close()
+
+
+def test_key_that_no_header_can_have_is_refused_without_showing_it(openai_server: OpenAIServer) -> None:
+    error = error_of(lambda: OpenAIProvider(openai_server.base_url, "sec\nret").has(MODEL))
+
+    assert error.problem == "Its client cannot be made: the key has a character in it that no header can have."
+    assert openai_server.requests == []
+
+
 def test_key_does_not_follow_a_redirect(openai_server: OpenAIServer) -> None:
     provider = OpenAIProvider(openai_server.base_url, "mine")
     with OpenAIServer() as other:

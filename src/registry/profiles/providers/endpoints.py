@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import threading
 import time
@@ -71,8 +72,26 @@ def parse(stated: str, *, default_port: int | None = None) -> Endpoint:
         raise ValueError("expected neither query, fragment nor user in it")
     host = parts.hostname or "127.0.0.1"
     host = {_ANYWHERE[0]: "127.0.0.1", _ANYWHERE[1]: "::1"}.get(host, host)
-    port = parts.port or (default_port if default_port and not has_scheme else _PORTS[parts.scheme])
+    port = _port(parts) or (default_port if default_port and not has_scheme else _PORTS[parts.scheme])
     return Endpoint(_url(parts, host, port), parts.scheme, host, port)
+
+
+def shown(stated: str) -> str:
+    """Give what was stated as an address without what must not be shown: user, password, query and fragment."""
+    from registry.hub.refusals import masked
+
+    has_scheme = "://" in stated
+    text = masked(stated if has_scheme else f"http://{stated}")
+    text = re.sub(r"([?#]).*", r"\1***", text, flags=re.DOTALL)
+    return text if has_scheme else text.removeprefix("http://")
+
+
+def _port(parts: SplitResult) -> int | None:
+    """Give the port of an address; the words of `urlsplit` would show what may be the half of a password."""
+    try:
+        return parts.port
+    except ValueError:
+        raise ValueError("expected a port from 0 to 65535") from None
 
 
 def _url(parts: SplitResult, host: str, port: int) -> str:
@@ -112,10 +131,10 @@ def _entrance(endpoint: Endpoint) -> tuple[str, int]:
         return endpoint.host, endpoint.port
     try:
         parts = urlsplit(proxy)
-        return parts.hostname or endpoint.host, parts.port or _PORTS.get(parts.scheme, endpoint.port)
+        return parts.hostname or endpoint.host, _port(parts) or _PORTS.get(parts.scheme, endpoint.port)
     except ValueError as error:
         problem = str(error)
-    raise OSError(f"the system has `{proxy}` as its proxy: {problem}")
+    raise OSError(f"the system has `{shown(proxy)}` as its proxy: {problem}")
 
 
 def addresses(host: str, port: int, timeout_s: float) -> Iterator[tuple[str, float]]:

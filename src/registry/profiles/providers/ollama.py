@@ -15,7 +15,7 @@ from registry.errors import (
     RegistryError,
 )
 from registry.profiles.protocol import Ensured
-from registry.profiles.providers.endpoints import Endpoint, parse
+from registry.profiles.providers.endpoints import Endpoint, parse, shown
 from registry.profiles.providers.http_provider import LOOK_S, HttpProvider, read_to_end
 from registry.profiles.providers.ollama_answers import ChatLines, PullLines
 from registry.profiles.providers.ollama_requests import chat_body, options_of
@@ -145,7 +145,7 @@ class OllamaProvider(HttpProvider["Client"]):
         try:
             return parse(stated, default_port=_PORT)
         except ValueError as error:
-            problem = f"`{stated}` is no address of an Ollama server: {error}."
+            problem = f"`{shown(stated)}` is no address of an Ollama server: {error}."
             raise ProviderUnavailableError(self.name, "", problem, f"Correct {self._stated_in()}.") from error
 
     def _stated_in(self) -> str:

@@ -12,6 +12,7 @@ import ollama
 
 from registry.profiles.providers.lines import lines_of, object_of, readable
 from registry.profiles.providers.patience import transport
+from registry.profiles.providers.services import sendable
 
 if TYPE_CHECKING:
     from registry.profiles.providers.endpoints import Endpoint
@@ -38,6 +39,8 @@ class Client(ollama.Client):
             timeout=httpx.Timeout(None, connect=connect_timeout_s),
             follow_redirects=False,  # a conversation is for the host that was named
         )
+        if (key := self._client.headers.get("Authorization")) is not None:
+            self._client.headers["Authorization"] = sendable(key)
 
     def version(self) -> str:
         """Give the version of the server."""

@@ -11,7 +11,7 @@ from registry._extras import require
 from registry.errors import ProviderModelError, ProviderUnavailableError
 from registry.hub.retry import retry_after_s
 from registry.profiles.protocol import Ensured
-from registry.profiles.providers.endpoints import Endpoint, parse
+from registry.profiles.providers.endpoints import Endpoint, parse, shown
 from registry.profiles.providers.http_provider import LOOK_S, HttpProvider, read_to_end
 from registry.profiles.providers.openai_answers import ChatChunks
 from registry.profiles.providers.openai_requests import chat_body
@@ -136,7 +136,7 @@ class OpenAIProvider(HttpProvider["Client"]):
             return parse(stated)
         except ValueError as error:
             where = "`base_url`" if self._base_url else _settings.stated_in("openai_base_url")
-            problem = f"`{stated}` is no address of a server: {error}."
+            problem = f"`{shown(stated)}` is no address of a server: {error}."
             raise ProviderUnavailableError(self.name, "", problem, f"Correct {where}.") from error
 
     def _service(self) -> Service:

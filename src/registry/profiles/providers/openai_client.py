@@ -12,7 +12,7 @@ import openai
 from registry.profiles.providers.lines import events_of, object_of, readable
 from registry.profiles.providers.openai_requests import dialect_of
 from registry.profiles.providers.patience import transport
-from registry.profiles.providers.services import UnreadableError
+from registry.profiles.providers.services import UnreadableError, sendable
 
 if TYPE_CHECKING:
     from registry.profiles.providers.endpoints import Endpoint
@@ -43,19 +43,20 @@ class Client:
     """Asks a server; for any number of threads. A key goes to its address alone: redirects are not followed."""
 
     def __init__(self, endpoint: Endpoint, api_key: str | None, connect_timeout_s: float) -> None:
+        key = sendable(api_key or "")
         timeout = httpx2.Timeout(None, connect=connect_timeout_s)
         http = httpx2.Client(
             transport=transport(httpx2, httpcore2, proxy=endpoint.proxy()), timeout=timeout, follow_redirects=False
         )
         self._client = openai.OpenAI(
             base_url=endpoint.url,
-            api_key=api_key or "",  # left out, it would be the one of the environment, for whatever address
+            api_key=key,  # left out, it would be the one of the environment, for whatever address
             http_client=http,
             timeout=timeout,
             max_retries=0,
             _enforce_credentials=False,
         )
-        self._headers: Any = {} if api_key else {"Authorization": openai.Omit()}
+        self._headers: Any = {} if key else {"Authorization": openai.Omit()}
         self._host = endpoint.host
         self._dialect: str | None = None
 

@@ -144,6 +144,18 @@ class Service(NamedTuple):
         return self.unavailable(model, problem, "Name the address of a service of this kind.")
 
 
+def sendable(key: str) -> str:
+    """Give a key as a header can have it: without the end of the line that a file of it has.
+
+    Raises:
+        ValueError: No header can have it. HTTP clients say so too, with the key in their words.
+    """
+    stripped = key.strip()
+    if not (stripped.isascii() and stripped.isprintable()):
+        raise ValueError("the key has a character in it that no header can have")
+    return stripped
+
+
 def shortened(said: str) -> str:
     """Give what a server has said as a sentence of a length that people read."""
     text = " ".join(said.split()) or "nothing more"
