@@ -66,6 +66,16 @@ def test_admin_token_is_never_shown() -> None:
     assert KEY not in repr(ServerOptions(admin_token=KEY))
 
 
+def test_token_that_is_too_short_says_where_it_is_set() -> None:
+    with pytest.raises(InvalidOptionError) as caught:
+        ServerOptions(admin_token="short")
+
+    assert str(caught.value) == (
+        "`admin_token`: expected at least 16 printable ASCII characters, no blanks, got '5 characters'. "
+        "`REGISTRY_ADMIN_TOKEN` sets it, and `openssl rand -hex 16` makes one."
+    )
+
+
 def test_admin_token_that_is_the_api_key_is_refused() -> None:
     with pytest.raises(InvalidOptionError) as caught:
         ServerOptions(api_key=KEY, admin_token=KEY)

@@ -100,7 +100,8 @@ def _check_key(name: str, key: str | None) -> None:
     if key is None or (len(key) >= _LEAST_KEY and _is_header_value(key)):
         return
     shown = f"{len(key)} characters"  # not the key: messages end up in logs
-    raise InvalidOptionError(name, f"at least {_LEAST_KEY} printable ASCII ones, no blanks", shown)
+    remedy = f"`REGISTRY_{name.upper()}` sets it, and `openssl rand -hex 16` makes one."
+    raise InvalidOptionError(name, f"at least {_LEAST_KEY} printable ASCII characters, no blanks", shown, remedy)
 
 
 def _is_header_value(text: str) -> bool:
