@@ -210,6 +210,16 @@ def test_file_that_is_in_use_stays(manifest: AdapterManifest) -> None:
     assert not path.exists()
 
 
+def test_file_that_is_kept_many_times_costs_one_open_file(manifest: AdapterManifest, home: Path) -> None:
+    files = AdapterFiles()
+    files.obtain(manifest, _entry())
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(files.in_use(DIGEST))
+        assert len(list((home / "adapters" / ".in-use").glob("*--*"))) == 1
+    assert list((home / "adapters" / ".in-use").glob("*--*")) == []
+
+
 def test_file_that_is_decided_on_stays(manifest: AdapterManifest, home: Path) -> None:
     files = AdapterFiles()
     path = files.obtain(manifest, _entry())

@@ -144,8 +144,8 @@ def test_all_problems_are_told_at_once(text: Text) -> None:
         (b'{"version": 1, "adapters": [{"id": "tu', "expected JSON, got what is none: Unterminated string starting at"),
         (b"[]", "expected an object, got a list"),
         (b'{"version": true, "adapters": []}', "version: expected 1, got True"),
-        (b'{"version": 1}', "adapters: expected a list of at most 1000 adapters, got none"),
-        (b'{"version": 1, "adapters": {}}', "adapters: expected a list of at most 1000 adapters, got an object"),
+        (b'{"version": 1}', "adapters: expected a list of at most 250 adapters, got none"),
+        (b'{"version": 1, "adapters": {}}', "adapters: expected a list of at most 250 adapters, got an object"),
         (b'{"version": 1, "version": 1}', "expected JSON, got what is none: the key 'version' stands twice"),
         (b'{"version": NaN}', "expected JSON, got what is none: `NaN` is no number of JSON"),
         (b'{"version": 1e999}', "version: expected 1, got inf"),
@@ -160,8 +160,8 @@ def test_what_is_no_manifest_is_refused(content: bytes, problem: str) -> None:
 
 
 def test_too_many_adapters_are_refused(text: Text) -> None:
-    problem = "adapters: expected a list of at most 1000 adapters, got 1001 of them"
-    assert _problems(text(*[ENTRY] * 1001)) == (problem,)
+    problem = "adapters: expected a list of at most 250 adapters, got 251 of them"
+    assert _problems(text(*[ENTRY] * 251)) == (problem,)
 
 
 def test_error_says_what_to_do(text: Text) -> None:

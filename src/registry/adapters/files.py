@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
-from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -42,6 +44,14 @@ class FetchLimits:
     longest_s: float = _LONGEST_S
 
 
+@dataclass
+class _Mark:
+    """That this process uses a file, and how many blocks of it do."""
+
+    held: ExitStack = field(default_factory=ExitStack)
+    users: int = 0
+
+
 class AdapterFiles:
     """The folder of adapters: `<sha256>.gguf` each. For any number of threads and processes.
 
@@ -54,6 +64,8 @@ class AdapterFiles:
         self.folder = folder or home() / "adapters"
         self._limits = limits or FetchLimits()
         self._proven: dict[str, tuple[int, int]] = {}
+        self._marks: dict[str, _Mark] = {}
+        self._marking = threading.RLock()  # a block may end in the garbage collector, wherever that runs
 
     def path(self, sha256: str) -> Path:
         """Give where a file lies, or would lie."""
@@ -64,9 +76,25 @@ class AdapterFiles:
         known = self._proven.get(sha256)
         return known is not None and known == _signature(self.path(sha256))
 
-    def in_use(self, sha256: str) -> AbstractContextManager[None]:
-        """Keep a file from being taken away by any process while the block runs."""
-        return in_use(self.folder, sha256)
+    @contextmanager
+    def in_use(self, sha256: str) -> Iterator[None]:
+        """Keep a file from being taken away by any process while the block runs.
+
+        However many blocks keep it, this costs one open file.
+        """
+        with self._marking:
+            mark = self._marks.setdefault(sha256, _Mark())
+            if mark.users == 0:
+                mark.held.enter_context(in_use(self.folder, sha256))
+            mark.users += 1
+        try:
+            yield
+        finally:
+            with self._marking:
+                mark.users -= 1
+                if mark.users == 0:
+                    del self._marks[sha256]
+                    mark.held.close()
 
     def obtain(self, manifest: AdapterManifest, entry: AdapterEntry) -> Path:
         """Give the file of an adapter, and copy or fetch it where it is not there; its digest is proven.

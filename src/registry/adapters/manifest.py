@@ -16,7 +16,7 @@ from registry.hub.refusals import masked
 
 FORMAT = 1
 MOST_BYTES = 2**20
-_MOST_ADAPTERS = 1000
+_MOST_ADAPTERS = 250  # each is an open file, two while it moves: systems often allow 1024
 _LONGEST_VERSION = 100
 _LONGEST_ADDRESS = 4000
 _ID = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")  # as the ids of records
