@@ -112,6 +112,25 @@ def test_layers_leave_out_what_transformers_does_not_know_when_it_is_fallen_back
     )
 
 
+def test_layers_leave_out_what_servers_of_openais_kind_may_refuse_when_they_are_fallen_back_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REGISTRY_PARAMETERS", "mirostat=2,min_p=0.1")
+
+    found = _given("openai", None, {"keep_alive": "5m", "top_k": 3}, is_first=False, response_format={"type": "text"})
+
+    assert found.parameters == {"top_k": 3, "response_format": {"type": "text"}, "min_p": 0.1}
+    assert found.why[1] == "`openai` with `any` is not given `keep_alive`, which it does not know."
+
+
+def test_layers_pass_every_name_on_to_openai_where_it_is_the_roles_own_provider() -> None:
+    role = RoleModel("general", "any", provider="openai", parameters={"length_penalty": 2})
+
+    given = Layers.of(role, "default", {"ignore_eos": True}).given("openai", Target("other"), is_first=False)
+
+    assert given.parameters == {"length_penalty": 2, "ignore_eos": True}
+
+
 def test_layers_leave_it_to_transformers_to_refuse_what_a_role_of_its_own_states() -> None:
     assert _given("transformers", None, {"mirostat": 2}).parameters == {"mirostat": 2}
 

@@ -22,12 +22,14 @@ from registry.profiles.parameters import (
     of_record,
     of_settings,
 )
+from registry.profiles.providers.openai_requests import KNOWN_TO_OPENAI
 from registry.records import ChatModel
 
 if TYPE_CHECKING:
     from registry.profiles.protocol import Target
     from registry.records import ModelInfo, RoleModel
 
+OPENAI = "openai"
 CALLER, ROLE, RECORD, SETTINGS = "the caller", "the role", "the record", "the setting `parameters`"
 
 
@@ -52,12 +54,14 @@ class Layers:
         role: What the role states.
         settings: What the user states for all models.
         home: Where the role stands, for messages.
+        provider: The provider that the role states.
     """
 
     caller: Mapping[str, Any]
     role: Mapping[str, Any]
     settings: Mapping[str, Any]
     home: str
+    provider: str | None
 
     @classmethod
     def of(cls, role_model: RoleModel, profile: str, parameters: Mapping[str, Any]) -> Layers:
@@ -72,34 +76,42 @@ class Layers:
             role = canonical(role_model.parameters)
         except InvalidOptionError as error:
             raise InvalidOptionError(error.option, error.expected, error.got, home) from None
-        return cls(canonical(parameters), role, of_settings(), home)
+        return cls(canonical(parameters), role, of_settings(), home, role_model.provider)
 
     def given(self, provider: str, target: Target, *, is_first: bool) -> Given:
         """Merge what is stated for one model.
 
         `local` and `transformers`, which refuse what they do not know, are given what they know where a role falls back
-        on them: they must not fail for what another provider was meant to get. Where one of them is the role's own
-        provider, what it does not know is an error; `local` is asked before it is tried.
+        on them: they must not fail for what another provider was meant to get. So is `openai`, whose servers may
+        refuse it, unless it is the role's own provider. Where `local` or `transformers` is that, what it does not know
+        is an error.
 
         Raises:
             InvalidOptionError: A parameter means nothing to `local`.
         """
         layers = [Layer(CALLER, self.caller), Layer(ROLE, self.role)]
         left_out: list[str] = []
-        known = _known_to(provider, target.record)
+        known = self._known_to(provider, target.record)
         if provider == LOCAL and is_first and known is not None:
             self._refuse_unknown(layers, known, target)
         if known is not None and not is_first:
             left_out = sorted({name for layer in layers for name in layer.values} - known)
             layers = [Layer(layer.source, _only(layer.values, known)) for layer in layers]
-        layers += [Layer(RECORD, of_record(target.record)), Layer(SETTINGS, self._general(provider, target))]
+        layers += [Layer(RECORD, of_record(target.record)), Layer(SETTINGS, self._general(known, target))]
         merged = merge(*layers)
         parameters = _for_local(merged, target) if provider == LOCAL else merged.values
         return Given(parameters, tuple(_reasons(provider, target, merged, left_out)))
 
-    def _general(self, provider: str, target: Target) -> Mapping[str, Any]:
+    def _known_to(self, provider: str, record: ModelInfo | None) -> frozenset[str] | None:
+        """Give the names that a provider is given at most; `None` where that is for a service to say."""
+        if provider == LOCAL:
+            return known_to_local(record)
+        if provider == TRANSFORMERS:
+            return known_to_transformers(record)
+        return KNOWN_TO_OPENAI if provider == OPENAI != self.provider else None
+
+    def _general(self, known: Collection[str] | None, target: Target) -> Mapping[str, Any]:
         """Give what the settings say to this model: they are for all models, so nobody need know all of it."""
-        known = _known_to(provider, target.record)
         stated = self.settings if known is None else _only(self.settings, known)
         samples = target.record is None or isinstance(target.record, ChatModel)
         return stated if samples else {name: value for name, value in stated.items() if name not in SAMPLING}
@@ -113,13 +125,6 @@ class Layers:
                     remedy = f"Did you mean `{close[0]}`?" if close else f"Those are {', '.join(sorted(known))}."
                     home = f"{self.home} " if layer.source == ROLE else ""
                     raise InvalidOptionError(name, expected, value, f"{home}{remedy}")
-
-
-def _known_to(provider: str, record: ModelInfo | None) -> frozenset[str] | None:
-    """Give the names that a provider of this package knows; `None` where that is for a service to say."""
-    if provider == LOCAL:
-        return known_to_local(record)
-    return known_to_transformers(record) if provider == TRANSFORMERS else None
 
 
 def _only(values: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:

@@ -195,8 +195,13 @@ def test_embed_of_no_texts_asks_nothing(ollama: Ollama, provider: OllamaProvider
 
 
 def test_embed_of_one_text_in_place_of_a_list_is_refused(provider: OllamaProvider) -> None:
-    with pytest.raises(InvalidInputError, match=r"^`texts`: expected a list of texts, got one text\.$"):
+    with pytest.raises(InvalidInputError, match=r"^`texts`: expected a list of strings, got one str\."):
         provider.embed(MODEL, "text", {})
+
+
+def test_embed_of_text_that_cannot_be_sent_is_the_callers_fault(provider: OllamaProvider) -> None:
+    with pytest.raises(InvalidInputError, match=r"^`texts\[1\]`: expected text, got half of a surrogate pair"):
+        provider.embed(MODEL, ["a", "\ud800"], {})
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,16 @@ def test_message_with_a_picture_is_checked() -> None:
         chat_body([{"role": "user", "content": parts}], {}, "")
 
 
+@pytest.mark.parametrize("name", ["model", "messages", "stream", "stream_options"])
+def test_parameter_that_the_request_says_itself_is_refused(name: str) -> None:
+    with pytest.raises(InvalidOptionError) as refused:
+        chat_body(ASKED, {name: "x"}, "")
+
+    assert (
+        str(refused.value) == f"`{name}`: expected to be left out, got 'x'. The request for an answer says it itself."
+    )
+
+
 def test_tools_of_another_shape_are_refused() -> None:
     with pytest.raises(InvalidOptionError, match=r"^`tools\[0\]`: expected a tool"):
         chat_body(ASKED, {"tools": [{"name": "f"}]}, "")

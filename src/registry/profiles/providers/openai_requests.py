@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from registry.chat import check_messages, check_tools
+from registry.errors import InvalidOptionError
+from registry.profiles.parameters import CANONICAL
 
 if TYPE_CHECKING:
     from registry.chat import Messages
@@ -16,6 +18,20 @@ _PENALTIES = {"vllm": "repetition_penalty", "sglang": "repetition_penalty", "tgi
 _OPENAI = "openai"
 # What OpenAI's own service refuses, and others know.
 _NOT_OPENAI = ("top_k", "repeat_penalty", "min_p", "template_options")
+
+
+# What a request says of itself; said by a role, it would say something else than what is read of the answer.
+_OWN = ("model", "messages", "stream", "stream_options")
+
+KNOWN_TO_OPENAI = frozenset(
+    (
+        *CANONICAL,
+        *("dimensions", "min_p", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs"),
+        *("response_format", "tools", "tool_choice", "parallel_tool_calls", "template_options", "reasoning_effort"),
+        *("metadata", "prediction", "service_tier", "store", "user", "verbosity"),
+    )
+)
+"""Names that servers of this kind know. Some know more, but some refuse a request with a name that they do not know."""
 
 
 def dialect_of(host: str, owners: Sequence[str]) -> str:
@@ -37,8 +53,13 @@ def chat_body(messages: Messages, parameters: Parameters, dialect: str) -> dict[
 
     Raises:
         InvalidMessageError: The conversation is not one that a chat model can be given.
-        InvalidOptionError: The tools are not in OpenAI's shape.
+        InvalidOptionError: The tools are not in OpenAI's shape, or a parameter is what the request says itself.
     """
+    for name in _OWN:
+        if name in parameters:
+            raise InvalidOptionError(
+                name, "to be left out", parameters[name], "The request for an answer says it itself."
+            )
     stated = {name: value for name, value in parameters.items() if value is not None and name != "context_length"}
     if dialect == _OPENAI:
         stated = {name: value for name, value in stated.items() if name not in _NOT_OPENAI}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from registry.errors import InvalidInputError, InvalidOptionError, ProviderModelError
+from registry.errors import InvalidOptionError, ProviderModelError
+from registry.loaders.texts import check_texts
 from registry.records import EmbeddingModel
 
 if TYPE_CHECKING:
@@ -90,16 +91,11 @@ def check_dimensions(dimensions: object) -> None:
 
 
 def _prompted(texts: Sequence[str], model: Target, kind: TextKind | None) -> list[str]:
-    if isinstance(texts, str):
-        raise InvalidInputError("texts", "expected a list of texts, got one text.")
     record = model.record
     prompt = ""
     if kind is not None and isinstance(record, EmbeddingModel):
         prompt = (record.query_prompt if kind == "query" else record.document_prompt) or ""
-    for place, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InvalidInputError(f"texts[{place}]", f"expected a text, got {type(text).__name__}.")
-    return [prompt + text for text in texts]
+    return [prompt + text for text in check_texts(texts)]
 
 
 def _wrong(provider: str, model: Target, expected: str, got: str) -> ProviderModelError:
