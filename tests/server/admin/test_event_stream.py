@@ -138,6 +138,21 @@ def test_reader_that_has_left_is_forgotten(shop: Shop) -> None:
         until(lambda: not jobs)
 
 
+def test_client_that_waits_for_the_report_and_leaves_is_forgotten(shop: Shop) -> None:
+    import httpx
+
+    shop.may_go_on.clear()
+    with client(shop) as api, server(api.app) as address:
+        services = api.app.state.services
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{address}/api/v1/models/provision", headers=ADMIN, timeout=httpx.Timeout(30, read=0.5))
+        (job,) = services.provisioner._jobs.values()
+
+        until(lambda: job._readers == [] and services.telemetry.in_flight == 0)
+        shop.may_go_on.set()
+        until(lambda: not services.provisioner._jobs)
+
+
 def test_failure_is_an_outcome(address: str, shop: Shop) -> None:
     shop.error = DownloadError("rank", "the line is cut.", "Try again.")
 

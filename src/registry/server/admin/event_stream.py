@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from registry.server.answers import enveloped, json_bytes
+from registry.server.connected import cancelled, gone
 from registry.server.failures import failure_of
 
 if TYPE_CHECKING:
@@ -34,15 +35,14 @@ class JobEvents(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
         """Send the events as they come."""
         sending = asyncio.ensure_future(self._send(send))
-        gone = asyncio.ensure_future(_gone(receive))
+        leaving = asyncio.ensure_future(gone(receive))
         try:
-            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 sending.result()
         finally:
-            for task in (sending, gone):
-                task.cancel()
-            await asyncio.wait({sending, gone})
+            await cancelled(leaving)
+            await cancelled(sending)
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -68,8 +68,3 @@ async def _events_of(job: Job) -> AsyncGenerator[bytes]:
 def _event(kind: str, data: bytes) -> bytes:
     """Write a server-sent event; JSON has no line breaks of its own."""
     return b"event: %s\ndata: %s\n\n" % (kind.encode(), data)
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

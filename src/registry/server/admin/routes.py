@@ -16,6 +16,7 @@ from registry.server.admin.event_stream import JobEvents
 from registry.server.admin.facts import facts_of
 from registry.server.admin.shapes import MOST_LETTERS, MOST_ROLES
 from registry.server.answers import enveloped, json_answer, json_bytes
+from registry.server.connected import while_connected
 from registry.server.failures import Failure
 from registry.server.json_bodies import read_json
 from registry.server.schemas import json_content
@@ -124,7 +125,7 @@ class _Handlers:
         job = self._provisioner.start(asked.roles, force=asked.force)
         if takes_events(request.headers.getlist("accept")):
             return JobEvents(job)
-        report = await job.report()
+        report = await while_connected(request, job.report())
         return json_answer(enveloped(json_bytes(report.to_dict())), headers=_UNKEPT)
 
 

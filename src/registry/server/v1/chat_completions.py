@@ -13,10 +13,11 @@ from registry.chat.messages import Message, check_messages
 from registry.errors import InvalidOptionError, UnsupportedModelError
 from registry.records import ChatModel
 from registry.server.answers import json_answer, json_bytes
+from registry.server.connected import while_connected
 from registry.server.v1.answers import FAILURES, streamed
 from registry.server.v1.chat_shapes import ChatCompletion, ChatRequest, Sampling
 from registry.server.v1.requests import JsonRoute, client_of
-from registry.server.v1.streaming import events, named, stream, while_connected
+from registry.server.v1.streaming import events, named, stream
 
 if TYPE_CHECKING:
     from registry.loaders import Chat, ChatCompletionChunk

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request, Response
 
 from registry.server.answers import json_answer, json_bytes
+from registry.server.connected import while_connected
 from registry.server.v1.answers import FAILURES, streamed
 from registry.server.v1.chat_completions import chat_record, sampling_options, wants_usage
 from registry.server.v1.chat_shapes import CompletionRequest, TextCompletion
 from registry.server.v1.requests import JsonRoute, client_of
-from registry.server.v1.streaming import events, named, stream, while_connected
+from registry.server.v1.streaming import events, named, stream
 
 if TYPE_CHECKING:
     from registry.loaders import Chat

@@ -16,9 +16,9 @@ from registry.errors import InvalidInputError, UnsupportedModelError
 from registry.loaders.options import check_truncation
 from registry.records import DenseModel
 from registry.server.answers import json_answer
+from registry.server.connected import while_connected
 from registry.server.v1.answers import FAILURES
 from registry.server.v1.requests import AtLeast1, JsonRoute, Name, Shape, Text, client_of, items, kind_of, no_tokens
-from registry.server.v1.streaming import while_connected
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

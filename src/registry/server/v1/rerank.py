@@ -12,9 +12,9 @@ from pydantic import BaseModel, Discriminator, Field, Tag
 from registry.errors import UnsupportedModelError
 from registry.records import DenseModel, MultiVectorModel, RerankerModel
 from registry.server.answers import json_answer, json_bytes
+from registry.server.connected import while_connected
 from registry.server.v1.answers import FAILURES
 from registry.server.v1.requests import AtLeast1, JsonRoute, Name, Shape, Text, client_of, items
-from registry.server.v1.streaming import while_connected
 
 if TYPE_CHECKING:
     from registry.loaders import DenseEncoder, LateInteractionEncoder, Reranker

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 from starlette.responses import Response
 
-from registry.server.answers import json_bytes, refusal
-from registry.server.failures import Failure, failure_of
+from registry.server.answers import json_bytes
+from registry.server.connected import cancelled, gone, while_connected
+from registry.server.failures import failure_of
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from registry.server.v1.contract import Answering
 
-T = TypeVar("T")
-
 DONE = b"data: [DONE]\n\n"
-_GONE = Failure(499, "client_gone", "The client has closed the connection.")  # as nginx calls it in its log
 _LOG = logging.getLogger("registry.server")
 
 
@@ -50,37 +48,6 @@ def named(chunks: Iterable[Mapping[str, Any]], model: str) -> Iterator[dict[str,
     """Name the model of an answer as `/v1/models` does: that of an adapter, not that of the record below it."""
     for chunk in chunks:
         yield {**chunk, "model": model}
-
-
-async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Wait for work, and cancel it when the client goes away. The body must have been read before.
-
-    Raises:
-        HTTPException: The client is gone (499); nobody will read it, but for the log.
-    """
-    working = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_gone(request.receive))
-    try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise refusal(_GONE)
-        return working.result()
-    finally:
-        await _cancelled(gone)
-        await _cancelled(working)
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _cancelled(task: asyncio.Future[Any]) -> None:
-    if not task.done():
-        task.cancel()
-        await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()  # told already, or nobody is there to be told
 
 
 async def stream(request: Request, call: Answering[bytes]) -> Response:
@@ -116,15 +83,15 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
         """Send the events as they come."""
         sending = asyncio.ensure_future(self._send(send))
-        gone = asyncio.ensure_future(_gone(receive))
+        leaving = asyncio.ensure_future(gone(receive))
         try:
-            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 sending.result()
         finally:
             self._call.cancel()
-            await _cancelled(gone)
-            await _cancelled(sending)
+            await cancelled(leaving)
+            await cancelled(sending)
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
