@@ -15,6 +15,8 @@ from prometheus_client.registry import Collector
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from registry.server.readiness import readiness_of
+
 if TYPE_CHECKING:
     from registry.server.services import Services
 
@@ -119,14 +121,14 @@ class _Readiness(Collector):
     """Whether the server can do its work, as `/ready` says it."""
 
     def __init__(self, services: Services) -> None:
-        self._provisioner = services.provisioner
+        self._services = services
 
     def collect(self) -> Iterable[Metric]:
         ready = GaugeMetricFamily("registry_ready", "1 where the server can do its work.")
-        states = self._provisioner.states()
-        ready.add_metric((), float(self._provisioner.status_of(states) == "ready"))
+        found = readiness_of(self._services)
+        ready.add_metric((), float(found["status"] == "ready"))
         roles = GaugeMetricFamily("registry_role_ready", "1 where a role has a model that is ready.", labels=("role",))
-        for role, state in states.items():
+        for role, state in found["roles"].items():
             roles.add_metric((role,), float(state == "ready"))
         return ready, roles
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from adapters.making import WORDS, entry, word_adapter, write_manifest
@@ -286,3 +287,44 @@ def test_server_ends_while_an_adapter_is_fetched(tuned: Tuned, monkeypatch: pyte
         served = tuned.start()
         until(lambda: len(hub.requests) == 1)
         served.stop()
+
+
+# Readiness
+
+
+def _readiness(served: Served) -> tuple[int, str, dict[str, Any]]:
+    response = httpx.get(f"{served.url}/ready")
+    data = response.json()["data"]
+    return response.status_code, data["status"], data["adapters"]
+
+
+def test_server_is_ready_when_its_first_adapters_are_decided_on(tuned: Tuned) -> None:
+    with Hub() as hub:
+        hub.add("org/tuned", {"tuned.gguf": b"GGUF" * 1000})
+        hub.misbehave("tuned.gguf", Fault(stall=10))
+        tuned.list(tuned.adapter("li ", file=hub.url("org/tuned", "tuned.gguf")))
+        served = tuned.start()
+        until(lambda: len(hub.requests) == 1)
+        assert _readiness(served) == (503, "preparing", {"manifest": "preparing", "refused": []})
+        assert "registry_ready 0.0" in httpx.get(f"{served.url}/metrics").text
+        assert httpx.get(f"{served.url}/ready").json()["error"] == {
+            "code": "not_ready",
+            "message": "Adapters are still being prepared, here or by other servers.",
+            "hint": "",
+        }
+    until(lambda: _readiness(served) == (200, "ready", {"manifest": "settled", "refused": ["tuned"]}))
+    assert "registry_ready 1.0" in httpx.get(f"{served.url}/metrics").text
+
+
+def test_server_that_refuses_an_adapter_is_ready_and_says_so(tuned: Tuned) -> None:
+    served = tuned.serving(tuned.adapter("li "), tuned.adapter("lo ", id="bad", sha256="0" * 64))
+    assert _readiness(served) == (200, "ready", {"manifest": "settled", "refused": ["bad"]})
+
+
+def test_server_whose_manifest_is_wrong_from_the_start_is_ready_and_serves_it_once_mended(tuned: Tuned) -> None:
+    tuned.manifest.write_text("{")
+    served = tuned.start()
+    until(lambda: _readiness(served) == (200, "ready", {"manifest": "unusable", "refused": []}))
+    tuned.list(tuned.adapter("li "))
+    until(lambda: _readiness(served) == (200, "ready", {"manifest": "settled", "refused": []}))
+    assert _said(served, tokens=2) == "li li "

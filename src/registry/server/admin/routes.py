@@ -19,6 +19,7 @@ from registry.server.answers import enveloped, json_answer, json_bytes
 from registry.server.connected import while_connected
 from registry.server.failures import Failure
 from registry.server.json_bodies import read_json
+from registry.server.readiness import readiness_of
 from registry.server.schemas import json_content
 
 if TYPE_CHECKING:
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
 
 _UNKEPT = {"cache-control": "no-store"}
 _RETRY_S = 5  # when to ask again whether it is ready
-_FETCHING = "Models are still being fetched."
-_FAILED = "Models that the server needs could not be fetched."
 _HINT = "`POST /api/v1/models/provision` tries again, and says why; so does the log of the server."
+_NOT_READY = {  # status -> what to say, and what to do
+    "provisioning": ("Models are still being fetched.", ""),
+    "preparing": ("Adapters are still being prepared, here or by other servers.", ""),
+    "failed": ("Models that the server needs could not be fetched.", _HINT),
+}
 _REFUSED = re.compile(r"(?:^|;)\s*q\s*=\s*0(?:\.0*)?\s*(?:;|$)")  # a weight of 0
 _EVENTS = {
     "type": "string",
@@ -87,6 +91,7 @@ class _Handlers:
     """What the routes do."""
 
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._provisioner = services.provisioner
         self._file = services.store_file
 
@@ -94,16 +99,15 @@ class _Handlers:
         """Say whether the server can do its work, for who sends it requests: its models are there.
 
         Where it provisions its profile at the start, that has to be done; a role that was skipped keeps nobody waiting.
+        Where it watches a manifest of adapters, the first one has to be decided on; what is refused, an adapter or all
+        of the manifest, keeps nobody waiting.
         `/health` says whether the process is well.
         """
         self._file.check()
-        states = self._provisioner.states()
-        status = self._provisioner.status_of(states)
-        profile = self._provisioner.profile
-        data = {"status": status, "profile": None if profile is None else profile.name, "roles": states}
-        if status == "ready":
+        data = readiness_of(self._services)
+        if (status := data["status"]) == "ready":
             return json_answer(enveloped(json_bytes(data)), headers=_UNKEPT)
-        failure = Failure(503, "not_ready", *((_FAILED, _HINT) if status == "failed" else (_FETCHING, "")))
+        failure = Failure(503, "not_ready", *_NOT_READY[status])
         headers = {**_UNKEPT, "Retry-After": str(_RETRY_S)}
         return json_answer(json_bytes(failure.envelope() | {"data": data}), 503, headers)
 

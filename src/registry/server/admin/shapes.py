@@ -93,10 +93,20 @@ _MODELS = object_of(
 )
 _READINESS = object_of(
     {
-        "status": {"enum": ["ready", "provisioning", "failed"]},
+        "status": {"enum": ["ready", "provisioning", "preparing", "failed"]},
         "profile": _MAYBE_STRING,
         "roles": {"type": "object", "additionalProperties": _STATE, "description": "State of each role."},
-    }
+        "adapters": {
+            **object_of(
+                {
+                    "manifest": {"enum": ["settled", "preparing", "unusable"], "description": "How far its latest is."},
+                    "refused": {"type": "array", "items": _STRING, "description": "Ids; the log says why."},
+                }
+            ),
+            "description": "Left out where no manifest is watched.",
+        },
+    },
+    required=["status", "profile", "roles"],
 )
 _NOT_READY = object_of(
     {
