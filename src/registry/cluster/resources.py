@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from registry.records import ModelInfo
 
 # What a process takes beside the model: the worker of Ray, the web framework, and llama.cpp, or torch with
-# sentence-transformers. Measured: docs/scale.md.
+# sentence-transformers. With llama.cpp and a tiny model 201 MiB were resident (docs/scale.md), and the rest is room;
+# with torch it was not measured, and is set generously.
 _LLAMA_BYTES = 400 * 2**20
 _TORCH_BYTES = 900 * 2**20
 _GPU_PARTS = 100  # of one GPU: Ray counts fractions, and hundredths are fine enough

@@ -17,6 +17,7 @@ import ray
 from ray import serve
 
 from registry.cluster.application import application
+from registry.cluster.fast_path import choose_fast_path
 from registry.cluster.plan import plan
 from registry.errors import InsufficientMemoryError, InvalidOptionError
 from registry.hardware import usable_cores
@@ -87,6 +88,7 @@ def _start_ray(planned: Plan, options: ClusterOptions) -> None:
     cpus = sum(each.resources.cpus * number for each, number in replicas) + options.ingress_cpus * (
         options.ingress_replicas
     )
+    choose_fast_path()
     if options.registry is not None:  # its processes find it where this one did
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), *sys.path)))
     ray.init(
