@@ -241,3 +241,16 @@ def test_address_of_ip_version_6_has_brackets() -> None:
     listener.getsockname.return_value = ("::1", 8081, 0, 0)
 
     assert serving.address_of(listener) == "http://[::1]:8081"
+
+
+def test_line_of_the_log_is_written_while_the_standard_error_leads_nowhere(run_python: Callable[..., str]) -> None:
+    program = """
+import logging, os
+os.dup2(1, 2)
+from registry.server import ServerOptions
+from registry.server.serving import _logging
+with _logging(ServerOptions(access_log=False)):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # as llama_cpp does while it loads
+    logging.getLogger("registry.adapters").info("said")
+"""
+    assert run_python(program) == "INFO: said\n"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import uvicorn
 
@@ -156,9 +156,9 @@ def _listening(options: ServerOptions) -> socket.socket:
 @contextmanager
 def _logging(options: ServerOptions) -> Iterator[None]:
     """Give the loggers of a server handlers for as long as it runs, where they have none."""
-    problems = logging.StreamHandler()
-    problems.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     with ExitStack() as handled:
+        problems = logging.StreamHandler(handled.enter_context(_kept(sys.stderr)))
+        problems.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
         for name in ("registry.server", "registry.profiles", "uvicorn.error"):
             handled.enter_context(_handled(logging.getLogger(name), problems))
         for name in ("registry.provision", "registry.adapters"):
@@ -168,6 +168,18 @@ def _logging(options: ServerOptions) -> Iterator[None]:
             handled.callback(handler.close)
             handled.enter_context(_handled(ACCESS_LOGGER, handler, logging.INFO))
         yield
+
+
+@contextmanager
+def _kept(stream: TextIO) -> Iterator[TextIO]:
+    """Give a copy of a standard stream: `llama_cpp` has those lead nowhere while it loads a model, for all threads."""
+    try:
+        copy = os.dup(stream.fileno())
+    except (OSError, ValueError):  # it is no file of the system, and stays what it is
+        yield stream
+        return
+    with os.fdopen(copy, "w", buffering=1, encoding=stream.encoding, errors="backslashreplace") as kept:
+        yield kept
 
 
 @contextmanager
