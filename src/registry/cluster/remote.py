@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from grpc.aio import AioRpcError
 from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, WorkerCrashedError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 from starlette.exceptions import HTTPException
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # The process that had the request is gone, or what it sent is: another one can do the work from the beginning.
-_LOST = (RayActorError, ObjectLostError, NodeDiedError, WorkerCrashedError, ReplicaUnavailableError)
+_LOST = (RayActorError, ObjectLostError, NodeDiedError, WorkerCrashedError, ReplicaUnavailableError, AioRpcError)
 _MOST_LOSSES = 4  # replicas that may be lost over one request: it may be what kills them
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _NEWEST = 0.3  # weight of the newest duration in their mean
