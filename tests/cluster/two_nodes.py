@@ -20,6 +20,7 @@ from ray.cluster_utils import Cluster
 
 from cluster.served_models import put_down
 from registry.cluster import build_app
+from registry.cluster.fast_path import choose_fast_path
 from registry.records import ModelInfo, RuntimeDefaults, SamplingDefaults
 
 TESTS = Path(__file__).parents[1]
@@ -67,7 +68,7 @@ class TwoNodes:
 
 def environment(home: Path) -> dict[str, str]:
     """Give the environment of Ray's processes: nothing of the user's, and nothing leaves this machine."""
-    return {
+    found = {
         "HOME": str(home),
         "HF_HUB_CACHE": str(home / "hub"),
         "PYTHONPATH": str(TESTS),
@@ -75,6 +76,8 @@ def environment(home: Path) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "REGISTRY_HOME": str(home / "registry"),
     }
+    choose_fast_path(found)
+    return found
 
 
 def make_models(home: Path) -> tuple[ModelInfo, ModelInfo]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -116,9 +115,6 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> Any:  # the name is Serve's
         """Make the application in the process that is to run it."""
-        # Which adapters there are was decided where the application was built. An ingress that watches others, because
-        # its node has this setting, would load models for them itself.
-        os.environ.pop("REGISTRY_ADAPTERS", None)
         senders = {model_id: partial(_send, handle) for model_id, handle in self._models.items()}
         desks = RemoteDesks(senders, self._server)
         catalog = None if self._server.catalog_path is not None else Catalog.open(":memory:")

@@ -79,7 +79,7 @@ class ModelReplica:
         self._desks = Desks(self._manager, served.server)
         self._begun_at: dict[int, float] = {}
         self._numbers = itertools.count()
-        self._encode.set_max_batch_size(served.batch_texts)  # type: ignore[attr-defined] # put on it by Serve
+        self._encode.set_max_batch_size(served.batch_texts)  # pyright: ignore[reportAttributeAccessIssue] # Serve's
         ensure(served.record, download=served.load.download)
         with self._manager.use(served.record):
             _LOG.info("`%s` is loaded", served.record.id)
@@ -161,7 +161,9 @@ class ModelReplica:
             raise ModelBusyError(self._served.record.id, "it was started without adapters.", 1)
         return await asyncio.to_thread(self._adapters.own, adapter)
 
-    @serve.batch(batch_wait_timeout_s=0.0, batch_size_fn=lambda works: sum(len(work.texts) for work in works))
+    @serve.batch(  # type: ignore[untyped-decorator] # Ray is not looked into
+        batch_wait_timeout_s=0.0, batch_size_fn=lambda works: sum(len(work.texts) for work in works)
+    )
     async def _encode(self, works: list[EmbeddingWork]) -> list[Part]:
         """Encode what has come while the batch before was encoded: nobody waits for a batch to fill."""
         parts = await encode_together(works, self._encode_now)

@@ -77,7 +77,7 @@ def _ray(planned: Plan, options: ClusterOptions, address: str | None) -> Iterato
         if address is not None:
             serve.delete(APPLICATION)
         else:
-            serve.shutdown()  # type: ignore[no-untyped-call] # so it is in Ray
+            serve.shutdown()
     finally:
         ray.shutdown()
 
@@ -99,7 +99,7 @@ def _start_ray(planned: Plan, options: ClusterOptions) -> None:
         log_to_driver=False,
     )
     needed = sum((each.resources.memory_bytes or 0) * number for each, number in replicas)
-    resources = ray.cluster_resources()  # type: ignore[no-untyped-call] # so it is in Ray
+    resources = ray.cluster_resources()
     there = int(resources.get("memory", needed))
     if needed > there:
         largest = max(planned.models, key=lambda each: each.resources.memory_bytes or 0).record.id

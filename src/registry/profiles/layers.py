@@ -61,7 +61,7 @@ class Layers:
     role: Mapping[str, Any]
     settings: Mapping[str, Any]
     home: str
-    provider: str | None
+    provider: str | None = None
 
     @classmethod
     def of(cls, role_model: RoleModel, profile: str, parameters: Mapping[str, Any]) -> Layers:

@@ -65,7 +65,7 @@ def create_app(
         registry: The typed records to serve. Left out: this package's.
         desks: Who does the work of the requests for models. Left out: this process, with the models of the manager.
         adapters: The adapters to serve; watched for as long as the application runs. Left out: those of the manifest
-            that the setting `adapters` names, if it names one.
+            that the setting `adapters` names, if it names one, and none where `desks` are given.
         providers: Who has the models of the profile ready; the caller closes them. Left out: those of the registry.
 
     Raises:
@@ -85,7 +85,9 @@ def create_app(
         served = providers or opened.enter_context(Providers(registry=records, manager=models))
         profiles = Profiles.load(manifest=options.manifest, registry=records)
         active = _active(profiles, options.profile)
-        watched = adapters or local_adapters(records, models, lambda name: names.is_model(name))
+        watched = adapters
+        if watched is None and desks is None:  # who does no work here loads no adapters either
+            watched = local_adapters(records, models, lambda name: names.is_model(name))
         names = ModelNames(records, options.roles, active, adapters=watched)
         provisioner = _provisioner(options, profiles, active, names, served)
         asked = Desks(models, options) if desks is None else desks
