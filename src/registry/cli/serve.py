@@ -133,7 +133,7 @@ def serve(
     )
     records = registry_of(registry)
     if on_ray or address is not None:
-        _serve_on_ray(options, registry, address, announce=partial(_announce, on_ray=True, json=json))
+        _serve_on_ray(options, registry, address, announce=partial(_announce, key=options.api_key, json=json))
         return
     run(options, registry=records, announce=partial(_announce, key=options.api_key, json=json))
 
@@ -143,19 +143,24 @@ def _serve_on_ray(
 ) -> None:
     from registry._extras import require
 
+    if options.provision:
+        remedy = "Leave it out: each replica proves its files where it runs, and `--allow-download` lets it fetch them."
+        raise CommandError("`--provision` fetches for this process, and on Ray others have the models.", remedy)
     require("ray", extra="cluster", purpose="`registry serve --ray`")
     from registry.cluster import ClusterOptions, serve_on_ray
 
+    if options.admin_token is not None:
+        say("note", "on Ray the addresses under /api/v1 are not there.")
     cluster = ClusterOptions(profile=options.profile, manifest=options.manifest, registry=registry, server=options)
     serve_on_ray(cluster, address=address, announce=announce)
 
 
-def _announce(address: str, *, key: str | None = None, on_ray: bool = False, json: bool) -> None:
+def _announce(address: str, *, key: str | None, json: bool) -> None:
     if json:
         show_json({"address": address, "writable": key is not None})
         sys.stdout.flush()  # who reads it waits for it
     say("", f"Serving at {address}. Ctrl-C stops.")
-    if key is None and not on_ray:
+    if key is None:
         say("note", "nothing can be written: set `REGISTRY_API_KEY` to allow that to who has the key.")
 
 

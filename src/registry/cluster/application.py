@@ -20,12 +20,14 @@ from registry.records import ChatModel
 from registry.server import create_app
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from ray.serve import Application
     from ray.serve.handle import DeploymentHandle
 
     from registry.adapters.version import AdapterVersion
     from registry.cluster.plan import Deployed, Plan
     from registry.cluster.remote import Answer
+    from registry.queries import ModelRegistry
     from registry.server.options import ServerOptions
     from registry.server.v1.calls import Work
     from registry.server.v1.fair_queue import Client
@@ -56,7 +58,7 @@ def build_app(options: str | Mapping[str, Any] | ClusterOptions | None = None) -
 
 def application(options: ClusterOptions, planned: Plan) -> Application:
     """Make the application of a plan."""
-    models = {each.record.id: _deployment(each, planned, options) for each in planned.models}
+    models = {each.record.id: model_deployment(each, planned, options) for each in planned.models}
     per_node = options.ingress_per_node
     spread: dict[str, Any] = {} if per_node is None else {"max_replicas_per_node": per_node}
     ingress = serve.deployment(
@@ -70,7 +72,8 @@ def application(options: ClusterOptions, planned: Plan) -> Application:
     return ingress.bind(planned.server, options.registry, planned.adapters, models)
 
 
-def _deployment(deployed: Deployed, planned: Plan, options: ClusterOptions) -> Application:
+def model_deployment(deployed: Deployed, planned: Plan, options: ClusterOptions) -> Application:
+    """Make the deployment of one model."""
     server, is_chat = planned.server, isinstance(deployed.record, ChatModel)
     load = LoadOptions(
         download=server.allow_download,
@@ -115,12 +118,29 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> Any:  # the name is Serve's
         """Make the application in the process that is to run it."""
-        senders = {model_id: partial(_send, handle) for model_id, handle in self._models.items()}
-        desks = RemoteDesks(senders, self._server)
         catalog = None if self._server.catalog_path is not None else Catalog.open(":memory:")
-        records = registry_of(self._registry)
-        adapters = None if self._adapters is None else ingress_adapters(self._adapters, records, self._server)
-        return create_app(self._server, catalog=catalog, registry=records, desks=desks, adapters=adapters)
+        return surface(self._server, registry_of(self._registry), self._adapters, self._models, catalog)
+
+
+def surface(
+    server: ServerOptions,
+    registry: ModelRegistry[Any],
+    adapters: str | None,
+    models: Mapping[str, DeploymentHandle[Any]],
+    catalog: Catalog | None = None,
+) -> FastAPI:
+    """Make the HTTP application whose models are answered for by replicas.
+
+    Args:
+        server: How to serve.
+        registry: The typed records.
+        adapters: File or address of the manifest of adapters, if there is one.
+        models: Ids of the models to handles of their replicas.
+        catalog: A store that is open. Left out: that of the options.
+    """
+    desks = RemoteDesks({model_id: partial(_send, handle) for model_id, handle in models.items()}, server)
+    watched = None if adapters is None else ingress_adapters(adapters, registry, server)
+    return create_app(server, catalog=catalog, registry=registry, desks=desks, adapters=watched)
 
 
 def _send(handle: DeploymentHandle[Any], work: Work[Any], client: Client, adapter: AdapterVersion | None) -> Answer:

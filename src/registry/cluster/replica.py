@@ -79,7 +79,8 @@ class ModelReplica:
         self._desks = Desks(self._manager, served.server)
         self._begun_at: dict[int, float] = {}
         self._numbers = itertools.count()
-        self._encode.set_max_batch_size(served.batch_texts)  # pyright: ignore[reportAttributeAccessIssue] # Serve's
+        self._batched: Any = self._encode  # what Serve has made of it takes one work, and gives its part
+        self._batched.set_max_batch_size(served.batch_texts)
         ensure(served.record, download=served.load.download)
         with self._manager.use(served.record):
             _LOG.info("`%s` is loaded", served.record.id)
@@ -126,7 +127,7 @@ class ModelReplica:
     ) -> AsyncGenerator[Part, None]:
         with self._watched():
             if isinstance(work, EmbeddingWork) and len(work.texts) <= self._served.batch_texts:
-                yield await self._encode(work)
+                yield await self._batched(work)
                 return
             async with aclosing(self._worked(work, client, adapter)) as parts:
                 async for part in parts:

@@ -26,6 +26,8 @@ from registry.server.access_log import BufferedHandler
 from registry.server.protocol import Protocol
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from registry.queries import ModelRegistry
     from registry.server.options import ServerOptions
 
@@ -40,6 +42,7 @@ def serve(
     *,
     registry: ModelRegistry[Any] | None = None,
     announce: Callable[[str], None] | None = None,
+    application: Callable[[ServerOptions], FastAPI] | None = None,
 ) -> None:
     """Serve until SIGINT (Ctrl-C) or SIGTERM, then let answers in flight finish.
 
@@ -51,6 +54,7 @@ def serve(
         options: How to serve.
         registry: The typed records to serve. Left out: this package's.
         announce: Takes the address, `http://127.0.0.1:8081`, once it answers.
+        application: Makes the application, once the address is taken. Left out: `create_app`, with the registry.
 
     Raises:
         InvalidOptionError: Nothing can listen at this host and port.
@@ -58,7 +62,7 @@ def serve(
     """
     with closing(_listening(options)) as listener, _logging(options):
         options = replace(options, port=listener.getsockname()[1])  # 0 took a free one; pages name it
-        app = create_app(options, registry=registry)
+        app = create_app(options, registry=registry) if application is None else application(options)
         with _frozen():
             _Server(_configured(app, options), listener, announce).run()
 
