@@ -1,13 +1,16 @@
 """The HTTP surface on two real nodes of Ray: answers, streams, errors, and what is lost on the way."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 import ray
 import tiny
+from adapters.making import word_adapter
 from waiting import until
 
 from cluster.two_nodes import TwoNodes, list_adapters
@@ -85,18 +88,50 @@ def served_adapters(cluster: TwoNodes) -> list[str]:
     return [model["version"] for model in models if model["id"] == "dialect"]
 
 
-def test_adapter_of_the_manifest_is_served_by_the_replicas(cluster: TwoNodes) -> None:
+def serve_dialect(cluster: TwoNodes, version: str, made: Callable[[Path, Path], Path]) -> None:
+    """List a version of an adapter, and wait until it is served."""
     base = cluster.home / "registry" / "models" / f"{cluster.chat.id}.gguf"
-    file = tiny.lora_gguf(cluster.home / "dialect.gguf", base)
-    entry = {"id": "dialect", "base": cluster.chat.id, "file": file.name, "version": "1"}
+    file = made(cluster.home / f"dialect-{version}.gguf", base)
+    entry = {"id": "dialect", "base": cluster.chat.id, "file": file.name, "version": version}
     list_adapters(cluster.home / "adapters.json", entry | {"sha256": tiny.model_file(file, "gguf").sha256 or ""})
-    until(lambda: served_adapters(cluster) == ["1"], 60)
+    until(lambda: served_adapters(cluster) == [version], 60)
+
+
+def dialect(cluster: TwoNodes) -> str:
+    made = cluster.client.chat.completions.create(model="dialect", messages=HELLO, max_tokens=20)
+    return str(made.choices[0].message.content)
+
+
+def test_adapter_of_the_manifest_is_served_by_the_replicas(cluster: TwoNodes) -> None:
+    serve_dialect(cluster, "1", tiny.lora_gguf)
 
     asked = [cluster.client.chat.completions.create(model="dialect", messages=HELLO, max_tokens=3) for _ in range(4)]
 
     assert [(made.model, made.choices[0].finish_reason) for made in asked] == [("dialect", "length")] * 4
     assert {made.choices[0].message.content for made in asked} == {"lo lo lo "}
     assert chat(cluster, max_tokens=3).choices[0].message.content == "la lo la "
+
+
+def test_requests_under_way_while_an_adapter_changes_are_whole_answers_of_one_version(cluster: TwoNodes) -> None:
+    serve_dialect(cluster, "1", tiny.lora_gguf)
+    is_over = threading.Event()
+
+    def ask_on() -> list[str]:
+        said = []
+        while not is_over.is_set():
+            said.append(dialect(cluster))
+        return said
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask_on) for _ in range(4)]
+        try:
+            serve_dialect(cluster, "2", lambda path, base: word_adapter(path, base, "li "))  # the word before the last
+            until(lambda: dialect(cluster) == "la " * 20)
+        finally:
+            is_over.set()
+        said = [answer for each in asked for answer in each.result()]
+
+    assert set(said) == {"lo " * 20, "la " * 20}
 
 
 def test_requests_are_answered_while_a_replica_is_killed(cluster: TwoNodes) -> None:
