@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "streamed answer of 8 tokens": ("/v1/chat/completions", CHAT | {"stream": True}),
     "embedding of one text": ("/v1/embeddings", {"model": "tiny-dense", "input": "the king and the dog"}),
 }
+TAKEN_HERE, BY_PROXY = "`registry serve --ray`", "Serve's proxy and an ingress"
 ONE_PROCESS = "`registry serve`, same models, same run"
 _TESTS = ROOT / "tests"  # where the two nodes and the tiny models are
 
@@ -59,9 +60,10 @@ def measure(workspace: Workspace, rounds: int) -> list[Table]:
     stated = os.environ | environment(home)
     stated["PYTHONPATH"] = os.pathsep.join((str(_TESTS), str(ROOT)))
     with _child("benchmarks.cluster_nodes", stated) as nodes:
+        here, through_proxy = nodes.first.split()
         with _child("benchmarks.single_server", stated) as one:
-            added = _added(nodes.url, one.url, rounds * TURNS_PER_ROUND)
-        return [added, _losses(nodes, FULL_S if rounds >= 5 else QUICK_S)]
+            added = _added({TAKEN_HERE: here, BY_PROXY: through_proxy}, one.first, rounds * TURNS_PER_ROUND)
+        return [added, _losses(nodes, here, FULL_S if rounds >= 5 else QUICK_S)]
 
 
 class _Child:
@@ -69,7 +71,7 @@ class _Child:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self.url = self.said()
+        self.first = self.said()
 
     def said(self) -> str:
         assert self._process.stdout is not None
@@ -97,32 +99,36 @@ def _child(module: str, environment: dict[str, str]) -> Iterator[_Child]:
             process.stdin.close()
 
 
-def _added(cluster: str, one: str, turns: int) -> Table:
-    """Send the same requests to both in turn, with nothing else to do for either."""
+def _added(ways: Mapping[str, str], one: str, turns: int) -> Table:
+    """Send the same requests to all in turn, with nothing else to do for any."""
     table = Table(f"Latency of the Ray path, idle, {turns} requests of each kind in turn")
     for kind, (path, body) in KINDS.items():
-        connections = [HTTPConnection(urlsplit(url).netloc, timeout=60) for url in (cluster, one)]
+        connections = [HTTPConnection(urlsplit(url).netloc, timeout=60) for url in (one, *ways.values())]
         for connection in connections * 5:
             _ask(connection, path, body)
-        times: list[list[float]] = [[], []]
+        times: list[list[float]] = [[] for _ in connections]
         for turn in range(turns):
-            for side in (0, 1) if turn % 2 else (1, 0):
+            order = list(enumerate(connections))
+            for side, connection in order if turn % 2 else reversed(order):
                 start = time.perf_counter()
-                _ask(connections[side], path, body)
+                _ask(connection, path, body)
                 times[side].append((time.perf_counter() - start) * 1e3)
         for connection in connections:
             connection.close()
-        added = Spread.of([ours - rival for ours, rival in zip(*times, strict=True)])
-        detail = f"{Spread.of(times[0]).median:.3g} ms / {Spread.of(times[1]).median:.3g} ms"
-        table.lines.append(Line.measured(f"{kind}, added", ONE_PROCESS, added, "ms", detail, ADDED))
+        rival = times[0]
+        for way, ours in zip(ways, times[1:], strict=True):
+            added = Spread.of([each - other for each, other in zip(ours, rival, strict=True)])
+            detail = f"{Spread.of(ours).median:.3g} ms / {Spread.of(rival).median:.3g} ms"
+            table.lines.append(Line.measured(f"{kind}, added by {way}", ONE_PROCESS, added, "ms", detail, ADDED))
     table.remarks.append(
-        "Both have the same tiny models, so that next to nothing but the way is measured: from the proxy of Serve to "
-        "the ingress, to the replica and back, four processes where the other has one."
+        "All have the same tiny models, so that next to nothing but the way is measured. `registry serve --ray` takes "
+        "the request itself and hands it to a replica; with `build_app`, which a Serve config file names, it goes from the "
+        "proxy of Serve to an ingress and from there to a replica, four processes where the rival is one."
     )
     return table
 
 
-def _losses(nodes: _Child, seconds: int) -> Table:
+def _losses(nodes: _Child, url: str, seconds: int) -> Table:
     """Send requests at a steady rate, kill a replica after a quarter of the time and remove a node after the half."""
     events: dict[str, float] = {}
     with ThreadPoolExecutor(64) as pool, ThreadPoolExecutor(1) as hand:
@@ -136,7 +142,7 @@ def _losses(nodes: _Child, seconds: int) -> Table:
                 _, act = acts.pop(0)
                 events[act] = due
                 hand.submit(nodes.do, act)
-            asked.append(pool.submit(_sent, nodes.url, start, number))
+            asked.append(pool.submit(_sent, url, start, number))
         found = [each.result() for each in asked]
     return _report(found, events, seconds)
 
@@ -158,8 +164,8 @@ def _report(found: Sequence[Asked], events: dict[str, float], seconds: int) -> T
     table.remarks.append(
         f"Half of the requests are streamed. Streams that broke off after their first piece, which nobody may repeat: "
         f"{cut}. Service is back when the last request has its answer that took longer than {SLOW_S:g} s. Median of "
-        f"all: {Spread.of([each.took_s * 1e3 for each in found]).median:.3g} ms. Requests go to the proxy of the node "
-        "that stays."
+        f"all: {Spread.of([each.took_s * 1e3 for each in found]).median:.3g} ms. Requests go to the process that "
+        "`registry serve --ray` is, on the node that stays."
     )
     table.remarks += [f"Failures: {', '.join(sorted(set(failed)))}."] if failed else []
     return table
