@@ -122,8 +122,8 @@ def _added(ways: Mapping[str, str], one: str, turns: int) -> Table:
             table.lines.append(Line.measured(f"{kind}, added by {way}", ONE_PROCESS, added, "ms", detail, ADDED))
     table.remarks.append(
         "All have the same tiny models, so that next to nothing but the way is measured. `registry serve --ray` takes "
-        "the request itself and hands it to a replica; with `build_app`, which a Serve config file names, it goes from the "
-        "proxy of Serve to an ingress and from there to a replica, four processes where the rival is one."
+        "the request itself and hands it to a replica; with `build_app`, which a Serve config file names, it goes from "
+        "the proxy of Serve to an ingress and from there to a replica, four processes where the rival is one."
     )
     return table
 

@@ -66,3 +66,20 @@ def test_serve_on_ray_has_the_options_of_the_server(run: Run, monkeypatch: pytes
 
     server = ServerOptions(profile="work", queue_length=4)
     assert calls == [(ClusterOptions(profile="work", scaling=Scaling(), server=server), "auto")]
+
+
+def test_serve_on_ray_provisions_nothing(run: Run) -> None:
+    result = run("serve", "--ray", "--provision")
+
+    assert result.code == 2
+    assert result.err == (
+        "error: `--provision` fetches for this process, and on Ray others have the models.\n"
+        "hint: Leave it out: each replica proves its files where it runs, and `--allow-download` lets it fetch them.\n"
+    )
+
+
+def test_serve_on_ray_says_that_the_admin_token_opens_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_ADMIN_TOKEN", "a-token-of-the-tests")
+    monkeypatch.setattr("registry.cluster.serve_on_ray", lambda *_, **__: None, raising=False)
+
+    assert run("serve", "--ray").err == "note: on Ray the addresses under /api/v1 are not there.\n"

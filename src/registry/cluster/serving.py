@@ -65,6 +65,8 @@ def _deployed(server: ServerOptions, *, options: ClusterOptions, planned: Plan) 
         for each in planned.models
     ]
     handles = serve.run_many(targets)
+    for handle in handles:  # not in the loop of the server, which has ended when Ray shuts them down
+        handle._init(_run_router_in_separate_loop=True)
     models = {each.record.id: handle for each, handle in zip(planned.models, handles, strict=True)}
     return surface(server, registry_of(options.registry), planned.adapters, models)
 
