@@ -221,6 +221,7 @@ JSON: Mapping[str, Mapping[str, str]] = {
         "models": "A list of `model`, `roles`, and what a replica takes: `cpus`, `gpus`, `memory_bytes`.",
         "left_out": "Roles that no record plays.",
     },
+    "cluster config": {"": "the config that the file holds, as Ray Serve has it."},
     "import": {
         "files": "A list of `file`, `rows`, `added`, `updated`, `unchanged`, `bad_rows` (all numbers of rows), and "
         "`bad`: a list of `line`, `name`, `reason`, the first 1,000 of the bad rows.",
