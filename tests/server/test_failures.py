@@ -159,14 +159,22 @@ def test_every_error_of_the_library_has_a_status_of_its_own_kind() -> None:
     server_faults = {type(error).__name__ for error, _ in MESSAGES if failure_of(error).code == "failed"}
 
     assert server_faults == {
+        "AdapterError",
         "ChecksumMismatchError",
         "EmbeddingSpaceError",
         "GeneratedFormatError",
         "ImportRowsError",
         "InvalidSettingError",
+        "ManifestError",
         "ModelLoadError",
         "NameCollisionError",
         "NoDefaultModelError",
+        "NoProviderError",
+        "ProviderError",
+        "ProviderModelError",
+        "ProviderTimeoutError",
+        "ProviderUnavailableError",
+        "StreamBrokenError",
     }
 
 
