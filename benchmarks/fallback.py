@@ -86,7 +86,7 @@ def measure(workspace: Workspace, rounds: int) -> list[Table]:
 @contextmanager
 def _second_provider() -> Iterator[str]:
     """Give the address of a server that answers."""
-    command = [sys.executable, "-I", str(_TESTS / "ollama_server.py"), "m", "8849", "m", "high"]
+    command = [sys.executable, str(_TESTS / "ollama_server.py"), "m", "8849", "m", "high"]
     pipe = subprocess.PIPE  # its end is that of the server
     with subprocess.Popen(command, env=environment(), text=True, stdin=pipe, stdout=pipe) as process:
         assert process.stdout is not None
