@@ -253,6 +253,7 @@ def test_fifth_model_cannot_be_ticked(visit):
 
 def test_compare_adds_and_removes_models(visit):
     page = visit("/compare")
+    page.wait_for_selector("#add:focus")  # the browser hands out autofocus after the page has loaded
     page.keyboard.type("colbert-v2")
     page.keyboard.press("Enter")
     page.click(".found a >> nth=0")
