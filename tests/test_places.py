@@ -65,6 +65,14 @@ def test_places_of_a_chat_model_are_files_in_order(home: Path, tmp_path: Path) -
     ]
 
 
+def test_file_whose_name_is_the_id_is_looked_for_once(home: Path, tmp_path: Path) -> None:
+    model = chat(file=ModelFile("a-chat.gguf", "gguf"))
+    assert [place.path for place in places(model)] == [
+        home / "models" / "a-chat.gguf",
+        snapshot(tmp_path / "hub", model) / "a-chat.gguf",
+    ]
+
+
 def test_places_of_a_folder_model_end_with_its_package(home: Path, tmp_path: Path, package: Path) -> None:
     model = dense(huggingface_id=MINILM)
     assert list(places(model)) == [

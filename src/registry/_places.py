@@ -84,8 +84,8 @@ def places(model: ModelInfo | LoraAdapter) -> Iterator[Place]:
     if file is not None:
         if isinstance(model, LoraAdapter) and (folder := adapters_folder()) is not None:
             yield Place(folder / file.name, "home")
-        yield Place(models_folder() / file.name, "home")
-        yield Place(models_folder() / f"{key}.gguf", "home")
+        for name in dict.fromkeys((file.name, f"{key}.gguf")):
+            yield Place(models_folder() / name, "home")
     if not is_one_file(model):
         yield Place(models_folder() / key, "home")
     if model.revision is not None and model.huggingface_id is not None:

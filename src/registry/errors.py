@@ -74,6 +74,7 @@ class ProfileNotFoundError(RegistryError, LookupError):
         close_matches: Names of profiles that look like it, the closest first.
         profiles: Names of all profiles.
         registry: Module whose registry was asked.
+        stated_in: The setting that names it; empty where the caller does.
     """
 
     def __init__(
@@ -82,12 +83,14 @@ class ProfileNotFoundError(RegistryError, LookupError):
         close_matches: tuple[str, ...] = (),
         profiles: tuple[str, ...] = (),
         registry: str = "registry",
+        stated_in: str = "",
     ) -> None:
-        super().__init__(profile, close_matches, profiles, registry)
+        super().__init__(profile, close_matches, profiles, registry, stated_in)
         self.profile = profile
         self.close_matches = close_matches
         self.profiles = profiles
         self.registry = registry
+        self.stated_in = stated_in
 
     def __str__(self) -> str:
         listed = ", ".join(f"`{name}`" for name in self.profiles)
@@ -95,7 +98,8 @@ class ProfileNotFoundError(RegistryError, LookupError):
             remedy = _did_you_mean(self.close_matches) or f"Choose one of its own: {listed}."
         else:
             remedy = f"`{self.registry}` has no profiles: add `profiles` to its models.json."
-        return f"Profile `{self.profile}` is not in the registry. {remedy}"
+        origin = f", which {self.stated_in} names," if self.stated_in else ""
+        return f"Profile `{self.profile}`{origin} is not in the registry. {remedy}"
 
 
 class UnsupportedDimensionError(RegistryError, ValueError):

@@ -45,7 +45,7 @@ EXPLAINED = [
         ModelNotDownloadedError(
             "a-model", ("/home/a (no such file)", "/cache/a (no such file)"), "Call `registry download`."
         ),
-        "The files of `a-model` are not on this machine. Looked in: /home/a (no such file), /cache/a (no such file)",
+        "The files of `a-model` are not on this machine. Looked in: /home/a (no such file); /cache/a (no such file)",
         "Fetch it with `registry download a-model`.",
     ),
     (

@@ -406,6 +406,22 @@ def test_fetch_that_is_interrupted_leaves_a_part_that_is_continued(hub: Hub, par
     assert ranges(hub) == [None, f"bytes={left}-"]
 
 
+def test_interrupt_before_the_first_bytes_are_counted_keeps_them(
+    hub: Hub, part: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Part._write
+
+    def interrupted(self: Part, piece: memoryview) -> None:
+        write(self, piece)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Part, "_write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fetch("m", WANTED, part, [serve(hub)])
+
+    assert part.read_bytes() == CONTENT
+
+
 def test_fetch_onto_a_full_disk_raises_and_keeps_the_part(
     hub: Hub, part: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

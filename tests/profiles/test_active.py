@@ -132,6 +132,17 @@ def test_profile_is_the_one_of_the_setting(monkeypatch: pytest.MonkeyPatch) -> N
     assert Profiles.load(registry=_REGISTRY).get().name == "small"
 
 
+def test_profile_of_the_setting_that_does_not_exist_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_PROFILE", "smal")
+
+    with pytest.raises(ProfileNotFoundError) as missed:
+        Profiles.load(registry=_REGISTRY).get()
+
+    assert str(missed.value) == (
+        "Profile `smal`, which `REGISTRY_PROFILE` names, is not in the registry. Did you mean `small`?"
+    )
+
+
 def test_profile_that_does_not_exist_names_close_ones(write: Write) -> None:
     profiles = Profiles.load(manifest=write(mine={"models": {}}), registry=_REGISTRY)
 

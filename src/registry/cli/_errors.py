@@ -146,7 +146,7 @@ def say(label: str, text: str) -> None:
 def _line(text: str) -> str:
     from registry.cli._output import printable
 
-    return printable(re.sub(r":\n\s+", ": ", text.strip()).replace("\n  ", ", ").replace("\n", " "))
+    return printable(re.sub(r":\n\s+", ": ", text.strip()).replace("\n  ", "; ").replace("\n", " "))
 
 
 def _wrong_usage(error: TyperException) -> int:

@@ -74,8 +74,9 @@ class Part:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        is_empty = not os.fstat(self._file.fileno()).st_size  # an interrupt may come before `size_bytes` is counted up
         self._file.close()
-        if error is not None and not self.size_bytes:
+        if error is not None and is_empty:
             self.path.unlink(missing_ok=True)
 
     @property

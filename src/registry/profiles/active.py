@@ -72,11 +72,13 @@ class Profiles:
         Raises:
             ProfileNotFoundError: There is none of this name; the error names close matches.
         """
-        wanted = name if name is not None else _settings.text("profile") or DEFAULT
+        stated = _settings.text("profile") if name is None else None
+        wanted = name if name is not None else stated or DEFAULT
         found = self._profiles.get(wanted)
         if found is None:
-            close = get_close_matches(wanted.lower(), self._profiles, n=3)
-            raise ProfileNotFoundError(wanted, tuple(close), self.names, self.registry._name)
+            close = tuple(get_close_matches(wanted.lower(), self._profiles, n=3))
+            stated_in = _settings.stated_in("profile") if stated else ""
+            raise ProfileNotFoundError(wanted, close, self.names, self.registry._name, stated_in)
         return found
 
     def role(self, role: str, profile: str | None = None) -> RoleModel:
