@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
@@ -13,6 +10,7 @@ import typer
 from registry.cli._errors import CommandError, say
 from registry.cli._options import one_of
 from registry.cli._output import show_json
+from registry.cli._writing import refuse_to_overwrite, write_text
 
 if TYPE_CHECKING:
     from registry.queries import ModelRegistry
@@ -57,12 +55,6 @@ def check_options(context: typer.Context, format: str | None) -> bool:
     return is_config
 
 
-def refuse_to_overwrite(file: str, *, force: bool) -> None:
-    """Refuse a file that is there, unless it may be overwritten."""
-    if file != "-" and not force and Path(file).is_file():
-        raise CommandError(f"`{file}` is there already.", "Choose another name, or give `--force`.")
-
-
 def export_config(file: str, format: str, chosen: Chosen, *, system: str | None, force: bool, json: bool) -> None:
     """Write a configuration for another program.
 
@@ -85,7 +77,7 @@ def export_config(file: str, format: str, chosen: Chosen, *, system: str | None,
     refuse_to_overwrite(file, force=force)
     found = choose(chosen.models, profile=chosen.profile, manifest=chosen.manifest, registry=chosen.registry)
     text = _text(kind, found.models, system)
-    _write(file, text)
+    write_text(file, text)
     count = len(found.models)
     notes = (*found.notes, *omitted(found.models, kind))
     if json:
@@ -112,29 +104,3 @@ def _text(kind: str, models: Sequence[Any], system: str | None) -> str:
             f"A Modelfile is for one model, and these are {len(models)}: {ids}.", "Name one: `--model ID`."
         )
     return ollama_modelfile(models[0], system=system)
-
-
-def _write(file: str, text: str) -> None:
-    """Write a file as a whole: what is there stays until then."""
-    if file == "-":
-        buffer = getattr(sys.stdout, "buffer", None)
-        if buffer is None:
-            sys.stdout.write(text)
-        else:  # UTF-8 and `\n`, whatever the system writes otherwise: other programs read it
-            sys.stdout.flush()
-            buffer.write(text.encode())
-        return
-    path = Path(os.path.realpath(file))  # the file that a link leads to is replaced, and not the link
-    if path.exists() and not path.is_file():
-        path.write_text(text, "utf-8", newline="\n")  # a pipe or a device: nothing can be put in its place
-        return
-    draft = path.with_name(f".{path.name[:40]}.{os.getpid()}")
-    try:
-        draft.write_text(text, "utf-8", newline="\n")
-        draft.replace(path)
-    except OSError as error:
-        if error.filename == str(draft):  # nobody has heard of that file
-            error.filename = file
-        raise
-    finally:
-        draft.unlink(missing_ok=True)

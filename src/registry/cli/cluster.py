@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from registry.cli._app import add, group
 from registry.cli._errors import say
 from registry.cli._options import Json, Registry, registry_of, size_of
 from registry.cli._output import Column, show_json, show_table, size
+from registry.cli._writing import refuse_to_overwrite, write_text
 
 
 def config(
@@ -50,13 +50,15 @@ def config(
     ] = False,
     registry: Registry = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write it; standard output without it.")
-    ] = None,
+        str, typer.Option("--out", metavar="FILE", help="Where to write it; standard output without it.")
+    ] = "-",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
     json: Json = False,
 ) -> None:
     """Write the config file of Ray Serve for a cluster.
 
-    YAML, with what each replica takes as it is estimated; `serve deploy FILE` deploys it.
+    YAML, with what each replica takes as it is estimated; `serve deploy FILE` deploys it. With --json the config itself is
+    printed as JSON.
 
     Examples:
         registry cluster config --out serve.yaml
@@ -64,10 +66,13 @@ def config(
     """
     from registry._extras import require
 
+    if json and out != "-":
+        raise typer.BadParameter("prints the config: leave `--out` out, or leave this out", param_hint="--json")
     require("ray", extra="cluster", purpose="`registry cluster config`")
     from registry.cluster import ClusterOptions, Scaling
     from registry.cluster.config import serve_config, serve_config_text
 
+    refuse_to_overwrite(out, force=force)
     registry_of(registry)  # says what is wrong with it in the words of this program
     scaling = Scaling(replicas=replicas, max_replicas=max_replicas, cpus=cpus)
     options = ClusterOptions(
@@ -84,21 +89,15 @@ def config(
     if json:
         show_json(serve_config(options, host=host, port=port))
         return
-    _write(serve_config_text(options, host=host, port=port), out)
-
-
-def _write(text: str, out: Path | None) -> None:
-    if out is None:
-        sys.stdout.write(text)
-        return
-    out.write_text(text, "utf-8")
-    say("", f"Written to {out}. `serve deploy {out}` deploys it.")
+    write_text(out, serve_config_text(options, host=host, port=port))
+    if out != "-":
+        say("", f"Written to {out}. `serve deploy {out}` deploys it.")
 
 
 def overview(context: typer.Context, json: Json = False) -> None:
     """Serve on several machines, with Ray.
 
-    Without a command: which models a cluster would serve, and what each replica takes.
+    Without a command: which models of the profile in force a cluster would serve, and what each replica takes.
     """
     if context.invoked_subcommand is not None:
         return
@@ -122,6 +121,8 @@ def overview(context: typer.Context, json: Json = False) -> None:
         return
     titles = (Column("Model"), Column("Roles", rank=1), Column("CPUs", right=True), Column("GPUs", right=True, rank=2))
     show_table((*titles, Column("Memory", right=True, shown=size)), rows)
+    if planned.left_out:
+        say("note", f"no record plays these roles, and nobody would serve them: {', '.join(planned.left_out)}.")
 
 
 app = group("cluster", invoke_without_command=True, help=overview.__doc__)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from registry.cli._catalogue import CatalogFile, opened
-from registry.cli._configs import Chosen, check_options, export_config, refuse_to_overwrite
+from registry.cli._configs import Chosen, check_options, export_config
 from registry.cli._errors import FAILED, INTERRUPTED, explained, say
 from registry.cli._options import Json, Registry, one_of, registry_of, size_of
 from registry.cli._output import Column, console, number, printable, show_json, show_table
+from registry.cli._writing import refuse_to_overwrite
 from registry.errors import ImportRowsError, RegistryError
 
 if TYPE_CHECKING:

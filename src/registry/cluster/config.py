@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from registry._extras import require
 from registry.cluster.options import ClusterOptions, Scaling
 from registry.cluster.plan import Deployed, Plan, plan
+from registry.errors import InvalidOptionError
 from registry.hardware.budget import size_text
 from registry.server.options import ServerOptions
 
@@ -46,8 +47,11 @@ def serve_config(
         port: Port that they listen at, on every node.
 
     Raises:
+        InvalidOptionError: There is no such port.
         RegistryError: As `plan` has it.
     """
+    if type(port) is not int or not 0 < port <= 65535:
+        raise InvalidOptionError("port", "an integer from 1 to 65535", port)
     options = options or ClusterOptions()
     return {
         "proxy_location": "EveryNode",

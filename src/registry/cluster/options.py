@@ -14,6 +14,7 @@ from registry.server.options import ServerOptions
 
 T = TypeVar("T")
 _PATHS = ("catalog_path", "manifest")
+_LEAST_GPU_BYTES = 2**30  # fewer are a slip, such as GiB taken for bytes: a model would be given thousands of GPUs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class ClusterOptions:
             so there should be one on each node that clients connect to: a proxy prefers the one of its own node.
         ingress_per_node: Most of them on one node. `None`: as many as find room.
         ingress_cpus: CPUs of each of them.
-        gpu_memory_bytes: Memory of one GPU of the cluster. `None`: no model is placed on one.
+        gpu_memory_bytes: Memory of one GPU of the cluster, at least 1 GiB. `None`: no model is placed on one.
         adapters: File or address of a manifest of adapters, which every node can reach. `None`: what the setting
             `adapters` names, if it names one. A chat model is loaded once more for each adapter, up to `max_models` of
             `server` in all.
@@ -107,9 +108,9 @@ class ClusterOptions:
         """
         for name in ("ingress_replicas", "batch_texts"):
             _check_integer(name, getattr(self, name), 1)
-        for name in ("gpu_memory_bytes", "ingress_per_node"):
+        for name, least in (("gpu_memory_bytes", _LEAST_GPU_BYTES), ("ingress_per_node", 1)):
             if (value := getattr(self, name)) is not None:
-                _check_integer(name, value, 1)
+                _check_integer(name, value, least)
         if not (_is_number(self.ingress_cpus) and self.ingress_cpus >= 0):
             raise InvalidOptionError("ingress_cpus", "a number, 0 or above", self.ingress_cpus)
 

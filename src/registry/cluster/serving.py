@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from registry.cluster.plan import Deployed, Plan
     from registry.server.options import ServerOptions
 
+_PATIENCE_S = 5.0
 _LEAST_OBJECT_STORE_BYTES = 80 * 2**20  # the least that Ray takes; answers are small
 
 
@@ -80,11 +82,7 @@ def _name(deployed: Deployed) -> str:
 def _ray(planned: Plan, options: ClusterOptions, address: str | None) -> Iterator[None]:
     """Start Ray here, or connect to a cluster; leave nothing of it behind."""
     if address is not None:
-        try:
-            ray.init(address=address, log_to_driver=False)
-        except ConnectionError as error:
-            remedy = "`ray status` says whether a cluster runs; leave the address out to start one on this machine."
-            raise InvalidOptionError("address", "the address of a Ray cluster", address, remedy) from error
+        _connect(address)
     else:
         _start_ray(planned, options)
     try:
@@ -96,6 +94,23 @@ def _ray(planned: Plan, options: ClusterOptions, address: str | None) -> Iterato
                 serve.delete(_name(each))
     finally:
         ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    """Connect to a cluster that runs already.
+
+    Raises:
+        InvalidOptionError: There is none at this address.
+    """
+    try:
+        if address != "auto":
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S).close()  # Ray waits for minutes
+        ray.init(address=address, log_to_driver=False)
+    except (OSError, ValueError) as error:  # `ConnectionError` is one, and so is a host that nobody knows
+        expected = "`auto`, or the host:port of a Ray cluster that runs"
+        remedy = "`ray status` says whether one does; leave the address out to start one on this machine."
+        raise InvalidOptionError("address", expected, address, remedy) from error
 
 
 def _start_ray(planned: Plan, options: ClusterOptions) -> None:
