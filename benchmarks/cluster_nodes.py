@@ -27,7 +27,7 @@ def main() -> None:
     from cluster.two_nodes import two_nodes
 
     # Room for what comes while nothing answers: a request that is refused because others wait was not lost.
-    with two_nodes(Path(os.environ["HOME"]), server={"queue_length": QUEUE_LENGTH}) as serving:
+    with two_nodes(Path(os.environ["HOME"]), queue_length=QUEUE_LENGTH) as serving:
         print(f"@{_taken_here(serving)} {serving.url}", flush=True)
         for command in map(str.strip, sys.stdin):
             if command == "kill a replica":
@@ -42,16 +42,19 @@ def _taken_here(serving: TwoNodes) -> str:
     from cluster.served_models import MODEL_REGISTRY
     from ray.serve import get_deployment_handle
 
+    from registry.cluster import ClusterOptions, Scaling
     from registry.cluster.application import surface
+    from registry.cluster.plan import plan
     from registry.server import ServerOptions, serve
 
     models = {each.id: get_deployment_handle(each.id, "default") for each in (serving.chat, serving.dense)}
+    planned = plan(ClusterOptions(registry="cluster.served_models", roles=(), models=dict.fromkeys(models, Scaling())))
     answers: Queue[str] = Queue()
     server = partial(
         serve,
         ServerOptions(port=0, access_log=False, queue_length=QUEUE_LENGTH),
         announce=answers.put,
-        application=lambda options: surface(options, MODEL_REGISTRY, None, models),
+        application=lambda options: surface(options, planned, MODEL_REGISTRY, models),
     )
     threading.Thread(target=server, daemon=True).start()
     return answers.get(timeout=60)

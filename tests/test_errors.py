@@ -11,6 +11,7 @@ from registry import (
     CatalogModelNotFoundError,
     ChecksumMismatchError,
     ContextOverflowError,
+    DeploymentError,
     DownloadError,
     EmbeddingSpaceError,
     GeneratedFormatError,
@@ -316,6 +317,13 @@ MESSAGES = [
         AdapterError("tone", "3", "Its sha256 is another.", "Correct the manifest."),
         "Adapter `tone`, version 3: Its sha256 is another. Correct the manifest.",
     ),
+    (
+        DeploymentError("tiny", "The files of `tiny` are not on this machine."),
+        (
+            "`tiny` cannot be deployed. The files of `tiny` are not on this machine.\n"
+            "That is what its replica said, on its node: mend it there, and serve again."
+        ),
+    ),
 ]
 
 
@@ -366,6 +374,7 @@ def test_error_copied_or_pickled_keeps_its_data(error: RegistryError, clone: obj
         (ManifestError, ValueError),
         (NoProviderError, ConnectionError),
         (AdapterError, ValueError),
+        (DeploymentError, RuntimeError),
     ],
 )
 def test_error_is_also_the_fitting_builtin(error: type[Exception], builtin: type[Exception]) -> None:

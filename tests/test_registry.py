@@ -23,6 +23,7 @@ CLASSES = [
     "ChatModel",
     "ChecksumMismatchError",
     "ContextOverflowError",
+    "DeploymentError",
     "DenseModel",
     "DownloadError",
     "EmbeddingModel",

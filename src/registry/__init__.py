@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from registry.errors import CatalogModelNotFoundError as CatalogModelNotFoundError
     from registry.errors import ChecksumMismatchError as ChecksumMismatchError
     from registry.errors import ContextOverflowError as ContextOverflowError
+    from registry.errors import DeploymentError as DeploymentError
     from registry.errors import DownloadError as DownloadError
     from registry.errors import EmbeddingSpaceError as EmbeddingSpaceError
     from registry.errors import GeneratedFormatError as GeneratedFormatError
@@ -87,6 +88,7 @@ _HOMES = {
         "CatalogModelNotFoundError",
         "ChecksumMismatchError",
         "ContextOverflowError",
+        "DeploymentError",
         "DownloadError",
         "EmbeddingSpaceError",
         "GeneratedFormatError",

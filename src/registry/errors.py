@@ -867,3 +867,22 @@ class AdapterError(RegistryError, ValueError):
 
     def __str__(self) -> str:
         return f"Adapter `{self.adapter_id}`, version {self.version}: {self.problem} {self.remedy}".rstrip()
+
+
+class DeploymentError(RegistryError, RuntimeError):
+    """No replica of a model could be started on the cluster.
+
+    Attributes:
+        model_id: The model.
+        reason: What a replica raised when it was started, or what Ray says.
+    """
+
+    remedy = "That is what its replica said, on its node: mend it there, and serve again."
+
+    def __init__(self, model_id: str, reason: str) -> None:
+        super().__init__(model_id, reason)
+        self.model_id = model_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"`{self.model_id}` cannot be deployed. {self.reason}\n{self.remedy}"

@@ -1,6 +1,9 @@
 """The Serve config file: of Serve's schema, and read back as what it was made of."""
 
+import json
 import warnings
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ import yaml
 from registry.cluster import ClusterOptions, Scaling, serve_config
 from registry.cluster.config import serve_config_text
 from registry.cluster.plan import plan
+from registry.errors import InvalidOptionError
 from registry.server.options import ServerOptions
 
 KEY = "a-key-of-the-tests"
@@ -45,6 +49,29 @@ def test_arguments_are_read_back_as_the_same_plan(monkeypatch: pytest.MonkeyPatc
         each.record.id: each.serve_options(4) for each in made.models
     }
     assert (read.roles, read.server) == (made.roles, made.server)
+
+
+def test_file_has_the_manifest_of_adapters_that_the_settings_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_ADAPTERS", "https://models.example/adapters.json")
+
+    assert serve_config(OPTIONS)["applications"][0]["args"]["adapters"] == "https://models.example/adapters.json"
+
+
+def test_file_with_a_password_is_not_written() -> None:
+    with pytest.raises(InvalidOptionError) as refused:
+        serve_config(replace(OPTIONS, adapters="https://robot:s3cret@models.example/adapters.json"))
+
+    assert "s3cret" not in str(refused.value)
+
+
+def test_file_of_a_profile_is_read_where_its_manifest_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_API_KEY", KEY)
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps({"profiles": {"work": {"models": {"embedding": "all-minilm-l6-v2"}}}}))
+    made = serve_config(ClusterOptions(profile="work", manifest=manifest))["applications"][0]["args"]
+    manifest.unlink()
+
+    assert plan(ClusterOptions.read(made)).server.profile == "work"
 
 
 def test_key_is_no_part_of_the_file() -> None:

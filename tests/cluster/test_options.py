@@ -17,7 +17,7 @@ def test_mapping_of_a_config_file_is_read() -> None:
         "roles": ["coding"],
         "models": {"a": {"replicas": 0, "max_replicas": 4}, "b": None},
         "scaling": {"cpus": 2},
-        "server": {"queue_length": 4, "cors_origins": ["https://a.example"]},
+        "server": {"host": "127.0.0.1", "queue_length": 4, "cors_origins": ["https://a.example"]},
     }
 
     assert ClusterOptions.read(stated) == ClusterOptions(
@@ -53,8 +53,9 @@ def test_key_that_a_config_file_leaves_out_is_that_of_the_settings(monkeypatch: 
         ({"models": {"a": {"cpus": 0}}}, "cpus"),
         ({"models": {"a": {"gpus": -1}}}, "gpus"),
         ({"models": {"a": {"memory_bytes": 1.5}}}, "memory_bytes"),
-        ({"ingress_replicas": 0}, "ingress_replicas"),
-        ({"ingress_cpus": "1"}, "ingress_cpus"),
+        ({}, "host"),  # Serve would listen at every address
+        ({"server": {"host": "127.0.0.1"}, "ingress_replicas": 0}, "ingress_replicas"),
+        ({"server": {"host": "127.0.0.1"}, "ingress_cpus": "1"}, "ingress_cpus"),
     ],
 )
 def test_option_that_cannot_be_is_refused_by_its_name(

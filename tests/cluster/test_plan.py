@@ -6,6 +6,7 @@ import pytest
 
 from registry import MODEL_REGISTRY
 from registry.cluster import ClusterOptions, Scaling
+from registry.cluster.application import model_deployment
 from registry.cluster.plan import plan
 from registry.cluster.resources import Resources, resources_of
 from registry.errors import InvalidOptionError, ModelNotFoundError, ProfileNotFoundError, RoleNotFoundError
@@ -41,7 +42,19 @@ def test_server_of_a_cluster_writes_nothing_and_provisions_nothing() -> None:
     given = ServerOptions(admin_token="a-token-of-the-tests", provision=True, queue_length=3)
     server = planned(roles=("embedding",), server=given).server
 
-    assert server == ServerOptions(queue_length=3, catalog_writes=False, roles={"embedding": MINILM})
+    roles = {"embedding": MINILM}
+    assert server == ServerOptions(queue_length=3, catalog_writes=False, profile="default", roles=roles)
+
+
+def test_profile_that_is_served_has_the_roles_of_the_plan_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = planned(roles=("embedding",))
+    monkeypatch.setenv("REGISTRY_PROFILE", "no-such")  # where the ingress runs
+    profile = made.profiles(MODEL_REGISTRY).get(made.server.profile)
+
+    assert (profile.name, {str(role): model.name for role, model in profile.models.items()}) == (
+        "default",
+        {"embedding": MINILM},
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,6 +95,15 @@ def test_deployment_that_scales_has_its_limits() -> None:
     }
 
 
+def test_replica_takes_as_many_requests_as_serve_gives_it() -> None:
+    options = ClusterOptions(roles=("embedding",), scaling=Scaling(ongoing_requests=50))
+    made = plan(options)
+
+    (served,) = model_deployment(made.models[0], made, options)._bound_deployment.init_args  # type: ignore[attr-defined]
+
+    assert served.server.queue_length == 50
+
+
 def resources(scaling: Scaling | None = None, gpu_bytes: int | None = None) -> Resources:
     return resources_of(MODEL_REGISTRY.get_model(CODER), scaling or Scaling(), gpu_bytes)
 
@@ -91,6 +113,15 @@ def test_replica_takes_the_memory_of_the_estimate_and_that_of_its_process() -> N
 
     assert found.model_bytes is not None
     assert found == Resources(1.0, 0.0, found.model_bytes + 400 * 2**20, found.model_bytes)
+
+
+def test_weights_are_in_main_memory_once_however_often_the_model_is_loaded() -> None:
+    record = MODEL_REGISTRY.get_model(CODER)
+    once, thrice = (resources_of(record, Scaling(), None, loaded).memory_bytes for loaded in (1, 3))
+
+    assert once is not None
+    assert thrice is not None
+    assert once < thrice < 1.5 * once
 
 
 def test_longer_context_takes_more() -> None:

@@ -105,10 +105,10 @@ def list_adapters(manifest: Path, *entries: dict[str, str]) -> None:
 
 
 @contextmanager
-def two_nodes(home: Path, **options: Any) -> Iterator[TwoNodes]:
+def two_nodes(home: Path, **server: Any) -> Iterator[TwoNodes]:
     """Start a head node and another one, and serve two replicas of a chat model and one of an encoder.
 
-    The environment must be that of `environment` already.
+    The environment must be that of `environment` already. `server` is what the options of the server say.
     """
     assert os.environ["HOME"] == str(home)
     chat, dense = make_models(home)
@@ -131,7 +131,7 @@ def two_nodes(home: Path, **options: Any) -> Iterator[TwoNodes]:
             "ingress_per_node": 1,
             "ingress_cpus": 0.1,
             "adapters": str(manifest),
-            **options,
+            "server": {"host": "127.0.0.1", **server},
         }
         serve.run(build_app(args), route_prefix="/")
         serving = TwoNodes(nodes, other, port, home, chat, dense)

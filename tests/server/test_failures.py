@@ -161,6 +161,7 @@ def test_every_error_of_the_library_has_a_status_of_its_own_kind() -> None:
     assert server_faults == {
         "AdapterError",
         "ChecksumMismatchError",
+        "DeploymentError",
         "EmbeddingSpaceError",
         "GeneratedFormatError",
         "ImportRowsError",

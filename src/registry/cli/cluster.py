@@ -57,8 +57,8 @@ def config(
 ) -> None:
     """Write the config file of Ray Serve for a cluster.
 
-    YAML, with what each replica takes as it is estimated; `serve deploy FILE` deploys it. With --json the config itself is
-    printed as JSON.
+    YAML, with what each replica takes as it is estimated; `serve deploy FILE` deploys it. With --json the
+    config itself is printed as JSON.
 
     Examples:
         registry cluster config --out serve.yaml

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -69,7 +70,7 @@ def application(options: ClusterOptions, planned: Plan) -> Application:
         max_ongoing_requests=_MOST_REQUESTS,
         ray_actor_options={"num_cpus": options.ingress_cpus},
     )(serve.ingress()(Ingress))
-    return ingress.bind(planned.server, options.registry, planned.adapters, models)
+    return ingress.bind(planned, options.registry, models)
 
 
 def model_deployment(deployed: Deployed, planned: Plan, options: ClusterOptions) -> Application:
@@ -82,7 +83,8 @@ def model_deployment(deployed: Deployed, planned: Plan, options: ClusterOptions)
         gpu_layers=(-1 if deployed.resources.gpus else 0) if is_chat else None,
     )
     adapters = planned.adapters if is_chat else None
-    served = Served(deployed.record, load, server, options.batch_texts, options.registry, adapters)
+    holding = replace(server, queue_length=deployed.ongoing_requests)  # Serve gives a replica no more than it may hold
+    served = Served(deployed.record, load, holding, options.batch_texts, options.registry, adapters)
     deployment = serve.deployment(
         name=deployed.record.id,
         health_check_period_s=_HEALTH_PERIOD_S,
@@ -98,34 +100,27 @@ class Ingress:
     """Takes requests over HTTP, and has the replicas of the models answer them.
 
     Args:
-        server: How to serve.
+        planned: What is served, and how.
         registry: Module with the typed records.
-        adapters: File or address of the manifest of adapters, if there is one.
         models: Ids of the models to handles of their replicas.
     """
 
-    def __init__(
-        self,
-        server: ServerOptions,
-        registry: str | None,
-        adapters: str | None,
-        models: Mapping[str, DeploymentHandle[Any]],
-    ) -> None:
-        self._server = server
+    def __init__(self, planned: Plan, registry: str | None, models: Mapping[str, DeploymentHandle[Any]]) -> None:
+        self._planned = planned
         self._registry = registry
-        self._adapters = adapters
         self._models = models
 
     def __serve_build_asgi_app__(self) -> Any:  # the name is Serve's
         """Make the application in the process that is to run it."""
-        catalog = None if self._server.catalog_path is not None else Catalog.open(":memory:")
-        return surface(self._server, registry_of(self._registry), self._adapters, self._models, catalog)
+        server = self._planned.server
+        catalog = None if server.catalog_path is not None else Catalog.open(":memory:")
+        return surface(server, self._planned, registry_of(self._registry), self._models, catalog)
 
 
 def surface(
     server: ServerOptions,
+    planned: Plan,
     registry: ModelRegistry[Any],
-    adapters: str | None,
     models: Mapping[str, DeploymentHandle[Any]],
     catalog: Catalog | None = None,
 ) -> FastAPI:
@@ -133,14 +128,15 @@ def surface(
 
     Args:
         server: How to serve.
+        planned: What is served.
         registry: The typed records.
-        adapters: File or address of the manifest of adapters, if there is one.
         models: Ids of the models to handles of their replicas.
         catalog: A store that is open. Left out: that of the options.
     """
     desks = RemoteDesks({model_id: partial(_send, handle) for model_id, handle in models.items()}, server)
-    watched = None if adapters is None else ingress_adapters(adapters, registry, server)
-    return create_app(server, catalog=catalog, registry=registry, desks=desks, adapters=watched)
+    adapters = None if planned.adapters is None else ingress_adapters(planned.adapters, registry, server)
+    profiles = planned.profiles(registry)
+    return create_app(server, catalog=catalog, registry=registry, desks=desks, adapters=adapters, profiles=profiles)
 
 
 def _send(handle: DeploymentHandle[Any], work: Work[Any], client: Client, adapter: AdapterVersion | None) -> Answer:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from registry._extras import require
-from registry.cluster.options import ClusterOptions, Scaling
+from registry.cluster.options import EVERYWHERE, ClusterOptions, Scaling
 from registry.cluster.plan import Deployed, Plan, plan
 from registry.errors import InvalidOptionError
 from registry.hardware.budget import size_text
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from dataclasses import Field
 
 IMPORT_PATH = "registry.cluster:build_app"
-EVERYWHERE = "0.0.0.0"  # noqa: S104 # a key is asked for then
 _HEAD = """\
 # Serve config of Ray Serve, made by `registry cluster config`. Deploy it with `serve deploy FILE`, or as
 # `serveConfigV2` of a RayService (docs/scale.md). `args` is all there is to edit: the application makes the
@@ -79,10 +79,26 @@ def serve_config_text(options: ClusterOptions | None = None, **where: Any) -> st
 
 def _args(options: ClusterOptions, planned: Plan, host: str) -> dict[str, Any]:
     """Give the options as `ClusterOptions.read` takes them: those that are not as left out, and the plan."""
-    own = _changed(options, ("profile", "manifest", "roles", "models", "scaling", "server", "gpu_memory_bytes"))
+    own = _changed(
+        options, ("profile", "manifest", "roles", "models", "scaling", "server", "gpu_memory_bytes", "adapters")
+    )
     server = _changed(options.server, ("host", *_SECRETS, *_NOT_HERE))
-    models = {each.record.id: _scaling(each) for each in planned.models}
-    return own | {"roles": [], "models": models, "server": server | {"host": host, "roles": dict(planned.roles)}}
+    adapters = {} if planned.adapters is None else {"adapters": _without_password(planned.adapters)}
+    return {
+        **own,
+        **adapters,
+        "profile": planned.server.profile,
+        "roles": [],
+        "models": {each.record.id: _scaling(each) for each in planned.models},
+        "server": server | {"host": host, "roles": dict(planned.roles)},
+    }
+
+
+def _without_password(manifest: str) -> str:
+    if urlsplit(manifest).password is None:
+        return manifest
+    remedy = "Whoever may read the config would know it: let the nodes reach the manifest without one."
+    raise InvalidOptionError("adapters", "an address without a password", "one with a password", remedy)
 
 
 def _scaling(deployed: Deployed) -> dict[str, Any]:

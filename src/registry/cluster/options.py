@@ -13,6 +13,7 @@ from registry.errors import InvalidOptionError
 from registry.server.options import ServerOptions
 
 T = TypeVar("T")
+EVERYWHERE = "0.0.0.0"  # noqa: S104 # a key is asked for then
 _PATHS = ("catalog_path", "manifest")
 _LEAST_GPU_BYTES = 2**30  # fewer are a slip, such as GiB taken for bytes: a model would be given thousands of GPUs
 
@@ -118,7 +119,8 @@ class ClusterOptions:
     def read(cls, given: Mapping[str, Any]) -> ClusterOptions:
         """Read options from a mapping, as a Serve config file has them under `args`.
 
-        The key, which has no place in such a file, is that of the settings.
+        The key, which has no place in such a file, is that of the settings. It is needed unless the file says, as
+        `server.host`, that only programs on the same machine can ask: elsewhere, Serve listens at every address.
 
         Raises:
             InvalidOptionError: An option does not exist, or has a value that it cannot have.
@@ -131,7 +133,9 @@ class ClusterOptions:
             stated["scaling"] = _scaling(stated["scaling"], "scaling.")
         server = _known(ServerOptions, _mapping(stated.pop("server", {}), "server"), "server.")
         lists = {name: tuple(value) for name, value in server.items() if isinstance(value, list)}
-        stated["server"] = ServerOptions(**_with_paths({"api_key": text("api_key"), **server, **lists}))
+        stated["server"] = ServerOptions(
+            **_with_paths({"host": EVERYWHERE, "api_key": text("api_key"), **server, **lists})
+        )
         if isinstance(stated.get("roles"), list):
             stated["roles"] = tuple(stated["roles"])
         return cls(**_with_paths(stated))

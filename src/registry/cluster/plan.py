@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from registry._places import adapters_manifest
 from registry.cluster.resources import Resources, resources_of
-from registry.errors import InvalidOptionError, ProfileNotFoundError
+from registry.errors import InvalidOptionError
 from registry.profiles.active import DEFAULT, Profiles
 from registry.profiles.order import LOCAL, chain
-from registry.records import ChatModel
+from registry.records import ChatModel, Profile, RoleModel
 from registry.server.options import ServerOptions
 
 if TYPE_CHECKING:
     from registry.cluster.options import ClusterOptions, Scaling
     from registry.queries import ModelRegistry
-    from registry.records import ModelInfo, Profile
+    from registry.records import ModelInfo
 
 _CHAT_REQUESTS, _OTHER_REQUESTS = 8, 64
 
@@ -70,7 +70,7 @@ class Plan:
         models: The models.
         roles: Role to the id of the model that plays it.
         left_out: Roles of the profile that no record plays, which nobody serves here.
-        server: How the ingress serves.
+        server: How the ingress serves; its profile is the name of the one that is served.
         adapters: File or address of the manifest of adapters, if there is one.
     """
 
@@ -79,6 +79,11 @@ class Plan:
     left_out: tuple[str, ...]
     server: ServerOptions
     adapters: str | None = None
+
+    def profiles(self, registry: ModelRegistry[Any]) -> Profiles:
+        """Give the profile that is served, with the roles that are, alone, whatever the settings of a node say."""
+        models = {role: RoleModel(role, model_id, LOCAL) for role, model_id in self.roles.items()}
+        return Profiles.of(registry, Profile(self.server.profile or DEFAULT, None, models))
 
 
 def plan(options: ClusterOptions) -> Plan:
@@ -95,7 +100,7 @@ def plan(options: ClusterOptions) -> Plan:
         InvalidOptionError: The registry cannot be imported, or there is nothing to serve.
     """
     records = registry_of(options.registry)
-    playing, left_out = _roles(options, records)
+    name, playing, left_out = _playing(options, records)
     roles = {**playing, **{role: records.lookup_model(name) for role, name in options.server.roles.items()}}
     stated = {records.lookup_model(name): scaling for name, scaling in options.models.items()}
     wanted = dict.fromkeys((*roles.values(), *stated))
@@ -105,7 +110,9 @@ def plan(options: ClusterOptions) -> Plan:
     loaded = options.server.max_models if adapters else 1
     models = tuple(_deployed(record, stated.get(record, options.scaling), options, loaded) for record in wanted)
     ids = {role: record.id for role, record in roles.items()}
-    server = replace(options.server, roles=ids, catalog_writes=False, admin_token=None, provision=False)
+    server = replace(
+        options.server, profile=name, roles=ids, manifest=None, catalog_writes=False, admin_token=None, provision=False
+    )
     return Plan(models, ids, left_out, server, adapters)
 
 
@@ -129,27 +136,19 @@ def registry_of(module: str | None) -> ModelRegistry[Any]:
     return found
 
 
-def _roles(options: ClusterOptions, records: ModelRegistry[Any]) -> tuple[dict[str, ModelInfo], tuple[str, ...]]:
-    """Give the record that plays each role, and the roles that none plays."""
+def _playing(options: ClusterOptions, records: ModelRegistry[Any]) -> tuple[str, dict[str, ModelInfo], tuple[str, ...]]:
+    """Give the name of the profile, the record that plays each role, and the roles that none plays."""
+    if options.roles == ():  # a config file has the models themselves, and its nodes need not have the manifest
+        return options.profile or DEFAULT, {}, ()
     profiles = Profiles.load(manifest=options.manifest, registry=records)
-    profile = _profile(profiles, options.profile)
+    profile = profiles.find(options.profile)
     asked = options.roles if options.roles is not None else tuple(map(str, profile.models) if profile else ())
     playing: dict[str, ModelInfo] = {}
     for role in asked:
         own = (target.record for name, target in chain(profiles.role(role, options.profile), records) if name == LOCAL)
         if (record := next(filter(None, own), None)) is not None:
             playing[role] = record
-    return playing, tuple(role for role in asked if role not in playing)
-
-
-def _profile(profiles: Profiles, name: str | None) -> Profile | None:
-    """Give the profile to serve; a registry need not have any."""
-    try:
-        return profiles.get(name)
-    except ProfileNotFoundError as error:
-        if name is None and error.profile == DEFAULT:
-            return None
-        raise
+    return profile.name if profile else DEFAULT, playing, tuple(role for role in asked if role not in playing)
 
 
 def _deployed(record: ModelInfo, scaling: Scaling, options: ClusterOptions, loaded: int) -> Deployed:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from registry.records import ModelInfo
 
 # What a process takes beside the model: the worker of Ray, the web framework, and llama.cpp, or torch with
-# sentence-transformers. With llama.cpp and a tiny model 201 MiB were resident (docs/scale.md), and the rest is room;
-# with torch it was not measured, and is set generously.
+# sentence-transformers. Resident were 201 MiB with llama.cpp and a tiny model, and 487 MiB with torch, 617 MiB after
+# 64 long texts for a model of 90 MB (docs/scale.md); the rest is room. The context of CUDA was not measured.
 _LLAMA_BYTES = 400 * 2**20
 _TORCH_BYTES = 900 * 2**20
 _GPU_PARTS = 100  # of one GPU: Ray counts fractions, and hundredths are fine enough
@@ -62,7 +62,7 @@ def resources_of(record: ModelInfo, scaling: Scaling, gpu_memory_bytes: int | No
         gpus = _gpus(found.gpu_bytes * loaded, gpu_memory_bytes) if gpu_memory_bytes else 0.0
     memory = scaling.memory_bytes
     if memory is None and found.total_bytes is not None:
-        memory = found.cpu_bytes * loaded + (_LLAMA_BYTES if isinstance(record, ChatModel) else _TORCH_BYTES)
+        memory = _main_bytes(found, loaded) + (_LLAMA_BYTES if isinstance(record, ChatModel) else _TORCH_BYTES)
     return Resources(scaling.cpus, gpus, memory, found.total_bytes)
 
 
@@ -72,6 +72,13 @@ def _estimate(record: ModelInfo, scaling: Scaling, gpu_memory_bytes: int | None)
     gpus = (Gpu(0, "of the cluster", gpu_memory_bytes, gpu_memory_bytes),) if has_gpu else ()
     machine = Machine("Linux", "", Cpu(None, "x86_64", None, max(1, math.ceil(scaling.cpus))), None, None, gpus=gpus)
     return estimate_with(record, scaling.context_length, gpu_layers=-1 if has_gpu else 0, machine=machine)
+
+
+def _main_bytes(found: Estimate, loaded: int) -> int:
+    """Give what a model takes of main memory when it is loaded several times: its file is mapped once for all."""
+    weights = sum(device.weights_bytes for device in found.devices if device.device == "cpu")
+    shared = max(0, weights - found.droppable_bytes)  # what was copied out of the file is a copy each time
+    return shared + (found.cpu_bytes - shared) * loaded
 
 
 def _gpus(needed_bytes: int, gpu_memory_bytes: int) -> float:

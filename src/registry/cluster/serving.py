@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,9 +18,10 @@ from ray import serve
 from registry.cluster.application import model_deployment, surface
 from registry.cluster.fast_path import choose_fast_path
 from registry.cluster.plan import plan, registry_of
-from registry.errors import InsufficientMemoryError, InvalidOptionError
+from registry.errors import DeploymentError, InsufficientMemoryError, InvalidOptionError
 from registry.hardware import usable_cores
 from registry.hardware.budget import size_text
+from registry.hub import ensure
 from registry.server import serve as serve_http
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from registry.server.options import ServerOptions
 
 _PATIENCE_S = 5.0
+_RAISED = re.compile(r"^[\w.]+(?:Error|Exception): ", re.MULTILINE)  # in the traceback that Serve gives as a message
 _LEAST_OBJECT_STORE_BYTES = 80 * 2**20  # the least that Ray takes; answers are small
 
 
@@ -51,9 +54,14 @@ def serve_on_ray(
     Raises:
         InvalidOptionError: Nothing can listen at this host and port, or there is no cluster at this address.
         InsufficientMemoryError: This machine has less memory than the models take.
-        RegistryError: As `plan` has it.
+        ModelNotDownloadedError: The files of a model are not on this machine, where Ray is to be started.
+        DeploymentError: A replica of a model cannot start on the cluster.
+        RegistryError: As `plan` has it, and as `registry.hub.ensure` has it.
     """
     planned = plan(options)  # errors of the caller before anything is started
+    if address is None:
+        for each in planned.models:
+            ensure(each.record, download=options.server.allow_download)
     server = replace(planned.server, catalog_writes=options.server.catalog_writes)
     with _ray(planned, options, address):
         serve_http(server, announce=announce, application=partial(_deployed, options=options, planned=planned))
@@ -66,11 +74,25 @@ def _deployed(server: ServerOptions, *, options: ClusterOptions, planned: Plan) 
         serve.RunTarget(model_deployment(each, planned, options), name=_name(each), route_prefix=None)
         for each in planned.models
     ]
-    handles = serve.run_many(targets)
+    try:
+        handles = serve.run_many(targets)
+    except RuntimeError as error:
+        raise _not_deployed(planned) or error from error
     for handle in handles:  # not in the loop of the server, which has ended when Ray shuts them down
         handle._init(_run_router_in_separate_loop=True)
     models = {each.record.id: handle for each, handle in zip(planned.models, handles, strict=True)}
-    return surface(server, registry_of(options.registry), planned.adapters, models)
+    return surface(server, planned, registry_of(options.registry), models)
+
+
+def _not_deployed(planned: Plan) -> DeploymentError | None:
+    """Give what Serve says of the first model that could not be deployed: what its replica raised."""
+    applications = serve.status().applications
+    for each in planned.models:
+        application = applications.get(_name(each))
+        for deployment in application.deployments.values() if application else ():
+            if deployment.status.value == "DEPLOY_FAILED":
+                return DeploymentError(each.record.id, _RAISED.split(deployment.message)[-1].strip())
+    return None
 
 
 def _name(deployed: Deployed) -> str:
@@ -81,17 +103,25 @@ def _name(deployed: Deployed) -> str:
 @contextmanager
 def _ray(planned: Plan, options: ClusterOptions, address: str | None) -> Iterator[None]:
     """Start Ray here, or connect to a cluster; leave nothing of it behind."""
-    if address is not None:
-        _connect(address)
-    else:
-        _start_ray(planned, options)
     try:
+        if address is None:
+            _start_ray(planned, options)
+        else:
+            _connect(address)
         yield
+    finally:
+        with redirect_stdout(sys.stderr):  # where Ray itself writes then, beside the lines of the access log
+            _leave(planned, address)
+
+
+def _leave(planned: Plan, address: str | None) -> None:
+    """Take away what was deployed, and stop the Ray that was started here."""
+    try:
         if address is None:
             serve.shutdown()
-        else:
-            for each in planned.models:
-                serve.delete(_name(each))
+        elif ray.is_initialized():
+            for name in {_name(each) for each in planned.models} & serve.status().applications.keys():
+                serve.delete(name)
     finally:
         ray.shutdown()
 
@@ -105,7 +135,9 @@ def _connect(address: str) -> None:
     try:
         if address != "auto":
             host, _, port = address.rpartition(":")
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S).close()  # Ray waits for minutes
+            socket.create_connection(
+                (host.strip("[]"), int(port)), timeout=_PATIENCE_S
+            ).close()  # Ray waits for minutes
         ray.init(address=address, log_to_driver=False)
     except (OSError, ValueError) as error:  # `ConnectionError` is one, and so is a host that nobody knows
         expected = "`auto`, or the host:port of a Ray cluster that runs"

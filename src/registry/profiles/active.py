@@ -58,6 +58,13 @@ class Profiles:
         chosen = registry if registry is not None else own_registry()
         return cls(chosen, None if path is None else read_manifest(path, registry=chosen))
 
+    @classmethod
+    def of(cls, registry: ModelRegistry[Any], *profiles: Profile) -> Profiles:
+        """Give these profiles alone, whatever else the registry and the settings have."""
+        made = cls(registry)
+        made._profiles = {profile.name: profile for profile in profiles}
+        return made
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all profiles, sorted."""
@@ -80,6 +87,15 @@ class Profiles:
             stated_in = _settings.stated_in("profile") if stated else ""
             raise ProfileNotFoundError(wanted, close, self.names, self.registry._name, stated_in)
         return found
+
+    def find(self, name: str | None = None) -> Profile | None:
+        """Give a profile as `get` does; `None` where nobody names one and there is no `default`.
+
+        Raises:
+            ProfileNotFoundError: There is none of this name; the error names close matches.
+        """
+        is_named = name is not None or _settings.text("profile") is not None
+        return self.get(name) if is_named or DEFAULT in self._profiles else None
 
     def role(self, role: str, profile: str | None = None) -> RoleModel:
         """Give the model that a profile has for a role.

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from registry.adapters import local_adapters
 from registry.catalog import Catalog
-from registry.errors import ProfileNotFoundError, RegistryError
+from registry.errors import RegistryError
 from registry.loaders import LoadOptions, ModelManager
 from registry.profiles import Profiles, Providers
 from registry.profiles.active import DEFAULT
@@ -54,6 +54,7 @@ def create_app(
     desks: ModelDesks | None = None,
     adapters: Adapters | None = None,
     providers: Providers | None = None,
+    profiles: Profiles | None = None,
 ) -> FastAPI:
     """Make the application. Opens the catalogue store and brings the records of the registry into it.
 
@@ -67,6 +68,8 @@ def create_app(
         adapters: The adapters to serve; watched for as long as the application runs. Left out: those of the manifest
             that the setting `adapters` names, if it names one, and none where `desks` are given.
         providers: Who has the models of the profile ready; the caller closes them. Left out: those of the registry.
+        profiles: Profiles that one is served of. Left out: those of the registry, and the manifest of the options, or
+            of the settings, laid over them.
 
     Raises:
         CatalogFileError: The store cannot be used.
@@ -83,13 +86,13 @@ def create_app(
         store.sync(records)
         models = manager if manager is not None else opened.enter_context(_manager(options, records))
         served = providers or opened.enter_context(Providers(registry=records, manager=models))
-        profiles = Profiles.load(manifest=options.manifest, registry=records)
-        active = _active(profiles, options.profile)
+        known = Profiles.load(manifest=options.manifest, registry=records) if profiles is None else profiles
+        active = known.find(options.profile)
         watched = adapters
         if watched is None and desks is None:  # who does no work here loads no adapters either
             watched = local_adapters(records, models, lambda name: names.is_model(name))
         names = ModelNames(records, options.roles, active, adapters=watched)
-        provisioner = _provisioner(options, profiles, active, names, served)
+        provisioner = _provisioner(options, known, active, names, served)
         asked = Desks(models, options) if desks is None else desks
         file = StoreFile(store.path)
         services = Services(options, records, store, models, names, asked, Telemetry(), file, provisioner, watched)
@@ -109,16 +112,6 @@ def _provisioner(
         profiles = profiles.with_roles(name, {role: names.find(role).id for role in options.roles})
         active = profiles.get(name)
     return Provisioner(profiles, active, providers, at_start=options.provision)
-
-
-def _active(profiles: Profiles, name: str | None) -> Profile | None:
-    """Give the profile to serve; a registry need not have any."""
-    try:
-        return profiles.get(name)
-    except ProfileNotFoundError as error:
-        if name is None and error.profile == DEFAULT:
-            return None
-        raise
 
 
 def _manager(options: ServerOptions, records: ModelRegistry[Any]) -> ModelManager:
