@@ -270,7 +270,7 @@ def test_provider_that_breaks_keeps_no_other_from_being_asked(error: Exception, 
     report = provisioned(asked_of(broken, up), model)
 
     assert [(facts(outcome), outcome.reason) for outcome in report.outcomes] == [
-        (("broken", "large", "failed"), f"{type(error).__name__}: no such thing"),
+        (("broken", "large", "failed"), f"{type(error).__name__}: no such thing."),
         (("up", "small", "pulled"), None),
     ]
     assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [error]

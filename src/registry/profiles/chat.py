@@ -22,7 +22,8 @@ from registry.profiles.answers import (
 )
 from registry.profiles.chunks import joined
 from registry.profiles.client import RoleClient
-from registry.profiles.failover import Served, problem_of, scope_of
+from registry.profiles.failover import Served
+from registry.profiles.faults import problem_of, scope_of
 from registry.profiles.in_thread import call_in_thread, iterate_in_thread
 
 if TYPE_CHECKING:

@@ -10,19 +10,16 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from registry._logfmt import log
 from registry.errors import (
-    DownloadError,
     ModelClosedError,
     NoProviderError,
-    ProviderError,
     ProviderModelError,
-    ProviderTimeoutError,
     ProviderUnavailableError,
-    StreamBrokenError,
     UnsafeWeightsError,
     UnsupportedModelError,
 )
-from registry.profiles.circuit import Permit, Refusal, Scope, circuits_of, identity_of
+from registry.profiles.circuit import Permit, Refusal, circuits_of, identity_of
 from registry.profiles.events import LOGGER, Event, EventKind, OnEvent, tell
+from registry.profiles.faults import scope_of, words_of
 from registry.profiles.provisioning import ensure_candidate
 from registry.profiles.resolution import Candidate, PassedOver
 
@@ -185,46 +182,3 @@ class Failover:
         error = NoProviderError(self.role, lines)
         self.tell("broken", detail=str(error))
         return error
-
-
-def scope_of(error: Exception) -> Scope:
-    """Say whether a fault concerns a provider with all its models, or one of its models."""
-    match error:
-        case ProviderTimeoutError() if _was_connecting(error):
-            return "provider"
-        case ProviderTimeoutError() | StreamBrokenError() | DownloadError():
-            return "model"
-        case ConnectionError() | ImportError():
-            return "provider"
-        case _:
-            return "model"
-
-
-def _was_connecting(error: BaseException) -> bool:
-    """True where a time-out is that of a connection: then no model of the provider can be had."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if type(seen).__name__ == "ConnectTimeout":  # of httpx, which only providers import
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
-
-
-def problem_of(error: Exception) -> str:
-    """Put what went wrong into a sentence."""
-    if isinstance(error, ProviderError):
-        return error.problem
-    return _on_one_line(error)
-
-
-def words_of(error: Exception) -> str:
-    """Put what went wrong, and what to do, on one line."""
-    if isinstance(error, ProviderError):
-        return f"{error.problem} {error.remedy}".rstrip()
-    return _on_one_line(error)
-
-
-def _on_one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    own = type(error).__module__.startswith("registry.")
-    return text if own and text else f"{type(error).__name__}: {text}".rstrip(": ") + "."

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from registry._logfmt import log
-from registry.errors import InvalidOptionError, ProviderError, ProviderUnavailableError, RegistryError
+from registry.errors import InvalidOptionError, ProviderUnavailableError, RegistryError
 from registry.profiles.active import PathLike, Profiles
 from registry.profiles.circuit import circuits_of, identity_of
 from registry.profiles.events import Event, EventKind, OnEvent, tell
+from registry.profiles.faults import words_of
 from registry.profiles.flights import Flights
 from registry.profiles.manifest import own_registry
 from registry.profiles.order import LOCAL, OLLAMA, chain, identity
@@ -158,7 +159,7 @@ def ensure_candidate(
         if not candidate.auto_download:
             return _looked_for(begun, provider, known)
     except ProviderUnavailableError as error:
-        return begun.skipped(_words_of(error), error)
+        return begun.skipped(words_of(error), error)
     except Exception as error:  # of another package, maybe: it must not keep the other roles from being served
         return begun.failed(error)
     tell(on_event, Event("provisioning", role, candidate.provider, candidate.target.name))
@@ -184,7 +185,9 @@ class _Begun(NamedTuple):
         return self._logged(logging.WARNING, "skipped", 0, reason, error)
 
     def failed(self, error: Exception) -> Outcome:
-        return self._logged(logging.WARNING, "failed", 0, _words_of(error), error)
+        if not isinstance(error, RegistryError):
+            LOGGER.error("registry.provision.unexpected", exc_info=error)
+        return self._logged(logging.WARNING, "failed", 0, words_of(error), error)
 
     def _logged(
         self,
@@ -283,13 +286,3 @@ def _forbidden(candidate: Candidate) -> str:
     fetch = {LOCAL: f"`registry download {name}`", OLLAMA: f"`ollama pull {name}`"}.get(candidate.provider)
     remedy = "Set `auto_download` to true for the role" + (f", or fetch it with {fetch}." if fetch else ".")
     return f"It is not there, and the role says that it must not be fetched. {remedy}"
-
-
-def _words_of(error: Exception) -> str:
-    """Give what went wrong and what to do, on one line; who was asked stands beside it."""
-    if isinstance(error, ProviderError):
-        return f"{error.problem} {error.remedy}".strip()
-    if isinstance(error, RegistryError):
-        return " ".join(" ".join(error.explained()).split())
-    LOGGER.error("registry.provision.unexpected", exc_info=error)
-    return f"{type(error).__name__}: {error}"

@@ -18,7 +18,7 @@ from registry.errors import (
     ProviderTimeoutError,
     ProviderUnavailableError,
 )
-from registry.profiles.failover import scope_of
+from registry.profiles.faults import scope_of
 from registry.profiles.providers.ollama import OllamaProvider
 
 from ..peers import (
