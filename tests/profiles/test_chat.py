@@ -225,13 +225,29 @@ def test_reply_of_a_busy_model_asks_again_when_it_says(first: Fake, second: Fake
     assert chat.reply(HELLO)["served_by"] == SERVED_BY_FIRST
 
 
-def test_reply_does_not_ask_for_a_failing_model_by_its_other_name(first: Fake, second: Fake) -> None:
-    record, asked = chat_record("small-chat", aliases=("small",)), providers(first, second)
-    first.fault = ProviderModelError("first", "m", "It does not fit.")
+def test_reply_does_not_ask_for_a_failing_record_by_its_other_name(second: Fake) -> None:
+    record, first = chat_record("small-chat", aliases=("small",)), Fake("local")
+    asked = providers(first, second)
+    first.fault = ProviderModelError("local", "m", "It does not fit.")
     for name in ("small-chat", "small"):
-        general = RoleModel("general", name, "first", fallback=("second:n",))
+        general = RoleModel("general", name, "local", fallback=("second:n",))
         Chat(registry=registry_of(record, general=general), providers=asked).reply(HELLO)
     assert (first.calls, second.calls) == (["small-chat"], ["n", "n"])
+
+
+def test_reply_asks_for_a_missing_model_by_its_other_name_where_the_name_is_what_is_sent(second: Fake) -> None:
+    class Ollama(Fake):
+        def _asked(self, model: Any, parameters: Any) -> None:
+            super()._asked(model, parameters)
+            if model.name != "small":
+                raise ProviderModelError("ollama", model.name, "It is not there.")
+
+    record, ollama = chat_record("small-chat", aliases=("small",)), Ollama("ollama")
+    general = RoleModel("general", "small-chat", "ollama", fallback=("ollama:small", "second:n"))
+    chat = Chat(registry=registry_of(record, general=general), providers=providers(ollama, second))
+    for _ in range(2):
+        assert chat.reply(HELLO)["served_by"]["model"] == "small"
+    assert (ollama.calls, second.calls) == (["small-chat", "small", "small"], [])
 
 
 def test_reply_when_nobody_answers_says_why_of_each(first: Fake, second: Fake) -> None:
@@ -465,6 +481,21 @@ def test_stream_that_breaks_is_passed_over_in_the_next_call(first: Fake, second:
     with pytest.raises(StreamBrokenError):
         list(chat.stream(HELLO))
     assert chat.reply(HELLO)["served_by"]["provider"] == "second"
+
+
+def test_stream_that_broke_late_is_asked_for_again_at_once_where_nobody_else_answers(first: Fake) -> None:
+    chat, clock = timed_chat_of(first, fallback=())
+
+    def wait() -> None:
+        clock.now_s += 60
+
+    first.chunks = [wait, chunk("Hel"), wait, DOWN]
+    with pytest.raises(StreamBrokenError):
+        list(chat.stream(HELLO))
+    first.chunks = [chunk("Hello"), chunk(end="stop")]
+    with chat.stream(HELLO) as stream:
+        list(stream)
+    assert (stream.text, stream.served_by) == ("Hello", SERVED_BY_FIRST)
 
 
 def test_stream_of_a_fault_of_the_program_raises_it_as_it_is(first: Fake, second: Fake) -> None:

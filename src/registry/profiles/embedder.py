@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import ProviderModelError
 from registry.loaders.texts import check_texts
-from registry.profiles.circuit import identity_of
 from registry.profiles.client import RoleClient
 from registry.profiles.failover import Link
 from registry.profiles.in_thread import call_in_thread
@@ -154,12 +153,14 @@ class Embedder(RoleClient):
 
 def _without_other_model(link: Link, own: Target) -> Link:
     """Give a link as it is, or as passed over where it is to another model than the role's own."""
-    if isinstance(link, PassedOver) or _name(link.target) == _name(own):
+    if isinstance(link, PassedOver) or _space(link.target) == _space(own):
         return link
     reason = f"It is another model than `{own.name}`, and vectors of two models cannot be compared."
     remedy = f"Name `{own.name}` at another provider to fall back on."
     return PassedOver(link.provider, link.target.name, reason, remedy)
 
 
-def _name(target: Target) -> str:
-    return identity_of(target).removesuffix(":latest")  # Ollama's own word for a name without a tag
+def _space(target: Target) -> str:
+    """Name what makes alike vectors, whoever provides it: a record by its id, or the only name that there is."""
+    name = target.record.id if target.record is not None else target.name
+    return name.removesuffix(":latest")  # Ollama's own word for a name without a tag

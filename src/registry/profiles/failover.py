@@ -17,7 +17,7 @@ from registry.errors import (
     UnsafeWeightsError,
     UnsupportedModelError,
 )
-from registry.profiles.circuit import Permit, Refusal, circuits_of, identity_of
+from registry.profiles.circuit import Permit, Refusal, circuits_of
 from registry.profiles.events import LOGGER, Event, EventKind, OnEvent, tell
 from registry.profiles.faults import scope_of, words_of
 from registry.profiles.provisioning import ensure_candidate
@@ -117,14 +117,14 @@ class Failover:
             if isinstance(link, PassedOver):
                 self._pass_on(failed, place, link.provider, link.model, f"{link.reason} {link.remedy}".rstrip())
                 continue
-            permit = self._circuits.admit(link.provider, identity_of(link.target))
+            permit = self._circuits.admit(link.provider, link.target)
             if isinstance(permit, Refusal):
                 self._pass_on(failed, place, link.provider, link.target.name, str(permit))
                 refused.append((place, link))
             else:
                 yield place, link, permit
         for place, candidate in refused:
-            permit = self._circuits.admit(candidate.provider, identity_of(candidate.target), last_resort=True)
+            permit = self._circuits.admit(candidate.provider, candidate.target, last_resort=True)
             if not isinstance(permit, Refusal):
                 yield place, candidate, permit
 

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from registry._logfmt import log
 from registry.errors import InvalidOptionError, ProviderUnavailableError, RegistryError
 from registry.profiles.active import PathLike, Profiles
-from registry.profiles.circuit import circuits_of, identity_of
+from registry.profiles.circuit import circuits_of
 from registry.profiles.events import Event, EventKind, OnEvent, tell
 from registry.profiles.faults import words_of
 from registry.profiles.flights import Flights
@@ -167,7 +167,7 @@ def ensure_candidate(
     listener = None if on_event is None else partial(_tell_progress, on_event, begun)
     outcome = known.flights.share(key, work, listener, anew=force)
     if outcome.is_ready:
-        circuits_of(providers).forget(candidate.provider, identity_of(candidate.target))
+        circuits_of(providers).forget(candidate.provider, candidate.target)
     return replace(outcome, role=role, model=candidate.target.name)
 
 
