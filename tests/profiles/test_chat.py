@@ -32,6 +32,8 @@ from registry.errors import (
 )
 from registry.profiles import Availability, Chat, Event, Providers, circuit, provision
 from registry.profiles.chunks import Chunks
+from registry.profiles.faults import words_of
+from registry.profiles.providers.services import MissingModelError
 from registry.records import RoleModel
 
 from .fakes import USAGE, Fake, chunk, completion, held, providers
@@ -141,6 +143,45 @@ def test_reply_of_a_fault_of_the_caller_raises_it_at_once(fault: Exception, firs
         chat_of(first, second).reply(HELLO)
     assert caught.value is fault
     assert second.calls == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        InvalidOptionError("context_length", "at most 4096", 8192),
+        InvalidMessageError("messages[0]", "expected no picture."),
+        ContextOverflowError("n", 9000, 4096),
+        ProviderError("second", "n", "It answered 400: it does not support tools."),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_reply_of_a_fallback_that_cannot_do_what_is_asked_passes_on_to_the_next(
+    fault: Exception, first: Fake, second: Fake
+) -> None:
+    third = Fake("third")
+    first.fault, second.fault = DOWN, fault
+    chat = chat_of(first, second, third, registry=role(fallback=("second:n", "third:o")))
+    for _ in range(2):
+        served_by = chat.reply(HELLO)["served_by"]
+        assert served_by["provider"] == "third"
+        assert served_by["attempts"][1] == {"provider": "second", "model": "n", "error": words_of(fault)}
+    assert second.calls == ["n", "n"]
+
+
+def test_reply_that_no_fallback_can_do_says_why_of_each(first: Fake, second: Fake) -> None:
+    first.fault, second.fault = DOWN, ProviderError("second", "n", "It does not support tools.", "Change the request.")
+    with pytest.raises(NoProviderError) as caught:
+        chat_of(first, second).reply(HELLO)
+    assert caught.value.attempts == (
+        "`first` with `m`: Nothing listens. Start it.",
+        "`second` with `n`: It does not support tools. Change the request.",
+    )
+
+
+def test_reply_of_a_fallback_with_a_fault_of_the_program_raises_it(first: Fake, second: Fake) -> None:
+    first.fault, second.fault = DOWN, ZeroDivisionError("bug")
+    with pytest.raises(ZeroDivisionError):
+        chat_of(first, second).reply(HELLO)
 
 
 def test_reply_after_a_fault_of_the_caller_asks_the_same_provider_again(first: Fake, second: Fake) -> None:
@@ -370,6 +411,40 @@ def test_model_that_may_be_fetched_is_fetched_once_before_the_first_call(first: 
         chat.reply(HELLO)
     assert (first.ensured, first.calls, second.ensured) == (["m"], ["m", "m", "m"], [])
     assert heard.index("provisioning") < heard.index("trying")
+
+
+@pytest.mark.parametrize(
+    "gone", [MissingModelError("first", "m", "It is not there."), ModelNotDownloadedError("m", (), "Fetch it.")]
+)
+def test_model_that_is_gone_is_fetched_again_before_the_next_call(gone: Exception, first: Fake, second: Fake) -> None:
+    chat = chat_of(first, second, registry=role(auto_download=True))
+    chat.reply(HELLO)
+    first.fault = gone
+    assert chat.reply(HELLO)["served_by"]["provider"] == "second"
+    first.fault = None
+    assert chat.reply(HELLO)["served_by"] == SERVED_BY_FIRST
+    assert first.ensured == ["m", "m"]
+
+
+def test_model_that_is_gone_is_fetched_by_the_next_provisioning(first: Fake, second: Fake) -> None:
+    chat = chat_of(first, second)
+    provision(["general"], registry=role(), providers=chat.providers)
+    first.fault = MissingModelError("first", "m", "It is not there.")
+    chat.reply(HELLO)
+    first.fault = None
+    report = provision(["general"], registry=role(), providers=chat.providers)
+    assert (first.ensured, report.outcomes[0].action) == (["m", "m"], "pulled")
+    assert chat.reply(HELLO)["served_by"] == SERVED_BY_FIRST
+
+
+def test_model_that_fails_otherwise_stays_ready(first: Fake, second: Fake) -> None:
+    chat, clock = timed_chat_of(first, second, auto_download=True)
+    chat.reply(HELLO)
+    first.fault = ProviderModelError("first", "m", "It does not fit.")
+    chat.reply(HELLO)
+    first.fault, clock.now_s = None, 30.0
+    assert chat.reply(HELLO)["served_by"] == SERVED_BY_FIRST
+    assert first.ensured == ["m"]
 
 
 def test_model_that_may_not_be_fetched_is_not(first: Fake, second: Fake) -> None:

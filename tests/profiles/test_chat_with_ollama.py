@@ -257,6 +257,18 @@ def test_ollama_without_the_model_pulls_it_once_where_it_may(
     ]
 
 
+def test_ollama_whose_model_was_removed_pulls_it_again_in_the_next_call(
+    chat_of: Callable[..., Chat], ollama: Ollama, other: Ollama
+) -> None:
+    ollama.models.clear()
+    ollama.publish("m", ["Hello", "!"])
+    chat = chat_of(ollama.host, auto_download=True)
+    assert text(chat.reply(HELLO)) == "Hello!"
+    ollama.models.clear()
+    assert [text(chat.reply(HELLO)) for _ in range(2)] == ["Good day", "Hello!"]
+    assert len(ollama.asked("/api/pull")) == 2
+
+
 @pytest.mark.parametrize(
     "fault", [Fault(cut_after=3), Fault(error_after=3, error="disk is full"), Fault(end_after=3)], ids=said
 )

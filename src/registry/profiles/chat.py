@@ -113,7 +113,7 @@ class Chat(RoleClient):
         Raises:
             InvalidMessageError: The conversation is not one that a chat model can be given.
             InvalidOptionError: An option has a value that it cannot have.
-            ProviderError: A provider refuses the request, which another would too.
+            RegistryError: The role's own choice refuses the request, as for a prompt that is too long.
             NoProviderError: None of them has answered; the error says why, for each.
             ModelClosedError: This is closed.
         """

@@ -100,7 +100,7 @@ class Embedder(RoleClient):
 
         Raises:
             InvalidInputError: `texts` is one text, or one of them is none.
-            ProviderError: A provider refuses the request, which another would too.
+            RegistryError: The role's own choice refuses the request.
             NoProviderError: None of them has answered; the error says why, for each.
             ModelClosedError: This is closed.
         """

@@ -14,13 +14,14 @@ from registry.errors import (
     NoProviderError,
     ProviderModelError,
     ProviderUnavailableError,
+    RegistryError,
     UnsafeWeightsError,
     UnsupportedModelError,
 )
 from registry.profiles.circuit import Permit, Refusal, circuits_of
 from registry.profiles.events import LOGGER, Event, EventKind, OnEvent, tell
-from registry.profiles.faults import scope_of, words_of
-from registry.profiles.provisioning import ensure_candidate
+from registry.profiles.faults import is_missing, scope_of, words_of
+from registry.profiles.provisioning import ensure_candidate, forget_ready
 from registry.profiles.resolution import Candidate, PassedOver
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ PASSED_ON: tuple[type[Exception], ...] = (
     MemoryError,
     OSError,
 )
-"""Errors after which the next one is asked. All others are the caller's own, or faults of the program."""
+"""Errors after which the next one is asked. All others are about the request, or faults of the program."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,9 @@ class Failover:
     ) -> Served[T]:
         """Ask one after the other until one answers.
 
+        What the role's own choice says about the request is for the caller to know. What one that is fallen back on
+        cannot do with it, another may: it is passed over, which is no fault of it.
+
         Args:
             links: Who may be asked, in order; the first is the role's own choice.
             ask: Asks one. What it raises of `PASSED_ON` lets the next one be asked.
@@ -83,6 +87,7 @@ class Failover:
 
         Raises:
             NoProviderError: None of them has answered.
+            RegistryError: The role's own choice refuses the request.
             Exception: It was cancelled, and one of them says so in its own way.
         """
         failed: dict[int, FailedAttempt] = {}
@@ -91,11 +96,15 @@ class Failover:
             with permit:
                 try:
                     value = self._ask(candidate, ask)
-                except PASSED_ON as error:
+                except Exception as error:
+                    is_fault = isinstance(error, PASSED_ON)
+                    if not is_fault and (place == 0 or not isinstance(error, RegistryError)):
+                        raise
                     if cancelled is not None and cancelled.is_set():
                         raise  # the work was ended, which is no fault of who did it
                     last, words = error, words_of(error)
-                    permit.failed(scope_of(error), words, for_s=getattr(error, "retry_after_s", None))
+                    if is_fault and not self._is_fetched_again(candidate, error):
+                        permit.failed(scope_of(error), words, for_s=getattr(error, "retry_after_s", None))
                     self._pass_on(failed, place, candidate.provider, candidate.target.name, words)
                 else:
                     permit.succeeded()
@@ -149,6 +158,10 @@ class Failover:
         kind = ProviderUnavailableError if outcome.action == "skipped" else ProviderModelError
         reason = outcome.reason or "It cannot be fetched."
         raise kind(candidate.provider, candidate.target.name, reason) from outcome.error
+
+    def _is_fetched_again(self, candidate: Candidate, error: Exception) -> bool:
+        """Say whether the next call fetches the model: it counted as ready, and is gone."""
+        return is_missing(error) and forget_ready(candidate, self._providers) and candidate.auto_download
 
     def _pass_on(self, failed: dict[int, FailedAttempt], place: int, provider: str, model: str, error: str) -> None:
         failed[place] = {"provider": provider, "model": model, "error": error}

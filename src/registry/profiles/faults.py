@@ -5,12 +5,14 @@ from __future__ import annotations
 from registry.errors import (
     DownloadError,
     MissingExtraError,
+    ModelNotDownloadedError,
     ProviderError,
     ProviderTimeoutError,
     RegistryError,
     StreamBrokenError,
 )
 from registry.profiles.circuit import Scope
+from registry.profiles.providers.services import MissingModelError
 
 
 def scope_of(error: Exception) -> Scope:
@@ -34,6 +36,11 @@ def _was_connecting(error: BaseException) -> bool:
             return True
         seen = seen.__cause__ or seen.__context__
     return False
+
+
+def is_missing(error: Exception) -> bool:
+    """True where a model is not there, which fetching it may mend."""
+    return any(isinstance(each, MissingModelError | ModelNotDownloadedError) for each in (error, error.__cause__))
 
 
 def problem_of(error: Exception) -> str:

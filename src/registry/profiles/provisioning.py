@@ -286,3 +286,8 @@ def _forbidden(candidate: Candidate) -> str:
     fetch = {LOCAL: f"`registry download {name}`", OLLAMA: f"`ollama pull {name}`"}.get(candidate.provider)
     remedy = "Set `auto_download` to true for the role" + (f", or fetch it with {fetch}." if fetch else ".")
     return f"It is not there, and the role says that it must not be fetched. {remedy}"
+
+
+def forget_ready(candidate: Candidate, providers: Providers) -> bool:
+    """Have a model that turned out to be gone looked for anew. True where it counted as ready."""
+    return _known_of(providers).models.pop(identity(candidate.provider, candidate.target), None) is not None
