@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from waiting import until, within
 
+from registry import MODEL_REGISTRY
 from registry.errors import (
     ContextOverflowError,
     DownloadError,
@@ -331,6 +332,46 @@ def test_reply_with_a_wrong_conversation_asks_nobody(first: Fake, second: Fake) 
     assert first.calls == []
 
 
+# Those who use one registry.
+
+
+def test_chats_of_one_registry_know_who_is_dead(
+    first: Fake, second: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = role()
+    monkeypatch.setattr(Providers.of(registry), "_given", {"first": first, "second": second})
+    first.fault = DOWN
+    for _ in range(3):
+        with Chat(registry=registry) as chat:
+            assert chat.reply(HELLO)["served_by"]["provider"] == "second"
+    assert first.calls == ["m"]
+
+
+def test_chats_of_one_registry_and_provisioning_fetch_a_model_once(
+    first: Fake, second: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, together = role(auto_download=True), threading.Barrier(13)
+    monkeypatch.setattr(Providers.of(registry), "_given", {"first": first, "second": second})
+
+    def reply(_: int) -> None:
+        together.wait(30)
+        with Chat(registry=registry) as chat:
+            chat.reply(HELLO)
+
+    with ThreadPoolExecutor(12) as threads:
+        answers = [threads.submit(reply, number) for number in range(12)]
+        together.wait(30)
+        report = provision(registry=registry)
+        for answer in answers:
+            answer.result(30)
+    assert (first.ensured, report.unserved) == (["m"], ())
+
+
+def test_chat_of_the_registry_of_this_package_asks_the_providers_that_the_process_shares() -> None:
+    with Chat("general", registry=MODEL_REGISTRY) as named, Chat("general") as unnamed:
+        assert named.providers is unnamed.providers is Providers.default()
+
+
 # Parameters.
 
 
@@ -346,6 +387,28 @@ def test_reply_gives_parameters_of_call_over_chat_over_role(first: Fake) -> None
 def test_reply_with_another_name_of_a_parameter_hides_that_of_the_chat(first: Fake, second: Fake) -> None:
     chat_of(first, second, max_tokens=9).reply(HELLO, num_predict=7)
     assert first.seen == [{"max_tokens": 7}]
+
+
+def test_reply_with_none_for_a_parameter_leaves_that_of_the_chat(first: Fake, second: Fake) -> None:
+    chat = chat_of(first, second, registry=role(parameters={"top_p": 0.5}), temperature=0.2, max_tokens=9)
+    chat.reply(HELLO, temperature=None, num_predict=None, top_p=None)
+    chat.reply(HELLO, temperature=None, seed=1)
+    stated = {"temperature": 0.2, "max_tokens": 9, "top_p": 0.5}
+    assert first.seen == [stated, stated | {"seed": 1}]
+
+
+def test_reply_with_parameters_makes_no_provider_anew_that_could_not_be_made(second: Fake) -> None:
+    made: list[int] = []
+
+    def make() -> Any:
+        made.append(1)
+        raise OSError("broken")
+
+    known: dict[str, Any] = {"first": make, "second": second}
+    chat = Chat(registry=role(), providers=Providers(providers=known))
+    for seed in range(3):
+        assert chat.reply(HELLO, seed=seed)["served_by"]["provider"] == "second"
+    assert (len(made), [each["seed"] for each in second.seen]) == (1, [0, 1, 2])
 
 
 def test_reply_with_a_wrong_parameter_asks_nobody(first: Fake, second: Fake) -> None:
@@ -844,13 +907,11 @@ def test_close_leaves_providers_that_the_caller_brought(first: Fake, second: Fak
     assert first.closed == 0
 
 
-def test_close_closes_providers_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    closed: list[Providers] = []
+def test_close_leaves_providers_that_others_use_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, closed = role(provider="ollama", fallback=()), list[Providers]()
     monkeypatch.setattr(Providers, "close", lambda self: closed.append(self))
-    chat = Chat(registry=role(provider="ollama", fallback=()))
-    assert chat.providers is not Providers.default()
-    chat.close()
-    assert closed == [chat.providers]
+    Chat(registry=registry).close()
+    assert closed == []
 
 
 def test_close_while_areply_waits_ends_it(first: Fake, second: Fake) -> None:

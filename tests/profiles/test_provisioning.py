@@ -403,7 +403,7 @@ def test_what_is_known_goes_with_its_registry(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Providers, "get", lambda *_: Shop("local", "talk"))
     registry = registry_of(chat_record("talk"), general="talk")
     provision(registry=registry)
-    known = weakref.ref(provisioning_module._known[registry])
+    known = weakref.ref(provisioning_module._known_of(Providers.of(registry)))
 
     del registry
     gc.collect()

@@ -51,7 +51,7 @@ class Embedder(RoleClient):
         profile: Name of the profile. Left out: the setting `profile`, else `default`.
         manifest: File with profiles of the user's own. Left out: the setting `manifest`.
         registry: Registry of the records. Left out: that of `providers`, else this package's own.
-        providers: Who may be asked. Left out: those that the process shares.
+        providers: Who may be asked. Left out: those that all share who use this registry.
         on_event: Called with what happens, in the thread that does it; what it raises is logged.
         parameters: `dimensions`: size to cut the vectors to, in all calls; and what else the provider takes.
 
@@ -96,7 +96,7 @@ class Embedder(RoleClient):
         Args:
             texts: The texts.
             kind: What they are, where the model has a prompt for it.
-            options: `dimensions`, over what was said for all calls.
+            options: `dimensions`, over what was said for all calls, where it is not `None`.
 
         Raises:
             InvalidInputError: `texts` is one text, or one of them is none.

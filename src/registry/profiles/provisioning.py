@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from threading import Lock
@@ -19,7 +18,6 @@ from registry.profiles.circuit import circuits_of
 from registry.profiles.events import Event, EventKind, OnEvent, tell
 from registry.profiles.faults import words_of
 from registry.profiles.flights import Flights
-from registry.profiles.manifest import own_registry
 from registry.profiles.order import LOCAL, OLLAMA, chain, identity
 from registry.profiles.registered import Providers
 from registry.profiles.reports import Outcome, OutcomeAction, Report
@@ -45,8 +43,7 @@ class _Known:
         self.roles: dict[Hashable, tuple[Outcome, ...]] = {}  # the same
 
 
-# Providers that are made for one call know what those of other calls for the same registry do.
-_known: WeakKeyDictionary[Providers | ModelRegistry[Any], _Known] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Providers, _Known] = WeakKeyDictionary()
 _lock = Lock()
 
 
@@ -74,7 +71,7 @@ def provision(
         profile: Name of the profile. Left out: the setting `profile`, else `default`.
         manifest: File with profiles of the user's own. Left out: the setting `manifest`.
         registry: Registry of the records. Left out: that of `providers`, else this package's own.
-        providers: Who may be asked. Left out: those that the process shares.
+        providers: Who may be asked. Left out: those that all share who use this registry.
         on_event: Called with what happens, in the thread that fetches; what it raises is logged.
         on_outcome: Called with each outcome, as soon as it is known.
 
@@ -89,11 +86,11 @@ def provision(
         Report(profile='default', outcomes=(Outcome(role='embedding', model='all-minilm-l6-v2', provider='local',
         action='downloaded', seconds=4.1, bytes=91_000_000, reason=None),))
     """
-    with _asked(providers, registry) as asked:
-        profiles = Profiles.load(manifest=manifest, registry=registry if registry is not None else asked.registry)
-        return provision_in(
-            profiles, roles, profile=profile, providers=asked, force=force, on_event=on_event, on_outcome=on_outcome
-        )
+    asked = providers if providers is not None else Providers.of(registry)
+    profiles = Profiles.load(manifest=manifest, registry=registry if registry is not None else asked.registry)
+    return provision_in(
+        profiles, roles, profile=profile, providers=asked, force=force, on_event=on_event, on_outcome=on_outcome
+    )
 
 
 def provision_in(
@@ -265,20 +262,6 @@ def _tell_outcome(on_event: OnEvent | None, outcome: Outcome, *, is_last: bool) 
 def _known_of(providers: Providers) -> _Known:
     with _lock:
         return _known.setdefault(providers, _Known())
-
-
-@contextmanager
-def _asked(providers: Providers | None, registry: ModelRegistry[Any] | None) -> Iterator[Providers]:
-    """Give the providers to ask; those that are made for a registry are closed."""
-    if providers is not None:
-        yield providers
-    elif registry is None or registry is own_registry():
-        yield Providers.default()
-    else:
-        with Providers(registry=registry) as made:
-            with _lock:
-                _known[made] = _known.setdefault(registry, _Known())
-            yield made
 
 
 def _forbidden(candidate: Candidate) -> str:
