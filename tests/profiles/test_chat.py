@@ -335,9 +335,7 @@ def test_reply_with_a_wrong_conversation_asks_nobody(first: Fake, second: Fake) 
 # Those who use one registry.
 
 
-def test_chats_of_one_registry_know_who_is_dead(
-    first: Fake, second: Fake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chats_of_one_registry_know_who_is_dead(first: Fake, second: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = role()
     monkeypatch.setattr(Providers.of(registry), "_given", {"first": first, "second": second})
     first.fault = DOWN

@@ -286,6 +286,11 @@ def test_pull_that_is_cut_off_passes_on_to_the_next_and_goes_on_later(
     assert text(chat.reply(HELLO)) == "Hello!"
 
 
+def test_ollama_is_told_that_there_is_no_limit(chat_of: Callable[..., Chat], ollama: Ollama, other: Ollama) -> None:
+    chat_of(ollama.host, parameters={"num_predict": 0}).reply(HELLO)
+    assert ollama.asked("/api/chat")[0].body["options"] == {"num_predict": -1}
+
+
 def test_request_that_ollama_refuses_is_the_callers_fault(
     chat_of: Callable[..., Chat], ollama: Ollama, other: Ollama
 ) -> None:

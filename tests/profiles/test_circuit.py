@@ -16,6 +16,7 @@ from .small import chat_record
 
 QWEN, DOLPHIN = Target("qwen3"), Target("dolphin3")
 
+
 class Clock:
     def __init__(self) -> None:
         self.now_s = 1000.0
