@@ -166,8 +166,10 @@ def test_layers_lower_a_context_that_is_stated_for_another_model_to_what_the_rec
     assert found == Given(
         {"context_length": 32768, "top_k": 3},
         (
-            "`local` with `any`: `top_k` 3 from the role, `context_length` 32768 from what the record can hold, below "
-            "65536 from the role.",
+            (
+                "`local` with `any`: `top_k` 3 from the role, `context_length` 32768 from what the record can hold, "
+                "below 65536 from the role."
+            ),
         ),
     )
 

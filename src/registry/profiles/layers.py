@@ -158,7 +158,7 @@ def _no_limit(provider: str, merged: Merged, record: ModelInfo | None) -> Mappin
     samples = record is None or isinstance(record, ChatModel)
     if not samples or "max_tokens" not in merged.sources or "max_tokens" in merged.values:
         return {}
-    if provider == LOCAL and record is not None:
+    if provider == LOCAL and isinstance(record, ChatModel):
         context = merged.values.get("context_length", record.runtime.context_length)
         return {"max_tokens": max(context, record.context_length or 0)}
     return {"num_predict": -1} if provider in (OLLAMA, TRANSFORMERS) else {}
