@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from waiting import until, within
 
+from registry import MODEL_REGISTRY
 from registry.errors import (
     ContextOverflowError,
     DownloadError,
@@ -32,6 +33,8 @@ from registry.errors import (
 )
 from registry.profiles import Availability, Chat, Event, Providers, circuit, provision
 from registry.profiles.chunks import Chunks
+from registry.profiles.faults import words_of
+from registry.profiles.providers.services import MissingModelError
 from registry.records import RoleModel
 
 from .fakes import USAGE, Fake, chunk, completion, held, providers
@@ -143,6 +146,45 @@ def test_reply_of_a_fault_of_the_caller_raises_it_at_once(fault: Exception, firs
     assert second.calls == []
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        InvalidOptionError("context_length", "at most 4096", 8192),
+        InvalidMessageError("messages[0]", "expected no picture."),
+        ContextOverflowError("n", 9000, 4096),
+        ProviderError("second", "n", "It answered 400: it does not support tools."),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_reply_of_a_fallback_that_cannot_do_what_is_asked_passes_on_to_the_next(
+    fault: Exception, first: Fake, second: Fake
+) -> None:
+    third = Fake("third")
+    first.fault, second.fault = DOWN, fault
+    chat = chat_of(first, second, third, registry=role(fallback=("second:n", "third:o")))
+    for _ in range(2):
+        served_by = chat.reply(HELLO)["served_by"]
+        assert served_by["provider"] == "third"
+        assert served_by["attempts"][1] == {"provider": "second", "model": "n", "error": words_of(fault)}
+    assert second.calls == ["n", "n"]
+
+
+def test_reply_that_no_fallback_can_do_says_why_of_each(first: Fake, second: Fake) -> None:
+    first.fault, second.fault = DOWN, ProviderError("second", "n", "It does not support tools.", "Change the request.")
+    with pytest.raises(NoProviderError) as caught:
+        chat_of(first, second).reply(HELLO)
+    assert caught.value.attempts == (
+        "`first` with `m`: Nothing listens. Start it.",
+        "`second` with `n`: It does not support tools. Change the request.",
+    )
+
+
+def test_reply_of_a_fallback_with_a_fault_of_the_program_raises_it(first: Fake, second: Fake) -> None:
+    first.fault, second.fault = DOWN, ZeroDivisionError("bug")
+    with pytest.raises(ZeroDivisionError):
+        chat_of(first, second).reply(HELLO)
+
+
 def test_reply_after_a_fault_of_the_caller_asks_the_same_provider_again(first: Fake, second: Fake) -> None:
     chat = chat_of(first, second)
     first.fault = ProviderError("first", "m", "It refuses the request.")
@@ -225,13 +267,29 @@ def test_reply_of_a_busy_model_asks_again_when_it_says(first: Fake, second: Fake
     assert chat.reply(HELLO)["served_by"] == SERVED_BY_FIRST
 
 
-def test_reply_does_not_ask_for_a_failing_model_by_its_other_name(first: Fake, second: Fake) -> None:
-    record, asked = chat_record("small-chat", aliases=("small",)), providers(first, second)
-    first.fault = ProviderModelError("first", "m", "It does not fit.")
+def test_reply_does_not_ask_for_a_failing_record_by_its_other_name(second: Fake) -> None:
+    record, first = chat_record("small-chat", aliases=("small",)), Fake("local")
+    asked = providers(first, second)
+    first.fault = ProviderModelError("local", "m", "It does not fit.")
     for name in ("small-chat", "small"):
-        general = RoleModel("general", name, "first", fallback=("second:n",))
+        general = RoleModel("general", name, "local", fallback=("second:n",))
         Chat(registry=registry_of(record, general=general), providers=asked).reply(HELLO)
     assert (first.calls, second.calls) == (["small-chat"], ["n", "n"])
+
+
+def test_reply_asks_for_a_missing_model_by_its_other_name_where_the_name_is_what_is_sent(second: Fake) -> None:
+    class Ollama(Fake):
+        def _asked(self, model: Any, parameters: Any) -> None:
+            super()._asked(model, parameters)
+            if model.name != "small":
+                raise ProviderModelError("ollama", model.name, "It is not there.")
+
+    record, ollama = chat_record("small-chat", aliases=("small",)), Ollama("ollama")
+    general = RoleModel("general", "small-chat", "ollama", fallback=("ollama:small", "second:n"))
+    chat = Chat(registry=registry_of(record, general=general), providers=providers(ollama, second))
+    for _ in range(2):
+        assert chat.reply(HELLO)["served_by"]["model"] == "small"
+    assert (ollama.calls, second.calls) == (["small-chat", "small", "small"], [])
 
 
 def test_reply_when_nobody_answers_says_why_of_each(first: Fake, second: Fake) -> None:
@@ -274,6 +332,44 @@ def test_reply_with_a_wrong_conversation_asks_nobody(first: Fake, second: Fake) 
     assert first.calls == []
 
 
+# Those who use one registry.
+
+
+def test_chats_of_one_registry_know_who_is_dead(first: Fake, second: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = role()
+    monkeypatch.setattr(Providers.of(registry), "_given", {"first": first, "second": second})
+    first.fault = DOWN
+    for _ in range(3):
+        with Chat(registry=registry) as chat:
+            assert chat.reply(HELLO)["served_by"]["provider"] == "second"
+    assert first.calls == ["m"]
+
+
+def test_chats_of_one_registry_and_provisioning_fetch_a_model_once(
+    first: Fake, second: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, together = role(auto_download=True), threading.Barrier(13)
+    monkeypatch.setattr(Providers.of(registry), "_given", {"first": first, "second": second})
+
+    def reply(_: int) -> None:
+        together.wait(30)
+        with Chat(registry=registry) as chat:
+            chat.reply(HELLO)
+
+    with ThreadPoolExecutor(12) as threads:
+        answers = [threads.submit(reply, number) for number in range(12)]
+        together.wait(30)
+        report = provision(registry=registry)
+        for answer in answers:
+            answer.result(30)
+    assert (first.ensured, report.unserved) == (["m"], ())
+
+
+def test_chat_of_the_registry_of_this_package_asks_the_providers_that_the_process_shares() -> None:
+    with Chat("general", registry=MODEL_REGISTRY) as named, Chat("general") as unnamed:
+        assert named.providers is unnamed.providers is Providers.default()
+
+
 # Parameters.
 
 
@@ -289,6 +385,28 @@ def test_reply_gives_parameters_of_call_over_chat_over_role(first: Fake) -> None
 def test_reply_with_another_name_of_a_parameter_hides_that_of_the_chat(first: Fake, second: Fake) -> None:
     chat_of(first, second, max_tokens=9).reply(HELLO, num_predict=7)
     assert first.seen == [{"max_tokens": 7}]
+
+
+def test_reply_with_none_for_a_parameter_leaves_that_of_the_chat(first: Fake, second: Fake) -> None:
+    chat = chat_of(first, second, registry=role(parameters={"top_p": 0.5}), temperature=0.2, max_tokens=9)
+    chat.reply(HELLO, temperature=None, num_predict=None, top_p=None)
+    chat.reply(HELLO, temperature=None, seed=1)
+    stated = {"temperature": 0.2, "max_tokens": 9, "top_p": 0.5}
+    assert first.seen == [stated, stated | {"seed": 1}]
+
+
+def test_reply_with_parameters_makes_no_provider_anew_that_could_not_be_made(second: Fake) -> None:
+    made: list[int] = []
+
+    def make() -> Any:
+        made.append(1)
+        raise OSError("broken")
+
+    known: dict[str, Any] = {"first": make, "second": second}
+    chat = Chat(registry=role(), providers=Providers(providers=known))
+    for seed in range(3):
+        assert chat.reply(HELLO, seed=seed)["served_by"]["provider"] == "second"
+    assert (len(made), [each["seed"] for each in second.seen]) == (1, [0, 1, 2])
 
 
 def test_reply_with_a_wrong_parameter_asks_nobody(first: Fake, second: Fake) -> None:
@@ -354,6 +472,40 @@ def test_model_that_may_be_fetched_is_fetched_once_before_the_first_call(first: 
         chat.reply(HELLO)
     assert (first.ensured, first.calls, second.ensured) == (["m"], ["m", "m", "m"], [])
     assert heard.index("provisioning") < heard.index("trying")
+
+
+@pytest.mark.parametrize(
+    "gone", [MissingModelError("first", "m", "It is not there."), ModelNotDownloadedError("m", (), "Fetch it.")]
+)
+def test_model_that_is_gone_is_fetched_again_before_the_next_call(gone: Exception, first: Fake, second: Fake) -> None:
+    chat = chat_of(first, second, registry=role(auto_download=True))
+    chat.reply(HELLO)
+    first.fault = gone
+    assert chat.reply(HELLO)["served_by"]["provider"] == "second"
+    first.fault = None
+    assert chat.reply(HELLO)["served_by"] == SERVED_BY_FIRST
+    assert first.ensured == ["m", "m"]
+
+
+def test_model_that_is_gone_is_fetched_by_the_next_provisioning(first: Fake, second: Fake) -> None:
+    chat = chat_of(first, second)
+    provision(["general"], registry=role(), providers=chat.providers)
+    first.fault = MissingModelError("first", "m", "It is not there.")
+    chat.reply(HELLO)
+    first.fault = None
+    report = provision(["general"], registry=role(), providers=chat.providers)
+    assert (first.ensured, report.outcomes[0].action) == (["m", "m"], "pulled")
+    assert chat.reply(HELLO)["served_by"] == SERVED_BY_FIRST
+
+
+def test_model_that_fails_otherwise_stays_ready(first: Fake, second: Fake) -> None:
+    chat, clock = timed_chat_of(first, second, auto_download=True)
+    chat.reply(HELLO)
+    first.fault = ProviderModelError("first", "m", "It does not fit.")
+    chat.reply(HELLO)
+    first.fault, clock.now_s = None, 30.0
+    assert chat.reply(HELLO)["served_by"] == SERVED_BY_FIRST
+    assert first.ensured == ["m"]
 
 
 def test_model_that_may_not_be_fetched_is_not(first: Fake, second: Fake) -> None:
@@ -465,6 +617,21 @@ def test_stream_that_breaks_is_passed_over_in_the_next_call(first: Fake, second:
     with pytest.raises(StreamBrokenError):
         list(chat.stream(HELLO))
     assert chat.reply(HELLO)["served_by"]["provider"] == "second"
+
+
+def test_stream_that_broke_late_is_asked_for_again_at_once_where_nobody_else_answers(first: Fake) -> None:
+    chat, clock = timed_chat_of(first, fallback=())
+
+    def wait() -> None:
+        clock.now_s += 60
+
+    first.chunks = [wait, chunk("Hel"), wait, DOWN]
+    with pytest.raises(StreamBrokenError):
+        list(chat.stream(HELLO))
+    first.chunks = [chunk("Hello"), chunk(end="stop")]
+    with chat.stream(HELLO) as stream:
+        list(stream)
+    assert (stream.text, stream.served_by) == ("Hello", SERVED_BY_FIRST)
 
 
 def test_stream_of_a_fault_of_the_program_raises_it_as_it_is(first: Fake, second: Fake) -> None:
@@ -738,13 +905,11 @@ def test_close_leaves_providers_that_the_caller_brought(first: Fake, second: Fak
     assert first.closed == 0
 
 
-def test_close_closes_providers_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    closed: list[Providers] = []
+def test_close_leaves_providers_that_others_use_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, closed = role(provider="ollama", fallback=()), list[Providers]()
     monkeypatch.setattr(Providers, "close", lambda self: closed.append(self))
-    chat = Chat(registry=role(provider="ollama", fallback=()))
-    assert chat.providers is not Providers.default()
-    chat.close()
-    assert closed == [chat.providers]
+    Chat(registry=registry).close()
+    assert closed == []
 
 
 def test_close_while_areply_waits_ends_it(first: Fake, second: Fake) -> None:

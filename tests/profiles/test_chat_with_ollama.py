@@ -257,6 +257,18 @@ def test_ollama_without_the_model_pulls_it_once_where_it_may(
     ]
 
 
+def test_ollama_whose_model_was_removed_pulls_it_again_in_the_next_call(
+    chat_of: Callable[..., Chat], ollama: Ollama, other: Ollama
+) -> None:
+    ollama.models.clear()
+    ollama.publish("m", ["Hello", "!"])
+    chat = chat_of(ollama.host, auto_download=True)
+    assert text(chat.reply(HELLO)) == "Hello!"
+    ollama.models.clear()
+    assert [text(chat.reply(HELLO)) for _ in range(2)] == ["Good day", "Hello!"]
+    assert len(ollama.asked("/api/pull")) == 2
+
+
 @pytest.mark.parametrize(
     "fault", [Fault(cut_after=3), Fault(error_after=3, error="disk is full"), Fault(end_after=3)], ids=said
 )
@@ -272,6 +284,11 @@ def test_pull_that_is_cut_off_passes_on_to_the_next_and_goes_on_later(
     assert ollama.asked("/api/chat") == []
     clock.now_s = 30.0
     assert text(chat.reply(HELLO)) == "Hello!"
+
+
+def test_ollama_is_told_that_there_is_no_limit(chat_of: Callable[..., Chat], ollama: Ollama, other: Ollama) -> None:
+    chat_of(ollama.host, parameters={"num_predict": 0}).reply(HELLO)
+    assert ollama.asked("/api/chat")[0].body["options"] == {"num_predict": -1}
 
 
 def test_request_that_ollama_refuses_is_the_callers_fault(

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.profiles import Providers, Target
-from registry.profiles.circuit import Circuits, Permit, Refusal, circuits_of, identity_of
+from registry.profiles.circuit import Circuits, Permit, Refusal, circuits_of
 
 from .small import chat_record
+
+QWEN, DOLPHIN = Target("qwen3"), Target("dolphin3")
 
 
 class Clock:
@@ -34,57 +36,57 @@ def circuits(clock: Clock) -> Circuits:
 
 
 def admitted(
-    circuits: Circuits, provider: str = "ollama", model: str = "qwen3", *, last_resort: bool = False
+    circuits: Circuits, provider: str = "ollama", model: Target = QWEN, *, last_resort: bool = False
 ) -> Permit:
     permit = circuits.admit(provider, model, last_resort=last_resort)
     assert isinstance(permit, Permit), permit
     return permit
 
 
-def fail(circuits: Circuits, scope: str = "provider", model: str = "qwen3") -> None:
+def fail(circuits: Circuits, scope: str = "provider", model: Target = QWEN) -> None:
     with admitted(circuits, model=model) as permit:
         permit.failed(scope, "nothing listens")  # type: ignore[arg-type] # a literal, in all these tests
 
 
 def test_admit_at_first_lets_everybody_in(circuits: Circuits) -> None:
-    assert [type(circuits.admit("ollama", "qwen3")) for _ in range(3)] == [Permit] * 3
+    assert [type(circuits.admit("ollama", QWEN)) for _ in range(3)] == [Permit] * 3
 
 
 def test_admit_after_one_fault_refuses_with_its_reason_and_the_time_left(circuits: Circuits, clock: Clock) -> None:
     fail(circuits)
     clock.now_s += 10
-    assert circuits.admit("ollama", "qwen3") == Refusal("nothing listens", 20.0)
+    assert circuits.admit("ollama", QWEN) == Refusal("nothing listens", 20.0)
 
 
 def test_refusal_says_when_it_is_asked_again_and_why_not_now(circuits: Circuits) -> None:
     fail(circuits)
-    assert str(circuits.admit("ollama", "qwen3")) == "Not asked for another 30 s. Its last fault: nothing listens"
+    assert str(circuits.admit("ollama", QWEN)) == "Not asked for another 30 s. Its last fault: nothing listens"
 
 
 def test_fault_of_a_provider_concerns_all_its_models_and_no_other_provider(circuits: Circuits) -> None:
     fail(circuits)
-    assert isinstance(circuits.admit("ollama", "dolphin3"), Refusal)
-    assert isinstance(circuits.admit("openai", "qwen3"), Permit)
+    assert isinstance(circuits.admit("ollama", DOLPHIN), Refusal)
+    assert isinstance(circuits.admit("openai", QWEN), Permit)
 
 
 def test_fault_of_a_model_concerns_no_other_model(circuits: Circuits) -> None:
     fail(circuits, "model")
-    assert isinstance(circuits.admit("ollama", "qwen3"), Refusal)
-    assert isinstance(circuits.admit("ollama", "dolphin3"), Permit)
+    assert isinstance(circuits.admit("ollama", QWEN), Refusal)
+    assert isinstance(circuits.admit("ollama", DOLPHIN), Permit)
 
 
 def test_fault_of_a_model_shows_that_its_provider_is_back(circuits: Circuits, clock: Clock) -> None:
     fail(circuits)
     clock.now_s += 30
     fail(circuits, "model")
-    assert [type(circuits.admit("ollama", "dolphin3")) for _ in range(2)] == [Permit] * 2
+    assert [type(circuits.admit("ollama", DOLPHIN)) for _ in range(2)] == [Permit] * 2
 
 
 def test_admit_after_the_time_lets_one_caller_probe_and_refuses_the_others(circuits: Circuits, clock: Clock) -> None:
     fail(circuits)
     clock.now_s += 30
     admitted(circuits)
-    refusal = circuits.admit("ollama", "qwen3")
+    refusal = circuits.admit("ollama", QWEN)
     assert str(refusal) == "Not asked while another call finds out if it is back. Its last fault: nothing listens"
 
 
@@ -93,7 +95,7 @@ def test_probe_that_succeeds_lets_everybody_in(circuits: Circuits, clock: Clock)
     clock.now_s += 30
     with admitted(circuits) as probe:
         probe.succeeded()
-    assert [type(circuits.admit("ollama", "qwen3")) for _ in range(3)] == [Permit] * 3
+    assert [type(circuits.admit("ollama", QWEN)) for _ in range(3)] == [Permit] * 3
 
 
 def test_probe_that_says_nothing_leaves_it_to_the_next_caller(circuits: Circuits, clock: Clock) -> None:
@@ -102,7 +104,7 @@ def test_probe_that_says_nothing_leaves_it_to_the_next_caller(circuits: Circuits
     with admitted(circuits):
         pass
     admitted(circuits)
-    assert isinstance(circuits.admit("ollama", "qwen3"), Refusal)
+    assert isinstance(circuits.admit("ollama", QWEN), Refusal)
 
 
 def test_probe_that_never_comes_back_is_followed_by_another(circuits: Circuits, clock: Clock) -> None:
@@ -117,7 +119,7 @@ def test_faults_in_a_row_double_the_time_up_to_five_minutes(circuits: Circuits, 
     waits = []
     for _ in range(7):
         fail(circuits)
-        refusal = circuits.admit("ollama", "qwen3")
+        refusal = circuits.admit("ollama", QWEN)
         assert isinstance(refusal, Refusal)
         waits.append(refusal.wait_s)
         clock.now_s += refusal.wait_s
@@ -131,7 +133,7 @@ def test_success_takes_the_time_back_to_its_beginning(circuits: Circuits, clock:
     with admitted(circuits) as probe:
         probe.succeeded()
     fail(circuits)
-    assert circuits.admit("ollama", "qwen3") == Refusal("nothing listens", 30.0)
+    assert circuits.admit("ollama", QWEN) == Refusal("nothing listens", 30.0)
 
 
 @given(st.floats(0, 1), st.integers(1, 2000))
@@ -143,27 +145,27 @@ def test_time_has_chance_in_it_and_is_never_beyond_five_minutes(chance: float, f
 def test_fault_that_names_its_own_time_is_believed(circuits: Circuits) -> None:
     with admitted(circuits) as permit:
         permit.failed("model", "busy", for_s=3)
-    assert circuits.admit("ollama", "qwen3") == Refusal("busy", 3)
+    assert circuits.admit("ollama", QWEN) == Refusal("busy", 3)
 
 
 def test_fault_that_names_a_time_beyond_five_minutes_is_not(circuits: Circuits) -> None:
     with admitted(circuits) as permit:
         permit.failed("model", "busy", for_s=86_400)
-    assert circuits.admit("ollama", "qwen3") == Refusal("busy", 300)
+    assert circuits.admit("ollama", QWEN) == Refusal("busy", 300)
 
 
 def test_faults_of_calls_that_ran_at_the_same_time_count_once(circuits: Circuits, clock: Clock) -> None:
     permits = [admitted(circuits) for _ in range(50)]
     for permit in permits:
         permit.failed("provider", "nothing listens")
-    assert circuits.admit("ollama", "qwen3") == Refusal("nothing listens", 30.0)
+    assert circuits.admit("ollama", QWEN) == Refusal("nothing listens", 30.0)
 
 
 def test_success_of_a_call_that_began_before_the_fault_does_not_count(circuits: Circuits) -> None:
     old = admitted(circuits)
     fail(circuits)
     old.succeeded()
-    assert isinstance(circuits.admit("ollama", "qwen3"), Refusal)
+    assert isinstance(circuits.admit("ollama", QWEN), Refusal)
 
 
 def test_fault_of_a_call_that_began_before_the_fault_makes_nobody_wait_for_longer(
@@ -173,7 +175,7 @@ def test_fault_of_a_call_that_began_before_the_fault_makes_nobody_wait_for_longe
     fail(circuits)
     clock.now_s += 10
     old.failed("provider", "timed out")
-    assert circuits.admit("ollama", "qwen3") == Refusal("nothing listens", 20.0)
+    assert circuits.admit("ollama", QWEN) == Refusal("nothing listens", 20.0)
 
 
 def test_success_of_a_probe_that_was_given_up_does_not_count(circuits: Circuits, clock: Clock) -> None:
@@ -183,14 +185,14 @@ def test_success_of_a_probe_that_was_given_up_does_not_count(circuits: Circuits,
     clock.now_s += 300
     fail(circuits)
     old.succeeded()
-    assert isinstance(circuits.admit("ollama", "qwen3"), Refusal)
+    assert isinstance(circuits.admit("ollama", QWEN), Refusal)
 
 
 def test_call_that_fails_after_its_success_opens_the_circuit(circuits: Circuits) -> None:
     with admitted(circuits) as permit:
         permit.succeeded()
     permit.failed("model", "broke off")
-    assert circuits.admit("ollama", "qwen3") == Refusal("broke off", 30.0)
+    assert circuits.admit("ollama", QWEN) == Refusal("broke off", 30.0)
 
 
 def test_probe_that_fails_after_its_success_opens_the_circuit_for_the_first_time(
@@ -201,7 +203,7 @@ def test_probe_that_fails_after_its_success_opens_the_circuit_for_the_first_time
     with admitted(circuits) as permit:
         permit.succeeded()
     permit.failed("model", "broke off")
-    assert circuits.admit("ollama", "qwen3") == Refusal("broke off", 30.0)
+    assert circuits.admit("ollama", QWEN) == Refusal("broke off", 30.0)
 
 
 def test_last_resort_is_asked_again_where_the_fault_showed_at_once(circuits: Circuits) -> None:
@@ -213,7 +215,19 @@ def test_last_resort_is_not_asked_again_where_the_fault_took_time(circuits: Circ
     with admitted(circuits) as permit:
         clock.now_s += 2
         permit.failed("provider", "timed out")
-    assert circuits.admit("ollama", "qwen3", last_resort=True) == Refusal("timed out", 30.0)
+    assert circuits.admit("ollama", QWEN, last_resort=True) == Refusal("timed out", 30.0)
+
+
+def test_last_resort_is_asked_again_where_an_answer_broke_off_whenever_that_was(
+    circuits: Circuits, clock: Clock
+) -> None:
+    with admitted(circuits) as permit:
+        clock.now_s += 20
+        permit.succeeded()
+    clock.now_s += 20
+    permit.failed("model", "broke off")
+    assert circuits.admit("ollama", QWEN) == Refusal("broke off", 30.0)
+    admitted(circuits, last_resort=True)
 
 
 def test_last_resort_that_fails_makes_nobody_wait_for_longer(circuits: Circuits, clock: Clock) -> None:
@@ -221,7 +235,7 @@ def test_last_resort_that_fails_makes_nobody_wait_for_longer(circuits: Circuits,
     clock.now_s += 10
     with admitted(circuits, last_resort=True) as permit:
         permit.failed("provider", "still nothing")
-    assert circuits.admit("ollama", "qwen3") == Refusal("still nothing", 20.0)
+    assert circuits.admit("ollama", QWEN) == Refusal("still nothing", 20.0)
 
 
 def test_last_resort_that_succeeds_closes_the_circuit(circuits: Circuits) -> None:
@@ -233,8 +247,8 @@ def test_last_resort_that_succeeds_closes_the_circuit(circuits: Circuits) -> Non
 
 def test_forget_lets_everybody_in(circuits: Circuits) -> None:
     fail(circuits)
-    circuits.forget("ollama", "qwen3")
-    assert isinstance(circuits.admit("ollama", "dolphin3"), Permit)
+    circuits.forget("ollama", QWEN)
+    assert isinstance(circuits.admit("ollama", DOLPHIN), Permit)
 
 
 def test_circuit_that_opens_and_closes_is_logged(
@@ -258,7 +272,7 @@ def test_half_open_with_fifty_threads_lets_exactly_one_probe(circuits: Circuits,
 
     def ask(_: int) -> type:
         together.wait(30)
-        return type(circuits.admit("ollama", "qwen3"))
+        return type(circuits.admit("ollama", QWEN))
 
     with ThreadPoolExecutor(50) as threads:
         assert Counter(threads.map(ask, range(50))) == {Permit: 1, Refusal: 49}
@@ -282,10 +296,11 @@ def test_circuits_of_providers_that_are_gone_are_gone() -> None:
     assert len(circuit._OF_PROVIDERS) == before - 1
 
 
-def test_identity_of_a_record_is_its_id_by_whatever_name_it_is_asked_for() -> None:
+@pytest.mark.parametrize(("provider", "expected"), [("local", Refusal), ("ollama", Permit), ("openai", Permit)])
+def test_fault_of_a_record_concerns_its_other_names_where_the_record_is_what_is_loaded(
+    circuits: Circuits, provider: str, expected: type
+) -> None:
     record = chat_record("qwen3-4b")
-    assert [identity_of(Target(name, record)) for name in ("qwen3-4b", "qwen3")] == ["qwen3-4b", "qwen3-4b"]
-
-
-def test_identity_of_a_name_without_a_record_is_the_name() -> None:
-    assert identity_of(Target("dolphin3:8b")) == "dolphin3:8b"
+    with admitted(circuits, provider, Target("qwen3-4b", record)) as permit:
+        permit.failed("model", "it is not there")
+    assert isinstance(circuits.admit(provider, Target("qwen3", record)), expected)

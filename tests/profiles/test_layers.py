@@ -145,10 +145,56 @@ def test_layers_leave_out_settings_that_mean_nothing_to_the_model(monkeypatch: p
     assert _given("ollama", None, {}).parameters == {"temperature": 0.2, "mirostat": 2, "context_length": 256}
 
 
-def test_layers_without_a_limit_give_none_to_ollama_and_the_context_to_local() -> None:
-    assert _given("ollama", None, {"num_predict": -1}).parameters == {}
+@pytest.mark.parametrize("stated", [0, -1, -2])
+def test_layers_without_a_limit_say_so_to_who_has_one_otherwise(stated: int) -> None:
+    assert _given("ollama", None, {"num_predict": stated}).parameters == {"num_predict": -1}
+    assert _given("ollama", _TALK, {"num_predict": stated}, is_first=False).parameters == {"num_predict": -1}
+    assert _given("transformers", _TALK, {"num_predict": stated}).parameters == {"num_predict": -1}
+    assert _given("transformers", _SEE, {"num_predict": stated}).parameters == {}
+    assert _given("openai", None, {"num_predict": stated}).parameters == {}
+    assert _given("acme", None, {"num_predict": stated}).parameters == {}
+
+
+def test_layers_without_a_limit_give_the_context_to_local() -> None:
     assert _given("local", _TALK, {"num_predict": -1}).parameters == {"max_tokens": 32768}
     assert _given("local", _TALK, {"num_predict": -1}, context_length=65536).parameters["max_tokens"] == 65536
+
+
+def test_layers_lower_a_context_that_is_stated_for_another_model_to_what_the_record_can_hold() -> None:
+    found = _given("local", _TALK, {"num_ctx": 65536, "top_k": 3}, is_first=False)
+
+    assert found == Given(
+        {"context_length": 32768, "top_k": 3},
+        (
+            (
+                "`local` with `any`: `top_k` 3 from the role, `context_length` 32768 from what the record can hold, "
+                "below 65536 from the role."
+            ),
+        ),
+    )
+
+
+def test_layers_lower_a_context_of_the_settings_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_PARAMETERS", "num_ctx=65536")
+
+    found = _given("local", dense_record("see", context_length=512), {}, is_first=False)
+
+    assert found.parameters == {"context_length": 512}
+
+
+@pytest.mark.parametrize(("provider", "is_first"), [("local", True), ("ollama", False), ("transformers", False)])
+def test_layers_lower_no_context_of_the_roles_own_model_or_of_another_provider(provider: str, is_first: bool) -> None:
+    found = _given(provider, _TALK, {"num_ctx": 65536}, is_first=is_first)
+
+    assert found.parameters == {"context_length": 65536}
+
+
+def test_layers_lower_no_context_that_the_caller_states_or_that_fits() -> None:
+    asked = _given("local", _TALK, {"num_ctx": 8192}, is_first=False, num_ctx=65536)
+
+    assert asked.parameters == {"context_length": 65536}
+    assert _given("local", _TALK, {"num_ctx": 32768}, is_first=False).parameters == {"context_length": 32768}
+    assert _given("local", chat_record("a"), {"num_ctx": 65536}, is_first=False).parameters == {"context_length": 65536}
 
 
 def test_layers_leave_the_context_of_a_record_to_loading(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -270,7 +270,7 @@ def test_provider_that_breaks_keeps_no_other_from_being_asked(error: Exception, 
     report = provisioned(asked_of(broken, up), model)
 
     assert [(facts(outcome), outcome.reason) for outcome in report.outcomes] == [
-        (("broken", "large", "failed"), f"{type(error).__name__}: no such thing"),
+        (("broken", "large", "failed"), f"{type(error).__name__}: no such thing."),
         (("up", "small", "pulled"), None),
     ]
     assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [error]
@@ -403,7 +403,7 @@ def test_what_is_known_goes_with_its_registry(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Providers, "get", lambda *_: Shop("local", "talk"))
     registry = registry_of(chat_record("talk"), general="talk")
     provision(registry=registry)
-    known = weakref.ref(provisioning_module._known[registry])
+    known = weakref.ref(provisioning_module._known_of(Providers.of(registry)))
 
     del registry
     gc.collect()

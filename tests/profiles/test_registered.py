@@ -1,7 +1,11 @@
 """Providers by name: made once, lazily, and found in other packages."""
 
+import copy
+import gc
+import pickle
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +13,7 @@ from typing import Any
 import pytest
 from waiting import until
 
+from registry import MODEL_REGISTRY
 from registry.errors import ProviderUnavailableError
 from registry.profiles import Providers
 
@@ -194,6 +199,55 @@ def test_close_closes_what_was_made_whatever_one_of_them_raises() -> None:
 
 def test_default_providers_are_those_of_the_process() -> None:
     assert Providers.default() is Providers.default()
+
+
+def test_providers_of_a_registry_are_the_same_for_all_who_use_it() -> None:
+    registry, other = Registry([]), Registry([])
+
+    assert Providers.of(registry) is Providers.of(registry)
+    assert Providers.of(registry).registry is registry
+    assert Providers.of(other) is not Providers.of(registry)
+
+
+def test_providers_of_the_registry_of_this_package_are_those_of_the_process() -> None:
+    assert Providers.of(MODEL_REGISTRY) is Providers.of(None) is Providers.default()
+
+
+def test_providers_of_a_registry_go_with_it() -> None:
+    registry = Registry([])
+    kept = weakref.ref(Providers.of(registry))
+
+    del registry
+    gc.collect()
+
+    assert kept() is None
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda registry: pickle.loads(pickle.dumps(registry))])
+def test_copy_of_a_registry_has_providers_of_its_own(copied: Callable[[Registry], Registry]) -> None:
+    registry = Registry([])
+    providers = Providers.of(registry)
+
+    made = copied(registry)
+
+    assert Providers.of(made).registry is made
+    assert Providers.of(registry) is providers
+
+
+def test_providers_of_a_registry_are_closed_when_the_process_ends(run_python: Callable[..., str]) -> None:
+    code = """
+from registry import MODEL_REGISTRY, combine
+from registry.profiles import Providers
+own = combine(MODEL_REGISTRY)
+class Mine:
+    def available(self): ...
+    has = ensure = chat = stream = embed = available
+    def close(self): print("closed")
+Providers.of(own)._given["mine"] = Mine()
+Providers.of(own).get("mine")
+print("ends")
+"""
+    assert run_python(code).splitlines() == ["ends", "closed"]
 
 
 def test_default_providers_are_closed_when_the_process_ends(run_python: Callable[..., str]) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Self, TypeAlias, TypedDict
+from typing import Self, TypedDict
 
 from registry.errors import ProviderModelError
 from registry.loaders.completion import ChatCompletion, ChatCompletionChunk, Stream
-from registry.profiles.chunks import is_empty
-
-Chunked: TypeAlias = Generator[ChatCompletionChunk, None, None]
+from registry.profiles.chunks import Chunked, is_empty
 
 
 class FailedAttempt(TypedDict):
@@ -79,9 +77,7 @@ class RoleStream(Stream[ChatCompletionChunk]):
     read it, each chunk goes to one of them; and any thread may close it.
     """
 
-    def __init__(
-        self, pieces: Generator[ChatCompletionChunk, None, None], cancelled: threading.Event, told: Told
-    ) -> None:
+    def __init__(self, pieces: Chunked, cancelled: threading.Event, told: Told) -> None:
         super().__init__(pieces, cancelled)
         self._told = told
 

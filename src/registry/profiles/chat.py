@@ -22,7 +22,8 @@ from registry.profiles.answers import (
 )
 from registry.profiles.chunks import joined
 from registry.profiles.client import RoleClient
-from registry.profiles.failover import Served, problem_of, scope_of
+from registry.profiles.failover import Served
+from registry.profiles.faults import problem_of, scope_of
 from registry.profiles.in_thread import call_in_thread, iterate_in_thread
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Chat(RoleClient):
         profile: Name of the profile. Left out: the setting `profile`, else `default`.
         manifest: File with profiles of the user's own. Left out: the setting `manifest`.
         registry: Registry of the records. Left out: that of `providers`, else this package's own.
-        providers: Who may be asked. Left out: those that the process shares.
+        providers: Who may be asked. Left out: those that all share who use this registry.
         on_event: Called with what happens on the way to an answer, in the thread that does it; what it raises is
             logged.
         parameters: How to generate, in all calls: `temperature`, `max_tokens`, ...
@@ -103,8 +104,8 @@ class Chat(RoleClient):
 
         Args:
             messages: The conversation, in OpenAI's shape: `[{"role": "user", "content": "..."}]`.
-            options: How to generate, over what was said for all calls; and `tools`, `response_format` and what else
-                the providers take.
+            options: How to generate, over what was said for all calls, where it is not `None`; and `tools`,
+                `response_format` and what else the providers take.
 
         Returns:
             The answer in OpenAI's shape, with `served_by`.
@@ -112,7 +113,7 @@ class Chat(RoleClient):
         Raises:
             InvalidMessageError: The conversation is not one that a chat model can be given.
             InvalidOptionError: An option has a value that it cannot have.
-            ProviderError: A provider refuses the request, which another would too.
+            RegistryError: The role's own choice refuses the request, as for a prompt that is too long.
             NoProviderError: None of them has answered; the error says why, for each.
             ModelClosedError: This is closed.
         """
@@ -167,7 +168,7 @@ class Chat(RoleClient):
         return AsyncRoleStream(chunks, told)
 
     def close(self) -> None:
-        """End the streams that are open. Providers that the process shares, or that the caller brought, stay."""
+        """End the streams that are open. Providers stay: others use them too, or the caller brought them."""
         with self._lock:
             streams, running = tuple(self._streams), tuple(self._running)
         for cancelled in running:

@@ -6,20 +6,21 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeAlias
 from weakref import WeakKeyDictionary
 
 from registry._logfmt import log
 from registry.profiles.events import LOGGER
+from registry.profiles.order import identity
 
 if TYPE_CHECKING:
     from registry.profiles.protocol import Target
     from registry.profiles.registered import Providers
 
 Scope: TypeAlias = Literal["provider", "model"]
-_Key: TypeAlias = tuple[str, str]  # provider and model; the model is empty where the whole provider is meant
+_Key: TypeAlias = Hashable  # the name of a provider, or the identity of one of its models
 
 FIRST_OPEN_S, LONGEST_OPEN_S = 30.0, 300.0
 _JITTER = 0.2  # up to a fifth less, or a hundred processes that saw one fault would all come back at one moment
@@ -47,29 +48,36 @@ class _Open:
     """A circuit that is open, or half open when its time is over. There is none for what works.
 
     Every fault that counts makes a new one: calls tell by the object whether something happened since they began.
+    `is_cheap` is true where looking for the fault again costs little: it has shown at once, or after the first token.
     """
 
+    facts: dict[str, str | None]
     faults: int
     until_s: float
     reason: str
-    is_quick: bool
+    is_cheap: bool
     probe: Permit | None = None
 
     def lets_in(self, now_s: float, *, last_resort: bool) -> bool:
-        return now_s >= self.until_s or (last_resort and self.is_quick)
+        return now_s >= self.until_s or (last_resort and self.is_cheap)
 
 
 class Permit:
     """Leave to ask a provider for a model, and to say what came of it. Left without a word, nothing has been learnt."""
 
-    def __init__(self, circuits: Circuits, seen: dict[_Key, _Open | None], since_s: float, *, extends: bool) -> None:
+    def __init__(
+        self, circuits: Circuits, model: str, seen: dict[_Key, _Open | None], since_s: float, *, extends: bool
+    ) -> None:
         self._circuits = circuits
+        self.model = model
         self.seen = seen
         self.since_s = since_s
         self.extends = extends
+        self.has_answered = False
 
     def succeeded(self) -> None:
-        """Say that it answered: both circuits are closed."""
+        """Say that it answered, or has begun to: both circuits are closed."""
+        self.has_answered = True
         self._circuits.close(self, tuple(self.seen))
 
     def failed(self, scope: Scope, reason: str, *, for_s: float | None = None) -> None:
@@ -83,7 +91,8 @@ class Permit:
         provider, model = self.seen
         if scope == "model":
             self._circuits.close(self, (provider,))
-        self._circuits.open(self, model if scope == "model" else provider, reason, for_s)
+        facts = {"provider": str(provider), "model": self.model if scope == "model" else None}
+        self._circuits.open(self, model if scope == "model" else provider, facts, reason, for_s)
 
     def __enter__(self) -> Self:
         return self
@@ -112,63 +121,66 @@ class Circuits:
         self._lock = threading.Lock()
         self._open: dict[_Key, _Open] = {}
 
-    def admit(self, provider: str, model: str, *, last_resort: bool = False) -> Permit | Refusal:
+    def admit(self, provider: str, model: Target, *, last_resort: bool = False) -> Permit | Refusal:
         """Ask for leave to ask a provider for a model.
 
         Args:
             provider: Name of the provider.
-            model: Name of the model.
-            last_resort: True where nobody else is left: what has shown its fault at once is asked again all the same,
-                as that costs less than the answer is worth. It makes nothing wait for longer.
+            model: The model.
+            last_resort: True where nobody else is left: what has shown its fault at once, or broke off an answer that
+                had begun, is asked again all the same, as that costs less than the answer is worth. It makes nothing
+                wait for longer.
         """
         with self._lock:
             now_s = self._clock()
-            seen = {key: self._open.get(key) for key in ((provider, ""), (provider, model))}
+            seen = {key: self._open.get(key) for key in _keys(provider, model)}
             circuits = [circuit for circuit in seen.values() if circuit is not None]
             for circuit in circuits:
                 if not circuit.lets_in(now_s, last_resort=last_resort):
                     return Refusal(circuit.reason, 0.0 if circuit.probe else circuit.until_s - now_s)
-            permit = Permit(self, seen, now_s, extends=not last_resort)
+            permit = Permit(self, model.name, seen, now_s, extends=not last_resort)
             for circuit in circuits if not last_resort else ():
                 # Others are refused meanwhile; but for ever they are not, should this call never come back.
                 circuit.probe, circuit.until_s = permit, now_s + LONGEST_OPEN_S
             return permit
 
-    def forget(self, provider: str, model: str) -> None:
+    def forget(self, provider: str, model: Target) -> None:
         """Close both circuits: something was done about the fault, such as fetching the model."""
         if not self._open:
             return
         with self._lock:
-            closed = [key for key in ((provider, ""), (provider, model)) if self._open.pop(key, None) is not None]
-        self._tell_closed(closed)
+            closed = [found for key in _keys(provider, model) if (found := self._open.pop(key, None)) is not None]
+        _tell_closed(closed)
 
     def close(self, permit: Permit, keys: tuple[_Key, ...]) -> None:
         """Take a success, unless something else happened since the call began."""
         if not self._open:  # as almost always; no lock for it
             return
+        closed: list[_Open] = []
         with self._lock:
-            closed = [key for key in keys if permit.seen[key] is not None and self._is_news(permit, key)]
-            for key in closed:
-                del self._open[key]
-                permit.seen[key] = None
-        self._tell_closed(closed)
+            for key in keys:
+                found = permit.seen[key]
+                if found is not None and self._is_news(permit, key):
+                    closed.append(found)
+                    del self._open[key]
+                    permit.seen[key] = None
+        _tell_closed(closed)
 
-    def open(self, permit: Permit, key: _Key, reason: str, for_s: float | None) -> None:
+    def open(self, permit: Permit, key: _Key, facts: dict[str, str | None], reason: str, for_s: float | None) -> None:
         """Take a fault, unless something else happened since the call began."""
         with self._lock:
             if not self._is_news(permit, key):
                 return
             before, now_s = permit.seen[key], self._clock()
-            is_quick = now_s - permit.since_s < _QUICK_S
+            is_cheap = permit.has_answered or now_s - permit.since_s < _QUICK_S
             if before is not None and not permit.extends:
-                before.reason, before.is_quick = reason, is_quick
+                before.reason, before.is_cheap = reason, is_cheap
                 return
             faults = before.faults + 1 if before is not None else 1
             wait_s = min(for_s, LONGEST_OPEN_S) if for_s is not None else self._wait_s(faults)
-            permit.seen[key] = self._open[key] = _Open(faults, now_s + wait_s, reason, is_quick)
-        provider, model = key
-        facts = {"provider": provider, "model": model or None, "for_s": round(wait_s, 1), "reason": reason}
-        log(LOGGER, logging.WARNING, "registry.profiles.circuit_opened", **facts)
+            permit.seen[key] = self._open[key] = _Open(facts, faults, now_s + wait_s, reason, is_cheap)
+        told = {**facts, "for_s": round(wait_s, 1), "reason": reason}
+        log(LOGGER, logging.WARNING, "registry.profiles.circuit_opened", **told)
 
     def give_back(self, permit: Permit) -> None:
         """Let the next call probe what this one was to probe and did not."""
@@ -179,10 +191,6 @@ class Circuits:
                 if circuit is not None and circuit.probe is permit:
                     circuit.probe, circuit.until_s = None, self._clock()
 
-    def _tell_closed(self, keys: Iterable[_Key]) -> None:
-        for provider, model in keys:
-            log(LOGGER, logging.INFO, "registry.profiles.circuit_closed", provider=provider, model=model or None)
-
     def _is_news(self, permit: Permit, key: _Key) -> bool:
         return self._open.get(key) is permit.seen[key]
 
@@ -191,9 +199,13 @@ class Circuits:
         return longest_s * (1 - _JITTER * self._chance())
 
 
-def identity_of(target: Target) -> str:
-    """Give the name that all names of a model have in common: its record's id, or the only name that there is."""
-    return target.record.id if target.record is not None else target.name
+def _keys(provider: str, model: Target) -> tuple[_Key, _Key]:
+    return provider, identity(provider, model)
+
+
+def _tell_closed(closed: Iterable[_Open]) -> None:
+    for each in closed:
+        log(LOGGER, logging.INFO, "registry.profiles.circuit_closed", **each.facts)
 
 
 _OF_PROVIDERS: WeakKeyDictionary[Providers, Circuits] = WeakKeyDictionary()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from registry.errors import ModelClosedError
 from registry.profiles.active import PathLike, Profiles
 from registry.profiles.events import Event, OnEvent, tell
 from registry.profiles.failover import Failover, Link, Served
+from registry.profiles.layers import Layers
 from registry.profiles.order import chain
 from registry.profiles.parameters import ALIASES, canonical
 from registry.profiles.registered import Providers
-from registry.profiles.resolution import Resolution, resolve_in
+from registry.profiles.resolution import PassedOver, Resolution, resolve_in
 
 if TYPE_CHECKING:
     from registry.queries import ModelRegistry
@@ -39,9 +41,7 @@ class RoleClient:
         parameters: Mapping[str, Any],
     ) -> None:
         self.role = str(role)
-        # Those that the process shares know the package's own records only.
-        self._own_providers = Providers(registry=registry) if providers is None and registry is not None else None
-        self.providers = providers or self._own_providers or Providers.default()
+        self.providers = providers if providers is not None else Providers.of(registry)
         known = registry if registry is not None else self.providers.registry
         self._profiles = Profiles.load(manifest=manifest, registry=known)
         self.profile = self._profiles.get(profile).name
@@ -49,7 +49,15 @@ class RoleClient:
         self._parameters = dict(parameters)
         self._failover = Failover(self.role, self.providers, on_event)
         self._closed = False
-        self._resolution = self._resolve(self._parameters)
+        # Unchecked: who is there shows when it is asked, and asking beforehand would cost every call.
+        self._resolution = resolve_in(
+            self._profiles,
+            self.role,
+            profile=self.profile,
+            providers=self.providers,
+            check=False,
+            parameters=self._parameters,
+        )
         self._links = self._in_order(self._resolution)
         tell(on_event, self._resolved())
 
@@ -59,10 +67,8 @@ class RoleClient:
         return self._resolution
 
     def close(self) -> None:
-        """End what it does. Providers that the process shares, or that the caller brought, stay as they are."""
+        """End what it does. Providers stay as they are: others use them too, or the caller brought them."""
         self._closed = True
-        if self._own_providers is not None:
-            self._own_providers.close()
 
     def __enter__(self) -> Self:
         self._refuse_closed()
@@ -76,18 +82,20 @@ class RoleClient:
         return f"<{type(self).__name__} {self.role} of {self.profile}: {state}>"
 
     def _links_for(self, options: Mapping[str, Any]) -> tuple[Link, ...]:
-        """Give who may be asked in one call, with its own options over those of all calls.
+        """Give who may be asked in one call, with its own options over those of all calls; `None` states nothing.
 
         Raises:
             InvalidOptionError: One of them has a value that it cannot have.
             ModelClosedError: This is closed.
         """
         self._refuse_closed()
+        options = {name: value for name, value in options.items() if value is not None}
         if not options:
             return self._links
         stated = canonical(options)
         left = {name: value for name, value in self._parameters.items() if ALIASES.get(name, name) not in stated}
-        return self._in_order(self._resolve({**left, **options}))
+        layers = Layers.of(self._role_model, self.profile, {**left, **options})
+        return tuple(_with(layers, link, is_first=place == 0) for place, link in enumerate(self._links))
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -98,17 +106,6 @@ class RoleClient:
 
     def _tell_done(self, served: Served[Any]) -> None:
         self._failover.tell("done", served.served_by["provider"], served.served_by["model"])
-
-    def _resolve(self, parameters: Mapping[str, Any]) -> Resolution:
-        # Unchecked: who is there shows when it is asked, and asking beforehand would cost every call.
-        return resolve_in(
-            self._profiles,
-            self.role,
-            profile=self.profile,
-            providers=self.providers,
-            check=False,
-            parameters=parameters,
-        )
 
     def _in_order(self, resolution: Resolution) -> tuple[Link, ...]:
         """Put those that may be asked and those that cannot into the order of the role."""
@@ -121,3 +118,10 @@ class RoleClient:
         first = self._resolution
         names = ", then ".join(f"{each.provider}/{each.target.name}" for each in first.candidates)
         return Event("resolving", self.role, first.provider, first.model, f"Profile `{self.profile}`: {names}.")
+
+
+def _with(layers: Layers, link: Link, *, is_first: bool) -> Link:
+    """Give who may be asked, with the parameters of other layers; who was passed over is not looked for again."""
+    if isinstance(link, PassedOver):
+        return link
+    return replace(link, parameters=layers.given(link.provider, link.target, is_first=is_first).parameters)

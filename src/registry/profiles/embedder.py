@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import ProviderModelError
 from registry.loaders.texts import check_texts
-from registry.profiles.circuit import identity_of
 from registry.profiles.client import RoleClient
 from registry.profiles.failover import Link
 from registry.profiles.in_thread import call_in_thread
@@ -52,7 +51,7 @@ class Embedder(RoleClient):
         profile: Name of the profile. Left out: the setting `profile`, else `default`.
         manifest: File with profiles of the user's own. Left out: the setting `manifest`.
         registry: Registry of the records. Left out: that of `providers`, else this package's own.
-        providers: Who may be asked. Left out: those that the process shares.
+        providers: Who may be asked. Left out: those that all share who use this registry.
         on_event: Called with what happens, in the thread that does it; what it raises is logged.
         parameters: `dimensions`: size to cut the vectors to, in all calls; and what else the provider takes.
 
@@ -97,11 +96,11 @@ class Embedder(RoleClient):
         Args:
             texts: The texts.
             kind: What they are, where the model has a prompt for it.
-            options: `dimensions`, over what was said for all calls.
+            options: `dimensions`, over what was said for all calls, where it is not `None`.
 
         Raises:
             InvalidInputError: `texts` is one text, or one of them is none.
-            ProviderError: A provider refuses the request, which another would too.
+            RegistryError: The role's own choice refuses the request.
             NoProviderError: None of them has answered; the error says why, for each.
             ModelClosedError: This is closed.
         """
@@ -154,12 +153,14 @@ class Embedder(RoleClient):
 
 def _without_other_model(link: Link, own: Target) -> Link:
     """Give a link as it is, or as passed over where it is to another model than the role's own."""
-    if isinstance(link, PassedOver) or _name(link.target) == _name(own):
+    if isinstance(link, PassedOver) or _space(link.target) == _space(own):
         return link
     reason = f"It is another model than `{own.name}`, and vectors of two models cannot be compared."
     remedy = f"Name `{own.name}` at another provider to fall back on."
     return PassedOver(link.provider, link.target.name, reason, remedy)
 
 
-def _name(target: Target) -> str:
-    return identity_of(target).removesuffix(":latest")  # Ollama's own word for a name without a tag
+def _space(target: Target) -> str:
+    """Name what makes alike vectors, whoever provides it: a record by its id, or the only name that there is."""
+    name = target.record.id if target.record is not None else target.name
+    return name.removesuffix(":latest")  # Ollama's own word for a name without a tag

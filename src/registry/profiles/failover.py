@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from registry._logfmt import log
 from registry.errors import (
-    DownloadError,
     ModelClosedError,
     NoProviderError,
-    ProviderError,
     ProviderModelError,
-    ProviderTimeoutError,
     ProviderUnavailableError,
-    StreamBrokenError,
+    RegistryError,
     UnsafeWeightsError,
     UnsupportedModelError,
 )
-from registry.profiles.circuit import Permit, Refusal, Scope, circuits_of, identity_of
+from registry.profiles.circuit import Permit, Refusal, circuits_of
 from registry.profiles.events import LOGGER, Event, EventKind, OnEvent, tell
-from registry.profiles.provisioning import ensure_candidate
+from registry.profiles.faults import is_missing, scope_of, words_of
+from registry.profiles.provisioning import ensure_candidate, forget_ready
 from registry.profiles.resolution import Candidate, PassedOver
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ PASSED_ON: tuple[type[Exception], ...] = (
     MemoryError,
     OSError,
 )
-"""Errors after which the next one is asked. All others are the caller's own, or faults of the program."""
+"""Errors after which the next one is asked. All others are about the request, or faults of the program."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +77,9 @@ class Failover:
     ) -> Served[T]:
         """Ask one after the other until one answers.
 
+        What the role's own choice says about the request is for the caller to know. What one that is fallen back on
+        cannot do with it, another may: it is passed over, which is no fault of it.
+
         Args:
             links: Who may be asked, in order; the first is the role's own choice.
             ask: Asks one. What it raises of `PASSED_ON` lets the next one be asked.
@@ -86,6 +87,7 @@ class Failover:
 
         Raises:
             NoProviderError: None of them has answered.
+            RegistryError: The role's own choice refuses the request.
             Exception: It was cancelled, and one of them says so in its own way.
         """
         failed: dict[int, FailedAttempt] = {}
@@ -94,11 +96,15 @@ class Failover:
             with permit:
                 try:
                     value = self._ask(candidate, ask)
-                except PASSED_ON as error:
+                except Exception as error:
+                    is_fault = isinstance(error, PASSED_ON)
+                    if not is_fault and (place == 0 or not isinstance(error, RegistryError)):
+                        raise
                     if cancelled is not None and cancelled.is_set():
                         raise  # the work was ended, which is no fault of who did it
                     last, words = error, words_of(error)
-                    permit.failed(scope_of(error), words, for_s=getattr(error, "retry_after_s", None))
+                    if is_fault and not self._is_fetched_again(candidate, error):
+                        permit.failed(scope_of(error), words, for_s=getattr(error, "retry_after_s", None))
                     self._pass_on(failed, place, candidate.provider, candidate.target.name, words)
                 else:
                     permit.succeeded()
@@ -120,14 +126,14 @@ class Failover:
             if isinstance(link, PassedOver):
                 self._pass_on(failed, place, link.provider, link.model, f"{link.reason} {link.remedy}".rstrip())
                 continue
-            permit = self._circuits.admit(link.provider, identity_of(link.target))
+            permit = self._circuits.admit(link.provider, link.target)
             if isinstance(permit, Refusal):
                 self._pass_on(failed, place, link.provider, link.target.name, str(permit))
                 refused.append((place, link))
             else:
                 yield place, link, permit
         for place, candidate in refused:
-            permit = self._circuits.admit(candidate.provider, identity_of(candidate.target), last_resort=True)
+            permit = self._circuits.admit(candidate.provider, candidate.target, last_resort=True)
             if not isinstance(permit, Refusal):
                 yield place, candidate, permit
 
@@ -152,6 +158,10 @@ class Failover:
         kind = ProviderUnavailableError if outcome.action == "skipped" else ProviderModelError
         reason = outcome.reason or "It cannot be fetched."
         raise kind(candidate.provider, candidate.target.name, reason) from outcome.error
+
+    def _is_fetched_again(self, candidate: Candidate, error: Exception) -> bool:
+        """Say whether the next call fetches the model: it counted as ready, and is gone."""
+        return is_missing(error) and forget_ready(candidate, self._providers) and candidate.auto_download
 
     def _pass_on(self, failed: dict[int, FailedAttempt], place: int, provider: str, model: str, error: str) -> None:
         failed[place] = {"provider": provider, "model": model, "error": error}
@@ -185,46 +195,3 @@ class Failover:
         error = NoProviderError(self.role, lines)
         self.tell("broken", detail=str(error))
         return error
-
-
-def scope_of(error: Exception) -> Scope:
-    """Say whether a fault concerns a provider with all its models, or one of its models."""
-    match error:
-        case ProviderTimeoutError() if _was_connecting(error):
-            return "provider"
-        case ProviderTimeoutError() | StreamBrokenError() | DownloadError():
-            return "model"
-        case ConnectionError() | ImportError():
-            return "provider"
-        case _:
-            return "model"
-
-
-def _was_connecting(error: BaseException) -> bool:
-    """True where a time-out is that of a connection: then no model of the provider can be had."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if type(seen).__name__ == "ConnectTimeout":  # of httpx, which only providers import
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
-
-
-def problem_of(error: Exception) -> str:
-    """Put what went wrong into a sentence."""
-    if isinstance(error, ProviderError):
-        return error.problem
-    return _on_one_line(error)
-
-
-def words_of(error: Exception) -> str:
-    """Put what went wrong, and what to do, on one line."""
-    if isinstance(error, ProviderError):
-        return f"{error.problem} {error.remedy}".rstrip()
-    return _on_one_line(error)
-
-
-def _on_one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    own = type(error).__module__.startswith("registry.")
-    return text if own and text else f"{type(error).__name__}: {text}".rstrip(": ") + "."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from registry._frozen import FrozenDict
 from registry.errors import InvalidOptionError
 from registry.profiles.checkpoints.parameter_names import known_to_transformers
-from registry.profiles.order import LOCAL, TRANSFORMERS
+from registry.profiles.order import LOCAL, OLLAMA, TRANSFORMERS
 from registry.profiles.parameters import (
     SAMPLING,
     Layer,
@@ -83,8 +83,9 @@ class Layers:
 
         `local` and `transformers`, which refuse what they do not know, are given what they know where a role falls back
         on them: they must not fail for what another provider was meant to get. So is `openai`, whose servers may
-        refuse it, unless it is the role's own provider. Where `local` or `transformers` is that, what it does not know
-        is an error.
+        refuse it, unless it is the role's own provider. Where `local` is that, what it does not know is an error;
+        `transformers` is given it, and says so itself when it is asked. A context that role or settings state is
+        lowered to what a record can hold where a role falls back on it: it was meant for another model.
 
         Raises:
             InvalidOptionError: A parameter means nothing to `local`.
@@ -99,8 +100,13 @@ class Layers:
             layers = [Layer(layer.source, _only(layer.values, known)) for layer in layers]
         layers += [Layer(RECORD, of_record(target.record)), Layer(SETTINGS, self._general(known, target))]
         merged = merge(*layers)
-        parameters = _for_local(merged, target) if provider == LOCAL else merged.values
-        return Given(parameters, tuple(_reasons(provider, target, merged, left_out)))
+        if provider == LOCAL and not is_first:
+            merged = _lowered(merged, target.record)
+        parameters = {**merged.values, **_no_limit(provider, merged, target.record)}
+        if provider == LOCAL and merged.sources.get("context_length") == RECORD:
+            # Loading takes it from there, and what is loaded with options of its own is not what others have loaded.
+            del parameters["context_length"]
+        return Given(FrozenDict(parameters), tuple(_reasons(provider, target, merged, left_out)))
 
     def _known_to(self, provider: str, record: ModelInfo | None) -> frozenset[str] | None:
         """Give the names that a provider is given at most; `None` where that is for a service to say."""
@@ -131,20 +137,31 @@ def _only(values: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in known}
 
 
-def _for_local(merged: Merged, target: Target) -> Mapping[str, Any]:
-    """Give parameters for a model that is loaded here.
+def _lowered(merged: Merged, record: ModelInfo | None) -> Merged:
+    """Lower a context that role or settings state to what the record can hold; what the caller states stays."""
+    source, stated = merged.sources.get("context_length"), merged.values.get("context_length")
+    most = None if record is None else record.context_length
+    if source not in (ROLE, SETTINGS) or stated is None or most is None or stated <= most:
+        return merged
+    whose = f"what the record can hold, below {stated} from {source}"
+    return Merged(
+        FrozenDict({**merged.values, "context_length": most}),
+        FrozenDict({**merged.sources, "context_length": whose}),
+    )
 
-    Without a limit, an answer is as long as the context allows; left out, `max_tokens` would be the standard limit. And
-    a context that the record states is left out: loading takes it from there, and a model that is loaded with options
-    of its own would not be the one that others have loaded without.
+
+def _no_limit(provider: str, merged: Merged, record: ModelInfo | None) -> Mapping[str, Any]:
+    """Give what lifts the limit of an answer, where somebody states that there is none: left out, providers have one.
+
+    Records that are loaded here are given a limit that their context comes before.
     """
-    values, record = dict(merged.values), target.record
-    if isinstance(record, ChatModel) and "max_tokens" in merged.sources and "max_tokens" not in values:
-        context = values.get("context_length", record.runtime.context_length)
-        values["max_tokens"] = max(context, record.context_length or 0)
-    if merged.sources.get("context_length") == RECORD:
-        del values["context_length"]
-    return FrozenDict(values)
+    samples = record is None or isinstance(record, ChatModel)
+    if not samples or "max_tokens" not in merged.sources or "max_tokens" in merged.values:
+        return {}
+    if provider == LOCAL and isinstance(record, ChatModel):
+        context = merged.values.get("context_length", record.runtime.context_length)
+        return {"max_tokens": max(context, record.context_length or 0)}
+    return {"num_predict": -1} if provider in (OLLAMA, TRANSFORMERS) else {}
 
 
 def _reasons(provider: str, target: Target, merged: Merged, left_out: Collection[str]) -> Iterable[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from registry._frozen import FrozenDict
 from registry.chat import GenerationParams
 from registry.errors import InvalidOptionError, InvalidSettingError
+from registry.profiles.rules import NUM_PREDICT
 from registry.records import ChatModel, RuntimeDefaults, SamplingDefaults
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def canonical(stated: Mapping[str, Any]) -> dict[str, Any]:
         _check({name: value for name, value in found.items() if value is not None})
     except InvalidOptionError as error:
         own_name = names.get(error.option, error.option)
-        raise InvalidOptionError(own_name, error.expected, stated.get(own_name, error.got)) from None
+        expected = NUM_PREDICT if own_name == "num_predict" else error.expected
+        raise InvalidOptionError(own_name, expected, stated.get(own_name, error.got)) from None
     if "stop" in found:
         found["stop"] = _stops(found["stop"])
     order = {name: place for place, name in enumerate(CANONICAL)}

@@ -70,7 +70,7 @@ class Provider(Protocol):
     A provider is made without touching the network and without importing its package: both happen in the first call
     that needs them. What it raises decides what a role does next: `ProviderUnavailableError` (which
     `ProviderTimeoutError` is), `ProviderModelError` and what loading and fetching raise pass on to the next provider,
-    everything else is for the caller.
+    every other error of this library too where it is not the role's own choice, and the rest is for the caller.
     """
 
     @property

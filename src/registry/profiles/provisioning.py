@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from threading import Lock
@@ -13,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from registry._logfmt import log
-from registry.errors import InvalidOptionError, ProviderError, ProviderUnavailableError, RegistryError
+from registry.errors import InvalidOptionError, ProviderUnavailableError, RegistryError
 from registry.profiles.active import PathLike, Profiles
-from registry.profiles.circuit import circuits_of, identity_of
+from registry.profiles.circuit import circuits_of
 from registry.profiles.events import Event, EventKind, OnEvent, tell
+from registry.profiles.faults import words_of
 from registry.profiles.flights import Flights
-from registry.profiles.manifest import own_registry
 from registry.profiles.order import LOCAL, OLLAMA, chain, identity
 from registry.profiles.registered import Providers
 from registry.profiles.reports import Outcome, OutcomeAction, Report
@@ -44,8 +43,7 @@ class _Known:
         self.roles: dict[Hashable, tuple[Outcome, ...]] = {}  # the same
 
 
-# Providers that are made for one call know what those of other calls for the same registry do.
-_known: WeakKeyDictionary[Providers | ModelRegistry[Any], _Known] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Providers, _Known] = WeakKeyDictionary()
 _lock = Lock()
 
 
@@ -73,7 +71,7 @@ def provision(
         profile: Name of the profile. Left out: the setting `profile`, else `default`.
         manifest: File with profiles of the user's own. Left out: the setting `manifest`.
         registry: Registry of the records. Left out: that of `providers`, else this package's own.
-        providers: Who may be asked. Left out: those that the process shares.
+        providers: Who may be asked. Left out: those that all share who use this registry.
         on_event: Called with what happens, in the thread that fetches; what it raises is logged.
         on_outcome: Called with each outcome, as soon as it is known.
 
@@ -88,11 +86,11 @@ def provision(
         Report(profile='default', outcomes=(Outcome(role='embedding', model='all-minilm-l6-v2', provider='local',
         action='downloaded', seconds=4.1, bytes=91_000_000, reason=None),))
     """
-    with _asked(providers, registry) as asked:
-        profiles = Profiles.load(manifest=manifest, registry=registry if registry is not None else asked.registry)
-        return provision_in(
-            profiles, roles, profile=profile, providers=asked, force=force, on_event=on_event, on_outcome=on_outcome
-        )
+    asked = providers if providers is not None else Providers.of(registry)
+    profiles = Profiles.load(manifest=manifest, registry=registry if registry is not None else asked.registry)
+    return provision_in(
+        profiles, roles, profile=profile, providers=asked, force=force, on_event=on_event, on_outcome=on_outcome
+    )
 
 
 def provision_in(
@@ -158,7 +156,7 @@ def ensure_candidate(
         if not candidate.auto_download:
             return _looked_for(begun, provider, known)
     except ProviderUnavailableError as error:
-        return begun.skipped(_words_of(error), error)
+        return begun.skipped(words_of(error), error)
     except Exception as error:  # of another package, maybe: it must not keep the other roles from being served
         return begun.failed(error)
     tell(on_event, Event("provisioning", role, candidate.provider, candidate.target.name))
@@ -166,7 +164,7 @@ def ensure_candidate(
     listener = None if on_event is None else partial(_tell_progress, on_event, begun)
     outcome = known.flights.share(key, work, listener, anew=force)
     if outcome.is_ready:
-        circuits_of(providers).forget(candidate.provider, identity_of(candidate.target))
+        circuits_of(providers).forget(candidate.provider, candidate.target)
     return replace(outcome, role=role, model=candidate.target.name)
 
 
@@ -184,7 +182,9 @@ class _Begun(NamedTuple):
         return self._logged(logging.WARNING, "skipped", 0, reason, error)
 
     def failed(self, error: Exception) -> Outcome:
-        return self._logged(logging.WARNING, "failed", 0, _words_of(error), error)
+        if not isinstance(error, RegistryError):
+            LOGGER.error("registry.provision.unexpected", exc_info=error)
+        return self._logged(logging.WARNING, "failed", 0, words_of(error), error)
 
     def _logged(
         self,
@@ -264,20 +264,6 @@ def _known_of(providers: Providers) -> _Known:
         return _known.setdefault(providers, _Known())
 
 
-@contextmanager
-def _asked(providers: Providers | None, registry: ModelRegistry[Any] | None) -> Iterator[Providers]:
-    """Give the providers to ask; those that are made for a registry are closed."""
-    if providers is not None:
-        yield providers
-    elif registry is None or registry is own_registry():
-        yield Providers.default()
-    else:
-        with Providers(registry=registry) as made:
-            with _lock:
-                _known[made] = _known.setdefault(registry, _Known())
-            yield made
-
-
 def _forbidden(candidate: Candidate) -> str:
     name = candidate.target.name
     fetch = {LOCAL: f"`registry download {name}`", OLLAMA: f"`ollama pull {name}`"}.get(candidate.provider)
@@ -285,11 +271,6 @@ def _forbidden(candidate: Candidate) -> str:
     return f"It is not there, and the role says that it must not be fetched. {remedy}"
 
 
-def _words_of(error: Exception) -> str:
-    """Give what went wrong and what to do, on one line; who was asked stands beside it."""
-    if isinstance(error, ProviderError):
-        return f"{error.problem} {error.remedy}".strip()
-    if isinstance(error, RegistryError):
-        return " ".join(" ".join(error.explained()).split())
-    LOGGER.error("registry.provision.unexpected", exc_info=error)
-    return f"{type(error).__name__}: {error}"
+def forget_ready(candidate: Candidate, providers: Providers) -> bool:
+    """Have a model that turned out to be gone looked for anew. True where it counted as ready."""
+    return _known_of(providers).models.pop(identity(candidate.provider, candidate.target), None) is not None

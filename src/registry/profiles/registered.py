@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from difflib import get_close_matches
 from functools import cache, cached_property
 from importlib import import_module
-from threading import RLock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, cast
+from weakref import WeakMethod
 
 from registry.errors import ProviderUnavailableError
 from registry.profiles.protocol import Provider
@@ -79,6 +80,25 @@ class Providers:
     def default() -> Providers:
         """Give the providers that a process shares; they are closed when it ends."""
         return _shared()
+
+    @staticmethod
+    def of(registry: ModelRegistry[Any] | None) -> Providers:
+        """Give the providers that all share who use a registry; for this package's own, those of `default`.
+
+        They are kept for as long as the registry is there, and closed when the process ends.
+
+        Args:
+            registry: Registry whose records are served; `None` for this package's own.
+        """
+        from registry.profiles.manifest import own_registry
+
+        if registry is None or registry is own_registry():
+            return Providers.default()
+        with _LOCK:
+            kept: _Kept | None = vars(registry).get(_KEPT)
+            if kept is None or kept.providers is None or kept.providers.registry is not registry:
+                kept = vars(registry)[_KEPT] = _Kept(_closed_at_exit(Providers(registry=registry)))
+            return cast("Providers", kept.providers)
 
     def get(self, name: str) -> Provider:
         """Give the provider of this name; the same object every time.
@@ -152,13 +172,34 @@ class Providers:
         return found
 
 
+_KEPT, _LOCK = "_providers_of_profiles", Lock()
+
+
+class _Kept:
+    """Providers of a registry, kept on it, which nothing else outlives. Copies of the registry have their own."""
+
+    def __init__(self, providers: Providers | None = None) -> None:
+        self.providers = providers
+
+    def __reduce__(self) -> tuple[type[_Kept], tuple[()]]:
+        return _Kept, ()
+
+
 @cache
 def _shared() -> Providers:
+    return _closed_at_exit(Providers())
+
+
+def _closed_at_exit(made: Providers) -> Providers:
     import atexit
 
-    made = Providers()
-    atexit.register(made.close)
+    atexit.register(_close, WeakMethod(made.close))
     return made
+
+
+def _close(method: WeakMethod[Callable[[], None]]) -> None:
+    if (close := method()) is not None:
+        close()
 
 
 def _call(make: Callable[..., Any], registry: ModelRegistry[Any] | None) -> Any:

@@ -103,11 +103,12 @@ _text = _is("a string", lambda value: isinstance(value, str))
 _filled = _is("a non-empty string", lambda value: isinstance(value, str) and value != "")
 _flag = _is("true or false", lambda value: isinstance(value, bool))
 _version = _is("a version (`1.0`, `1.0.2`)", lambda value: isinstance(value, str) and bool(_VERSION.fullmatch(value)))
+NUM_PREDICT = "an integer of at least -2"
 _PARAMETERS = {
     "temperature": _is("a number from 0 to 2", lambda value: _is_number(value) and 0 <= value <= 2),
     "top_p": _is("a number above 0, at most 1", lambda value: _is_number(value) and 0 < value <= 1),
     "top_k": _is("an integer of at least 0", lambda value: _is_integer(value) and value >= 0),
-    "num_predict": _is("an integer of at least -2", lambda value: _is_integer(value) and value >= -2),
+    "num_predict": _is(NUM_PREDICT, lambda value: _is_integer(value) and value >= -2),
     "max_tokens": _is("a positive integer", lambda value: _is_integer(value) and value >= 1),
     "repeat_penalty": _is("a number above 0", lambda value: _is_number(value) and value > 0),
 }

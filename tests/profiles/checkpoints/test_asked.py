@@ -1,5 +1,6 @@
 """What parameters ask of a checkpoint, and what it states itself."""
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +27,12 @@ def test_read_asked_takes_what_is_said_over_what_the_checkpoint_states() -> None
     found = read_asked({"temperature": 0.2, "num_predict": 9, "stop": "END", "seed": 4}, stated)
 
     assert found == Asked(Sampling(0.2, 0.9, 20, 0.1, 1.1, 4), 9, ("END",), None, None)
+
+
+@pytest.mark.parametrize("stated", [0, -1, -2])
+def test_read_asked_without_a_limit_has_none_below_any_context(stated: int) -> None:
+    assert read_asked({"num_predict": stated}, {}).max_tokens == sys.maxsize
+    assert read_asked({"max_tokens": None}, {}).max_tokens == 2000
 
 
 def test_read_asked_passes_over_what_says_how_to_load() -> None:

@@ -305,9 +305,9 @@ def test_parameter_that_is_not_known_is_named_with_those_that_are(provider: Loca
         provider.chat(target, ASKED, {"mirostat": 2})
 
     assert str(caught.value) == (
-        "`mirostat`: expected a parameter that is known here, got 2. The provider `local` knows temperature, top_p, "
-        "top_k, repeat_penalty, max_tokens, stop, seed, response_format, tools, tool_choice, template_options, "
-        "context_length."
+        "`mirostat`: expected a parameter that is known here, got 2. The provider `local` knows context_length, "
+        "max_tokens, repeat_penalty, response_format, seed, stop, temperature, template_options, tool_choice, tools, "
+        "top_k, top_p."
     )
 
 

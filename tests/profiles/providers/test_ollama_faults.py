@@ -18,8 +18,9 @@ from registry.errors import (
     ProviderTimeoutError,
     ProviderUnavailableError,
 )
-from registry.profiles.failover import scope_of
+from registry.profiles.faults import scope_of
 from registry.profiles.providers.ollama import OllamaProvider
+from registry.profiles.providers.services import MissingModelError
 
 from ..peers import (
     ASKED,
@@ -54,8 +55,14 @@ CUT = (
     [
         (
             Fault(status=404, error="model 'llama3.2' not found"),
-            ProviderModelError,
+            MissingModelError,
             "`{host}` answered 404: model 'llama3.2' not found.",
+            "Fetch it with `ollama pull llama3.2`, or with `registry provision`.",
+        ),
+        (
+            Fault(status=500, error="open /blobs/sha256-1: file does not exist"),
+            MissingModelError,
+            "Ollama has failed: open /blobs/sha256-1: file does not exist.",
             "Fetch it with `ollama pull llama3.2`, or with `registry provision`.",
         ),
         (

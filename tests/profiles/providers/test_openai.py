@@ -19,7 +19,7 @@ from registry.errors import InvalidMessageError, ProviderError, ProviderModelErr
 from registry.errors import ProviderUnavailableError as Unavailable
 from registry.profiles import Availability, Ensured, Provider, Target
 from registry.profiles.providers.openai import OpenAIProvider
-from registry.profiles.providers.services import ServiceBusyError
+from registry.profiles.providers.services import MissingModelError, ServiceBusyError
 
 from ..peers import (
     ASKED,
@@ -330,7 +330,7 @@ def test_penalty_is_called_as_the_server_calls_it(
     [
         (
             Fault(status=404, body=b'{"error": {"message": "The model `m` does not exist.", "code": "x"}}'),
-            ProviderModelError,
+            MissingModelError,
             "`{url}` answered 404: The model `m` does not exist.",
             "Name a model that it lists, and an address that ends in `/v1`; it lists them at `/v1/models`.",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -23,7 +24,7 @@ class Asked:
 
     Attributes:
         sampling: How tokens are drawn.
-        max_tokens: Longest answer in tokens.
+        max_tokens: Longest answer in tokens; without a limit, more than any context has.
         stops: Texts that end it.
         tools: Tools that the model is offered, in OpenAI's shape; `None` where it is offered none.
         template_options: Options of the chat template.
@@ -57,7 +58,7 @@ def read_asked(parameters: Mapping[str, Any], stated: Mapping[str, Any]) -> Aske
         sampling=Sampling(
             params.temperature, params.top_p, params.top_k, float(min_p), params.repeat_penalty, given.get("seed")
         ),
-        max_tokens=params.max_tokens,
+        max_tokens=sys.maxsize if given.get("max_tokens", 0) is None else params.max_tokens,
         stops=tuple(given.get("stop", ())),
         tools=_tools(given),
         template_options=given.get("template_options"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from registry._places import find_files
 from registry.errors import InvalidOptionError, ModelNotDownloadedError, ProviderModelError
 from registry.profiles.chunks import Chunks
-from registry.profiles.parameters import CANONICAL, SAMPLING
+from registry.profiles.parameters import CANONICAL, known_to_local
 from registry.profiles.protocol import Availability, Ensured
 from registry.profiles.providers.fetched import Fetched
 from registry.records import ChatModel, DenseModel
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from registry.records import ModelInfo
 
 _MAX_MODELS = 2  # one that answers, and one that embeds: a role of each is what most programs use
-_REPLY = (*SAMPLING, "stop", "seed", "response_format", "tools", "tool_choice", "template_options")
 _PACKAGES = {"llama_cpp": "chat", "sentence_transformers": "embed"}  # package -> the extra that brings it
 _INSTALL = 'Install one with `pip install "typed-model-registry[chat]"`, or with `[embed]` for embeddings.'
 _FIND = "Name one of `registry.MODEL_REGISTRY`, or another provider for the role."
@@ -112,7 +111,8 @@ class LocalProvider:
             InvalidOptionError: A parameter is not one of `Chat.reply`, or has a value that it cannot have.
             RegistryError: What loading a model and `Chat.reply` raise.
         """
-        record, options = self._chat_model(model), _reply_options(parameters)
+        record = self._chat_model(model)
+        options = _reply_options(record, parameters)
         with self._manager().use(record, options=self._load_options(parameters)) as chat:
             return chat.reply(messages, **options)
 
@@ -196,7 +196,8 @@ class LocalProvider:
     def _chunks(
         self, model: Target, messages: Messages, parameters: Parameters, stop: _Stop
     ) -> Generator[ChatCompletionChunk, None, None]:
-        record, options = self._chat_model(model), _reply_options(parameters)
+        record = self._chat_model(model)
+        options = _reply_options(record, parameters)
         with (
             self._manager().use(record, options=self._load_options(parameters)) as chat,
             chat.stream(messages, **options) as stream,
@@ -229,9 +230,9 @@ class _Stop:
             stream.close()
 
 
-def _reply_options(parameters: Parameters) -> Any:
-    _refuse_others(parameters, (*_REPLY, "context_length"))
-    return {name: parameters[name] for name in _REPLY if parameters.get(name) is not None}
+def _reply_options(record: ChatModel, parameters: Parameters) -> Any:
+    _refuse_others(parameters, sorted(known_to_local(record)))
+    return {name: value for name, value in parameters.items() if name != "context_length" and value is not None}
 
 
 def _refuse_others(parameters: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -20,7 +20,13 @@ from registry.profiles.providers.http_provider import LOOK_S, HttpProvider, read
 from registry.profiles.providers.ollama_answers import ChatLines, PullLines
 from registry.profiles.providers.ollama_requests import chat_body, options_of
 from registry.profiles.providers.patience import Patience
-from registry.profiles.providers.services import Service, Timeouts, UnreadableError, shortened
+from registry.profiles.providers.services import (
+    MissingModelError,
+    Service,
+    Timeouts,
+    UnreadableError,
+    shortened,
+)
 from registry.profiles.providers.vectors import embedded
 
 if TYPE_CHECKING:
@@ -261,7 +267,7 @@ class OllamaProvider(HttpProvider["Client"]):
             return service.of_status(model, status, said)
         problem = f"Ollama has failed: {shortened(said)}"
         if any(words in lower for words in _MISSING):
-            return ProviderModelError(self.name, model, problem, _FETCH.format(model=model))
+            return MissingModelError(self.name, model, problem, _FETCH.format(model=model))
         if "memory" in lower:
             return ProviderModelError(self.name, model, problem, "Choose a smaller model, or free memory.")
         return ProviderModelError(self.name, model, problem, "Look into the log of Ollama.")

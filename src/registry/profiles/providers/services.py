@@ -37,6 +37,10 @@ class ServiceBusyError(ProviderUnavailableError):
         self.retry_after_s = retry_after_s
 
 
+class MissingModelError(ProviderModelError):
+    """A service does not have this model: it was never fetched, or is gone."""
+
+
 class Timeouts(NamedTuple):
     """How long a service may take, in seconds.
 
@@ -122,7 +126,7 @@ class Service(NamedTuple):
         """
         answer = f"`{self.url}` answered {status}: {shortened(said)}"
         if status == 404:
-            return ProviderModelError(self.provider, model, answer, self.fetch.format(model=model))
+            return MissingModelError(self.provider, model, answer, self.fetch.format(model=model))
         if status in _KEY:
             return self.unavailable(model, answer, self.key)
         if status in _BUSY:

@@ -14,7 +14,7 @@ from registry.errors import (
     ProviderUnavailableError,
     StreamBrokenError,
 )
-from registry.profiles.failover import problem_of, scope_of, words_of
+from registry.profiles.faults import problem_of, scope_of, words_of
 
 
 class ConnectTimeout(Exception):  # noqa: N818 - as the HTTP clients call theirs
@@ -36,7 +36,7 @@ def timed_out_while(cause: Exception) -> ProviderTimeoutError:
         (timed_out_while(TimeoutError()), "model"),
         (ProviderModelError("ollama", "qwen3", "No such model."), "model"),
         (StreamBrokenError("ollama", "qwen3", "It broke off."), "model"),
-        (MissingExtraError("ollama", "ollama", "Asking Ollama"), "provider"),
+        (MissingExtraError("llama_cpp", "chat", "Loading GGUF models"), "model"),
         (InsufficientMemoryError("qwen3", "It needs 8 GB."), "model"),
         (ModelNotDownloadedError("qwen3", (), "Fetch it."), "model"),
         (ModelBusyError("qwen3", "Its queue is full.", 3), "model"),
