@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from registry.errors import InvalidOptionError
 from registry.profiles.protocol import Target
 from registry.profiles.registered import OWN
 from registry.records import ChatModel
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from registry.queries import ModelRegistry
     from registry.records import RoleModel
 
-LOCAL, OLLAMA, TRANSFORMERS = "local", "ollama", "transformers"
+LOCAL, OLLAMA, OPENAI, TRANSFORMERS = "local", "ollama", "openai", "transformers"
 
 
 def chain(
@@ -43,10 +44,29 @@ def chain(
 def identity(provider: str, target: Target) -> Hashable:
     """Give what a model of a provider is told apart by: its record for who loads records, else the name that is sent.
 
-    Ids and aliases of a record are names for Ollama, too, and it may have one of them without the other.
+    Ids and aliases of a record are names for Ollama, too, and it may have one of them without the other. Two commits
+    of a repository are two models.
     """
     is_loaded_here = provider in (LOCAL, TRANSFORMERS)
-    return provider, target.record if is_loaded_here and target.record is not None else target.name
+    model = target.record if is_loaded_here and target.record is not None else target.name
+    return provider, model, target.revision, target.allow_unpinned
+
+
+def pinned(provider: str, target: Target, parameters: Mapping[str, Any]) -> Target:
+    """Give a model with what its parameters say of which files are meant: `revision` and `allow_unpinned`.
+
+    To `local`, `ollama` and `openai` they mean nothing: there, the name says all.
+
+    Raises:
+        InvalidOptionError: `revision` is no text.
+    """
+    if provider in (LOCAL, OLLAMA, OPENAI):
+        return target
+    revision = parameters.get("revision")
+    if not (revision is None or isinstance(revision, str)):
+        raise InvalidOptionError("revision", "a commit, 40 hexadecimal digits", revision)
+    allow_unpinned = bool(parameters.get("allow_unpinned", target.allow_unpinned))
+    return target._replace(revision=revision or target.revision, allow_unpinned=allow_unpinned)
 
 
 def _fallback(name: str, provider: str, registry: ModelRegistry[Any], known: Collection[str]) -> tuple[str, Target]:

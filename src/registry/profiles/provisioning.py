@@ -19,7 +19,8 @@ from registry.profiles.circuit import circuits_of, identity_of
 from registry.profiles.events import Event, EventKind, OnEvent, tell
 from registry.profiles.flights import Flights
 from registry.profiles.manifest import own_registry
-from registry.profiles.order import LOCAL, OLLAMA, chain, identity
+from registry.profiles.order import LOCAL, OLLAMA, chain, identity, pinned
+from registry.profiles.parameters import of_settings
 from registry.profiles.registered import Providers
 from registry.profiles.reports import Outcome, OutcomeAction, Report
 from registry.profiles.resolution import Candidate
@@ -229,7 +230,10 @@ def _of_role(
 ) -> Iterator[Outcome]:
     """Try the models of a role until one is ready."""
     role, may_fetch = str(role_model.role), role_model.auto_download is not False
-    order = chain(role_model, profiles.registry, providers.names())
+    stated = {**of_settings(), **role_model.parameters}
+    order = tuple(
+        (name, pinned(name, target, stated)) for name, target in chain(role_model, profiles.registry, providers.names())
+    )
     candidates = [Candidate(name, target, {}, may_fetch) for name, target in order]
     known, key = _known_of(providers), (role, may_fetch, order)
     reported = () if force else known.roles.get(key, ())

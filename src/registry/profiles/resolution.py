@@ -13,7 +13,7 @@ from registry.errors import ModelNotFoundError, NoProviderError, ProviderError
 from registry.profiles.active import COMPILED, GIVEN, PathLike, Profiles
 from registry.profiles.events import LOGGER
 from registry.profiles.layers import Layers
-from registry.profiles.order import LOCAL
+from registry.profiles.order import LOCAL, pinned
 from registry.profiles.order import chain as chain
 from registry.profiles.protocol import Availability, Target
 from registry.profiles.registered import Providers
@@ -212,7 +212,8 @@ def survey(
         state = available[each] and _has_record(each, target, profiles.registry)
         if state:
             given = layers.given(each, target, is_first=place == 0)
-            candidates.append(Candidate(each, target, given.parameters, bool(role_model.auto_download)))
+            meant = pinned(each, target, given.parameters)
+            candidates.append(Candidate(each, meant, given.parameters, bool(role_model.auto_download)))
             why += given.why
         else:
             passed_over.append(PassedOver(each, target.name, str(state.reason), state.remedy))

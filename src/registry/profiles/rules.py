@@ -11,13 +11,13 @@ from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 from registry.profiles.findings import Finding, Path, shown
+from registry.profiles.order import LOCAL
 
 Check: TypeAlias = Callable[[Any, Path], Iterator[Finding]]
 
 _SLUG = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _VERSION = re.compile(r"[0-9]+\.[0-9]+(\.[0-9]+)?")
 _COMPILED_ONLY = ("models", "adapters")
-LOCAL = "local"
 
 
 def findings(data: Any, names: Mapping[str, str]) -> dict[Path, str]:
