@@ -99,6 +99,7 @@ class Failover:
                         raise  # the work was ended, which is no fault of who did it
                     last, words = error, words_of(error)
                     permit.failed(scope_of(error), words, for_s=getattr(error, "retry_after_s", None))
+                    words = f"{words} {candidate.hint}".rstrip()
                     self._pass_on(failed, place, candidate.provider, candidate.target.name, words)
                 else:
                     permit.succeeded()
@@ -122,7 +123,7 @@ class Failover:
                 continue
             permit = self._circuits.admit(link.provider, identity_of(link.target))
             if isinstance(permit, Refusal):
-                self._pass_on(failed, place, link.provider, link.target.name, str(permit))
+                self._pass_on(failed, place, link.provider, link.target.name, f"{permit} {link.hint}".rstrip())
                 refused.append((place, link))
             else:
                 yield place, link, permit
