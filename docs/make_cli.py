@@ -208,11 +208,12 @@ JSON: Mapping[str, Mapping[str, str]] = {
         "manifest": "The file that is laid over the compiled ones; `null`: none.",
         "checked": "`false` with `--no-check`.",
         "roles": "A list of `role`, `description`, `stated_in` (`compiled`, or the manifest), `provider`, `model` and "
-        "`parameters` of who is asked first (`null`: nobody), `candidates`, `passed_over`, `why`.",
+        "`parameters` of who is asked first (`null`: nobody), `candidates`, `passed_over`, `why`, `problem` (why that "
+        "cannot be told; `null`: it can).",
     },
     "provision": {
         "profile": "Its name.",
-        "ok": "True where none has failed.",
+        "ok": "True where every role has a model that is ready.",
         "unserved": "Roles for which no model is ready.",
         "outcomes": "A list of `role`, `model`, `provider`, `action` (`already_present`, `downloaded`, `pulled`, "
         "`skipped`, `failed`), `seconds`, `bytes` (`null`: the provider does not tell), `reason`.",

@@ -765,18 +765,21 @@ class ManifestError(RegistryError, ValueError):
     Attributes:
         source: Its file or address.
         problems: What is wrong, a line each: place in the file, what was expected, what was found.
+        stated_in: The setting that names it; empty where the caller does.
     """
 
     remedy = "Mend it, or leave it out."
 
-    def __init__(self, source: str, problems: tuple[str, ...]) -> None:
-        super().__init__(source, problems)
+    def __init__(self, source: str, problems: tuple[str, ...], stated_in: str = "") -> None:
+        super().__init__(source, problems, stated_in)
         self.source = source
         self.problems = problems
+        self.stated_in = stated_in
 
     def __str__(self) -> str:
+        origin = f", which {self.stated_in} names," if self.stated_in else ""
         shown = "".join(f"\n  {problem}" for problem in self.problems)
-        return f"The manifest `{self.source}` cannot be used:{shown}\n{self.remedy}"
+        return f"The manifest `{self.source}`{origin} cannot be used:{shown}\n{self.remedy}"
 
 
 class ProviderError(RegistryError):

@@ -46,6 +46,7 @@ def test_name_that_cannot_stand_in_an_address_is_refused(name: object) -> None:
         ("parameters", True, "`parameters`: expected a number from 0 to 1000000, or nothing, got True."),
         ("context_length", 0, f"`context_length`: expected {WHOLE}, or nothing, got 0."),
         ("context_length", 1.5, f"`context_length`: expected {WHOLE}, or nothing, got 1.5."),
+        ("release_date", "2024-02-31", f"`release_date`: expected {DATE}, or nothing, got '2024-02-31'."),
         ("release_date", "2024-13", f"`release_date`: expected {DATE}, or nothing, got '2024-13'."),
         ("type", "a\nb", "`type`: expected one line of text, at most 100 characters, or nothing, got 'a\\nb'."),
         ("notes", "a\x00b", "`notes`: expected text, at most 100000 characters, or nothing, got 'a\\x00b'."),

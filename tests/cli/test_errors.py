@@ -19,6 +19,7 @@ from registry.errors import (
     InvalidOptionError,
     InvalidSettingError,
     LicenseNotAllowedError,
+    ManifestError,
     MissingExtraError,
     ModelNotDownloadedError,
     ModelNotFoundError,
@@ -164,6 +165,21 @@ def raising(error: BaseException) -> Callable[[], int]:
 CODES = [
     (RegistryError("Wrong. Do that."), 1, "error: Wrong.\nhint: Do that.\n"),
     (InvalidOptionError("role", "one of a", "b"), 2, "error: `--role`: expected one of a, got 'b'.\n"),
+    (
+        ManifestError("m.json", ("line 3: a: expected b, got c",)),
+        1,
+        "error: The manifest `m.json` cannot be used: line 3: a: expected b, got c\nhint: Mend it, or leave it out.\n",
+    ),
+    (
+        ManifestError("m.json", ("line 3: a: expected b,\x1b got c", "line 7: d: expected e"), "`REGISTRY_MANIFEST`"),
+        1,
+        (
+            "error: The manifest `m.json`, which `REGISTRY_MANIFEST` names, cannot be used: 2 problems\n"
+            "  line 3: a: expected b,\\x1b got c\n"
+            "  line 7: d: expected e\n"
+            "hint: Mend it, or leave it out.\n"
+        ),
+    ),
     (KeyboardInterrupt(), 130, "error: Stopped by Ctrl-C.\n"),
     (typer.Exit(3), 3, ""),
     (typer.Abort(), 1, "error: Stopped: the input ended.\n"),

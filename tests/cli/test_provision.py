@@ -134,10 +134,38 @@ def test_provision_that_fails_says_why_and_goes_on(provision: Run, hub: Hub) -> 
         ["embedding", "see", "local", "failed"],
         ["general", "talk", "local", "downloaded"],
     ]
-    error, hint, warning = result.err.splitlines()
+    error, hint, last = result.err.splitlines()
     assert error.startswith("error: `see` of `local`, for the role `embedding`, has failed: Cannot fetch `see`: ")
     assert hint.startswith("hint: ")
-    assert warning == "warning: no model is ready for the role `embedding`."
+    assert last == "error: no model is ready for the role `embedding`."
+
+
+def test_provision_of_a_role_whose_next_model_is_ready_only_warns(
+    run: Run, module: str, manifest: Callable[..., Path], hub: Hub
+) -> None:
+    hub.gated.add("tiny/see")
+    path = manifest(embedding={"name": "see", "fallback": ["talk"]})
+
+    result = run("provision", "--registry", module, "--manifest", path)
+
+    assert (result.code, [row[3] for row in result.rows]) == (0, ["failed", "downloaded"])
+    assert result.err.startswith("warning: `see` of `local`, for the role `embedding`, has failed: Cannot fetch ")
+    assert "error:" not in result.err
+
+
+def test_provision_of_a_role_whose_provider_nobody_knows_ends_with_1(
+    run: Run, module: str, manifest: Callable[..., Path]
+) -> None:
+    path = manifest(general={"name": "talk", "provider": "olama"})
+
+    result = run("provision", "--registry", module, "--manifest", path)
+
+    assert result.code == 1
+    assert result.err.splitlines() == [
+        "warning: `talk` of `olama`, for the role `general`, was skipped: There is no provider of this name.",
+        "hint: Did you mean `ollama`?",
+        "error: no model is ready for the role `general`.",
+    ]
 
 
 def test_provision_passes_over_who_is_not_there(
@@ -178,11 +206,11 @@ def test_provision_that_must_not_fetch_warns(run: Run, module: str, manifest: Ca
 
     result = run("provision", "--registry", module, "--manifest", path)
 
-    assert (result.code, [row[:4] for row in result.rows]) == (0, [["general", "talk", "local", "skipped"]])
+    assert (result.code, [row[:4] for row in result.rows]) == (1, [["general", "talk", "local", "skipped"]])
     assert result.err == (
         "warning: `talk` of `local`, for the role `general`, was skipped: It is not there, and the role says that it "
         "must not be fetched. Set `auto_download` to true for the role, or fetch it with `registry download talk`.\n"
-        "warning: no model is ready for the role `general`.\n"
+        "error: no model is ready for the role `general`.\n"
     )
     assert hub.requests == []
 

@@ -159,6 +159,7 @@ def test_roles_json_has_all_of_it(run: Run, down: set[str], manifest: Callable[.
                     "No provider is stated: `qwen3:8b` is no record, so it is Ollama's.",
                     "`ollama` with `qwen3:8b`: nobody states a parameter.",
                 ],
+                "problem": None,
             },
             {
                 "role": "general",
@@ -173,6 +174,7 @@ def test_roles_json_has_all_of_it(run: Run, down: set[str], manifest: Callable[.
                     f"Role `general` of profile `mine` is `gpt-oss`, as the manifest `{path}` says.",
                     "`openai` with `gpt-oss` is passed over: Nothing listens.",
                 ],
+                "problem": None,
             },
         ],
     }
@@ -235,3 +237,25 @@ def test_roles_are_completed_from_the_profile_that_is_named(manifest: Callable[.
     assert complete("c") == ["coding"]
     assert complete("", profile="mine", manifest=str(manifest(vision="x"))) == ["vision"]
     assert complete("", profile="nothing") == []
+
+
+def test_role_that_cannot_be_told_of_keeps_no_other_from_being_shown(
+    run: Run, down: set[str], manifest: Callable[..., Path]
+) -> None:
+    broken = {"name": "qwen2.5-coder-7b-q5", "provider": "local", "parameters": {"mirostat": 2}}
+    words = ("roles", "--profile", "mine", "--manifest", manifest(broken=broken, chat="qwen3:8b"))
+
+    both, alone, document = run(*words), run(*words, "broken"), run(*words, "--json")
+
+    problem = "`mirostat`: expected a parameter that `local` knows for `qwen2.5-coder-7b-q5`, got 2."
+    assert (both.code, both.err) == (1, "")
+    assert both.rows == [
+        ["broken", "qwen2.5-coder-7b-q5", "local", "no", "-", problem],
+        ["chat", "qwen3:8b", "ollama", "yes", "-", "-"],
+    ]
+    assert (alone.code, alone.out, alone.err.splitlines()[0]) == (2, "", f"error: {problem}")
+    assert (document.code, document.json["roles"][0]["problem"].startswith(problem)) == (1, True)
+
+
+def test_role_that_says_nothing_of_fetching_is_fetched_by_who_asks_for_it(run: Run, down: set[str]) -> None:
+    assert "may be downloaded\tby `registry provision`" in run("roles", "coding").out.splitlines()

@@ -176,3 +176,20 @@ def test_roles_that_are_given_go_before_all_others() -> None:
         "given",
         "given",
     ]
+
+
+def test_manifest_of_the_setting_that_cannot_be_used_names_the_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "none.json"
+    monkeypatch.setenv("REGISTRY_MANIFEST", str(missing))
+
+    with pytest.raises(ManifestError) as of_setting:
+        Profiles.load()
+    with pytest.raises(ManifestError) as of_caller:
+        Profiles.load(manifest=missing)
+
+    assert str(of_setting.value).startswith(
+        f"The manifest `{missing}`, which `REGISTRY_MANIFEST` names, cannot be used:\n  expected a JSON file, "
+    )
+    assert str(of_caller.value).startswith(f"The manifest `{missing}` cannot be used:\n")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from registry.profiles.order import chain
+from registry.errors import InvalidOptionError
+from registry.profiles.order import chain, identity, pinned
 from registry.profiles.protocol import Target
 from registry.records import RoleModel
 
@@ -81,3 +82,38 @@ def test_chain_takes_a_prefix_for_a_provider_that_is_known_only() -> None:
     role_model = RoleModel("general", "a", fallback=("vllm:b",))
 
     assert chain(role_model, _REGISTRY, ("vllm",))[1] == ("vllm", Target("b"))
+
+
+_COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_pinned_model_has_what_its_parameters_say_of_which_files_are_meant() -> None:
+    parameters = {"revision": _COMMIT, "allow_unpinned": True, "seed": 7}
+
+    assert pinned("transformers", Target("org/a"), parameters) == Target("org/a", None, _COMMIT, True)
+    assert pinned("vllm", Target("org/a"), {"revision": "main"}) == Target("org/a", None, "main")
+
+
+@pytest.mark.parametrize("provider", ["local", "ollama", "openai"])
+def test_pinned_model_of_who_has_no_commits_stays_as_it_is(provider: str) -> None:
+    assert pinned(provider, Target("talk", _TALK), {"revision": _COMMIT}) == Target("talk", _TALK)
+
+
+def test_pinned_model_stays_pinned_where_its_parameters_say_nothing() -> None:
+    target = Target("org/a", None, _COMMIT, True)
+
+    assert pinned("transformers", target, {}) == target
+
+
+def test_pinned_refuses_a_commit_that_is_no_text() -> None:
+    with pytest.raises(InvalidOptionError) as refused:
+        pinned("transformers", Target("org/a"), {"revision": 7})
+
+    assert str(refused.value) == "`revision`: expected a commit, 40 hexadecimal digits, got 7."
+
+
+def test_two_commits_of_a_repository_are_two_models() -> None:
+    made = [Target("org/a", None, revision) for revision in (None, "a" * 40, "b" * 40)]
+    made.append(Target("org/a", allow_unpinned=True))
+
+    assert len({identity("transformers", target) for target in made}) == 4

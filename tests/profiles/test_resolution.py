@@ -7,11 +7,20 @@ from typing import Any
 
 import pytest
 
-from registry.errors import InvalidOptionError, NoProviderError, ProfileNotFoundError, RoleNotFoundError
-from registry.profiles import Candidate, PassedOver, Providers, Target, resolve
+from registry.errors import (
+    InvalidOptionError,
+    NoProviderError,
+    ProfileNotFoundError,
+    ProviderModelError,
+    RoleNotFoundError,
+)
+from registry.profiles import Candidate, Chat, PassedOver, Profiles, Providers, Target, resolve
 from registry.profiles import resolution as resolution_module
+from registry.profiles.resolution import surveys
 from registry.records import RoleModel
 
+from .fakes import Fake
+from .fakes import providers as fakes
 from .small import Silent, chat_record, registry_of
 
 
@@ -211,3 +220,59 @@ def test_resolve_of_the_shipped_profile_knows_every_role() -> None:
         ("local", "all-minilm-l6-v2"),
         ("local", "ms-marco-minilm-l6-v2"),
     ]
+
+
+def test_resolve_of_a_name_that_is_nearly_a_record_names_the_record() -> None:
+    registry = registry_of(chat_record("talk-7b-q5", aliases=("chatty-7b",)), general="talk-7b-q6", coding="chaty-7b")
+
+    found = resolve("general", registry=registry, providers=_providers())
+    with pytest.raises(NoProviderError) as refused:
+        resolve("coding", registry=registry, providers=_providers(ollama=_down("ollama")))
+
+    assert found.why[1] == (
+        "No provider is stated: `talk-7b-q6` is no record, so it is Ollama's. Did you mean the record `talk-7b-q5`?"
+    )
+    assert found.candidates[0].hint == "Did you mean the record `talk-7b-q5`?"
+    assert refused.value.attempts[0].endswith("Start it with `ollama serve`. Did you mean the record `chatty-7b`?")
+
+
+def test_resolve_of_a_name_whose_provider_is_stated_takes_it_for_no_slip() -> None:
+    role = RoleModel("general", "talk-7b-q6", "ollama", fallback=("openai:talk-7b-q6", "talk-7b:q5"))
+
+    found = resolve("general", registry=registry_of(chat_record("talk-7b-q5"), general=role), providers=_providers())
+
+    assert [candidate.hint for candidate in found.candidates] == ["", "", ""]
+
+
+def test_surveys_ask_each_provider_once_and_keep_an_error_to_its_role() -> None:
+    down = _down("ollama")
+    broken = RoleModel("broken", "here", "local", parameters={"mirostat": 2})
+    registry = registry_of(_HERE, broken=broken, first="a", second="b", third="here")
+    profiles = Profiles(registry)
+
+    found = surveys(profiles, profile=None, providers=_providers(ollama=down), check=True)
+
+    assert [(role, len(each.candidates), each.error is None) for role, each in found.items()] == [
+        ("broken", 0, False),
+        ("first", 0, True),
+        ("second", 0, True),
+        ("third", 1, True),
+    ]
+    assert down.asked == 1
+    with pytest.raises(InvalidOptionError, match="mirostat"):
+        found["broken"].resolution("broken", "default")
+    with pytest.raises(RoleNotFoundError):
+        surveys(profiles, ["first", "forth"], profile=None, providers=_providers(), check=False)
+
+
+def test_chat_that_nobody_answers_names_the_record_that_a_name_is_nearly() -> None:
+    ollama = Fake("ollama", ProviderModelError("ollama", "talk-7b-q6", "It is not there.", "Fetch it."))
+    registry = registry_of(chat_record("talk-7b-q5"), general="talk-7b-q6")
+
+    chat = Chat(role="general", registry=registry, providers=fakes(ollama))
+    with pytest.raises(NoProviderError) as refused:
+        chat.reply([{"role": "user", "content": "Hi"}])
+
+    assert refused.value.attempts == (
+        "`ollama` with `talk-7b-q6`: It is not there. Fetch it. Did you mean the record `talk-7b-q5`?",
+    )

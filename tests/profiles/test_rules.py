@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from registry.profiles.findings import dotted
-from registry.profiles.rules import findings
+from registry.profiles.parameters import ALIASES, CANONICAL
+from registry.profiles.rules import _PARAMETERS, findings
 from registry_build.schema import load_schema
 from registry_build.source import Source
 from registry_build.validate import validate
@@ -65,9 +66,7 @@ def _mostly(right: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 _parameters = st.dictionaries(
-    st.sampled_from(
-        ["temperature", "top_p", "top_k", "num_predict", "max_tokens", "repeat_penalty", "stop", "mirostat"]
-    ),
+    st.sampled_from([*_PARAMETERS, "mirostat"]),
     _mostly(_numbers | st.lists(_texts, max_size=3)),
     max_size=4,
 )
@@ -160,6 +159,35 @@ def test_findings_of_records_in_a_manifest_say_that_they_are_compiled(part: str)
 
 def test_findings_of_a_manifest_without_profiles_say_that_they_are_missing() -> None:
     assert findings({"version": "1.0"}, {}) == {("profiles",): "expected an object, got nothing: the key is missing"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("num_ctx", -5, "a positive integer, got -5"),
+        ("n_ctx", 0, "a positive integer, got 0"),
+        ("context_length", "8k", "a positive integer, got `8k`"),
+        ("max_completion_tokens", 0, "a positive integer, got 0"),
+        ("repetition_penalty", 0, "a number above 0, got 0"),
+        ("seed", -1, "an integer of at least 0, got -1"),
+        ("stop", "", "a non-empty string or a list, got ``"),
+        ("stop", 5, "a non-empty string or a list, got 5"),
+        ("revision", 7, "a non-empty string, got 7"),
+        ("allow_unpinned", "yes", "true or false, got `yes`"),
+    ],
+)
+def test_findings_of_a_parameter_that_cannot_be_are_those_of_the_build(name: str, value: Any, expected: str) -> None:
+    role = {"name": "dolphin3", "provider": "ollama", "parameters": {name: value}}
+    document = {"profiles": {"default": {"models": {"general": role}}}}
+
+    found = _found(document, _RECORDS)
+
+    assert found == [(f"profiles.default.models.general.parameters.{name}", f"expected {expected}")]
+    assert found == _built(document, _RECORDS)
+
+
+def test_every_parameter_that_this_library_checks_has_a_rule() -> None:
+    assert {*CANONICAL, *ALIASES} <= {*_PARAMETERS}
 
 
 def test_findings_of_half_a_surrogate_pair_are_none() -> None:

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from registry.errors import InvalidFieldError
@@ -111,6 +111,10 @@ def _date(field: Field, value: object) -> str:
     text = _text(field, value)
     if not _DATE.fullmatch(text):
         raise field._error(value)
+    try:
+        date.fromisoformat(text + "-01-01"[len(text) - 4 :])
+    except ValueError:  # of no calendar: the 31st of February, the year 0
+        raise field._error(value) from None
     return text
 
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 import typer
 from typer.exceptions import TyperException
 
-from registry.errors import ContextOverflowError, InsufficientMemoryError, InvalidOptionError, RegistryError
+from registry.errors import (
+    ContextOverflowError,
+    InsufficientMemoryError,
+    InvalidOptionError,
+    ManifestError,
+    RegistryError,
+)
 
 if TYPE_CHECKING:
     from typing import Any
@@ -92,10 +98,10 @@ def guarded(run: Callable[[], int]) -> int:
         code = _fail("Stopped: the input ended.", "")
     except TyperException as error:
         code = _wrong_usage(error)
-    except CommandError as error:
-        code = _fail(*explained(error), error.code)
+    except ManifestError as error:
+        code = _fail_with_list(error)
     except RegistryError as error:
-        code = _fail(*explained(error), WRONG_USAGE if isinstance(error, InvalidOptionError) else FAILED)
+        code = _fail(*explained(error), _code_of(error))
     except KeyboardInterrupt:
         if sys.stderr.isatty():
             print(file=sys.stderr)  # the terminal has written `^C` there
@@ -157,9 +163,26 @@ def _wrong_usage(error: TyperException) -> int:
     return _fail(problem if problem.endswith((".", ")")) else f"{problem}.", hint, WRONG_USAGE)
 
 
-def _fail(problem: str, remedy: str, code: int = FAILED) -> int:
+def _code_of(error: RegistryError) -> int:
+    if isinstance(error, CommandError):
+        return error.code
+    return WRONG_USAGE if isinstance(error, InvalidOptionError) else FAILED
+
+
+def _fail_with_list(error: ManifestError) -> int:
+    """Say what is wrong with a file: how much, and a line each."""
+    problem, remedy = error.explained()
+    if not error.problems[1:]:
+        return _fail(problem, remedy)
+    listed = "".join(f"\n  {each}" for each in error.problems)
+    return _fail(f"{problem.removesuffix(listed)} {len(error.problems)} problems", remedy, FAILED, error.problems)
+
+
+def _fail(problem: str, remedy: str, code: int = FAILED, listed: Sequence[str] = ()) -> int:
     try:
         say("error", problem)
+        for each in listed:
+            print(f"  {_line(each)}", file=sys.stderr)
         if remedy:
             say("hint", remedy)
     except BrokenPipeError:

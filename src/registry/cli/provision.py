@@ -38,7 +38,8 @@ def provision(
     """Fetch the models that the roles of a profile need.
 
     Of each role the first model that can be had. What is there is not fetched again; a role whose `auto_download` is
-    false fetches nothing. Columns: role, model, provider, what was done, seconds, bytes. Exit code 1 where one failed.
+    false fetches nothing. Columns: role, model, provider, what was done, seconds, bytes. Exit code 1 where a
+    role has no model that is ready; one that fails before another is ready is a warning.
 
     Examples:
         registry provision
@@ -89,17 +90,19 @@ def _show(report: Report, *, json: bool) -> None:
         show_table(columns, map(_line, report.outcomes), empty=f"Profile `{report.profile}` has no roles.")
     for outcome in report.outcomes:
         if not outcome.is_ready:
-            _explain(outcome)
+            _explain(outcome, is_covered=outcome.role not in report.unserved)
     for role in report.unserved:
-        say("warning", f"no model is ready for the role `{role}`.")
+        say("error", f"no model is ready for the role `{role}`.")
 
 
-def _explain(outcome: Outcome) -> None:
-    """Say why a model is not ready."""
-    label, done = ("error", "has failed") if outcome.action == "failed" else ("warning", "was skipped")
+def _explain(outcome: Outcome, *, is_covered: bool) -> None:
+    """Say why a model is not ready; a failure is an error where no other model of the role is."""
+    has_failed = outcome.action == "failed"
+    label = "error" if has_failed and not is_covered else "warning"
+    done = "has failed" if has_failed else "was skipped"
     match outcome.error:
-        case ProviderError(problem=problem, remedy=remedy):  # who was asked stands in the line already
-            pass
+        case ProviderError(problem=problem):  # who was asked stands in the line already
+            remedy = str(outcome.reason).removeprefix(problem).strip()
         case RegistryError() as error:
             problem, remedy = explained(error)
         case _:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from registry.cli._errors import explained
 from registry.cli._options import Json, Registry, registry_of
 from registry.cli._output import Column, cell, heading, show_facts, show_json, show_table
 
@@ -61,7 +62,7 @@ def roles(
 
     Columns: role, model, provider, available or not, parameters, who was passed over and why. Of one role all is shown:
     where it is stated, where each parameter comes from, what to do about providers that were passed over. Exit code 1
-    where nobody can serve a role.
+    where nobody can serve a role, or what is stated of it cannot be.
 
     Examples:
         registry roles
@@ -69,21 +70,20 @@ def roles(
         registry roles --manifest profiles.json --profile work --no-check
     """
     from registry.profiles import Profiles, Providers
-    from registry.profiles.resolution import survey
+    from registry.profiles.resolution import surveys
 
     logging.getLogger("registry.profiles").addHandler(logging.NullHandler())  # who is passed over is shown here
     known = registry_of(registry)
     profiles = Profiles.load(manifest=manifest, registry=known)
     name = profiles.get(profile).name
     with Providers(registry=known) as providers:
-        found = {
-            role: survey(profiles, role, profile=name, providers=providers, check=not no_check)
-            for role in chosen or map(str, profiles.get(name).models)
-        }
+        found = surveys(profiles, chosen or None, profile=name, providers=providers, check=not no_check)
     if json:
         show_json(_document(profiles, name, found, checked=not no_check))
     elif len(chosen or ()) == 1:
         for role, surveyed in found.items():
+            if surveyed.error is not None:
+                raise surveyed.error
             _show_role(profiles, name, role, surveyed, checked=not no_check)
     else:
         rows = [_row(profiles, name, role, each, checked=not no_check) for role, each in found.items()]
@@ -112,6 +112,7 @@ def _facts(profiles: Profiles, profile: str, role: str, found: Survey) -> dict[s
         "candidates": [candidate.to_dict() for candidate in found.candidates],
         "passed_over": [_passed_facts(each) for each in found.passed_over],
         "why": found.why,
+        "problem": None if found.error is None else " ".join(explained(found.error)).strip(),
     }
 
 
@@ -122,6 +123,9 @@ def _passed_facts(passed: PassedOver) -> dict[str, str]:
 
 
 def _row(profiles: Profiles, profile: str, role: str, found: Survey, *, checked: bool) -> tuple[object, ...]:
+    if found.error is not None:
+        stated = profiles.role(role, profile)
+        return role, stated.name, stated.provider, False, None, explained(found.error)[0]
     passed = "; ".join(f"{each.provider}/{each.model}: {each.reason.rstrip('.')}" for each in found.passed_over) or None
     if not found.candidates:
         return role, profiles.role(role, profile).name, found.passed_over[0].provider, False, None, passed
@@ -143,7 +147,7 @@ def _show_role(profiles: Profiles, profile: str, role: str, found: Survey, *, ch
             "profile": profile,
             "stated in": profiles.origin(profile, role),
             "description": stated.description,
-            "may be downloaded": bool(stated.auto_download),
+            "may be downloaded": "by `registry provision`" if stated.auto_download is None else stated.auto_download,
         }
     )
     heading("Asked in this order")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from registry import _settings
 from registry._frozen import FrozenDict
-from registry.errors import ProfileNotFoundError, RoleNotFoundError
+from registry.errors import ManifestError, ProfileNotFoundError, RoleNotFoundError
 from registry.profiles.manifest import Manifest, own_registry, read_manifest
-from registry.profiles.rules import LOCAL
+from registry.profiles.order import LOCAL
 from registry.records import Profile, RoleModel
 
 if TYPE_CHECKING:
@@ -54,9 +54,14 @@ class Profiles:
         Raises:
             ManifestError: The manifest cannot be used; the error has everything that is wrong with it.
         """
-        path = manifest if manifest is not None else _settings.text("manifest")
         chosen = registry if registry is not None else own_registry()
-        return cls(chosen, None if path is None else read_manifest(path, registry=chosen))
+        if manifest is not None:
+            return cls(chosen, read_manifest(manifest, registry=chosen))
+        path = _settings.text("manifest")
+        try:
+            return cls(chosen, None if path is None else read_manifest(path, registry=chosen))
+        except ManifestError as error:
+            raise ManifestError(error.source, error.problems, _settings.stated_in("manifest")) from error.__cause__
 
     @classmethod
     def of(cls, registry: ModelRegistry[Any], *profiles: Profile) -> Profiles:

@@ -105,6 +105,7 @@ class Failover:
                     last, words = error, words_of(error)
                     if is_fault and not self._is_fetched_again(candidate, error):
                         permit.failed(scope_of(error), words, for_s=getattr(error, "retry_after_s", None))
+                    words = f"{words} {candidate.hint}".rstrip()
                     self._pass_on(failed, place, candidate.provider, candidate.target.name, words)
                 else:
                     permit.succeeded()
@@ -128,7 +129,7 @@ class Failover:
                 continue
             permit = self._circuits.admit(link.provider, link.target)
             if isinstance(permit, Refusal):
-                self._pass_on(failed, place, link.provider, link.target.name, str(permit))
+                self._pass_on(failed, place, link.provider, link.target.name, f"{permit} {link.hint}".rstrip())
                 refused.append((place, link))
             else:
                 yield place, link, permit

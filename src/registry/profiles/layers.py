@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from registry._frozen import FrozenDict
 from registry.errors import InvalidOptionError
 from registry.profiles.checkpoints.parameter_names import known_to_transformers
-from registry.profiles.order import LOCAL, OLLAMA, TRANSFORMERS
+from registry.profiles.order import LOCAL, OLLAMA, OPENAI, TRANSFORMERS
 from registry.profiles.parameters import (
     SAMPLING,
     Layer,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from registry.profiles.protocol import Target
     from registry.records import ModelInfo, RoleModel
 
-OPENAI = "openai"
 CALLER, ROLE, RECORD, SETTINGS = "the caller", "the role", "the record", "the setting `parameters`"
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Mapping
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from registry.errors import InvalidOptionError
 from registry.profiles.protocol import Target
 from registry.profiles.registered import OWN
 from registry.records import ChatModel
@@ -13,7 +16,9 @@ if TYPE_CHECKING:
     from registry.queries import ModelRegistry
     from registry.records import RoleModel
 
-LOCAL, OLLAMA, TRANSFORMERS = "local", "ollama", "transformers"
+LOCAL, OLLAMA, OPENAI, TRANSFORMERS = "local", "ollama", "openai", "transformers"
+
+_CLOSE = 0.85  # share of the letters that a slip leaves: a name of Ollama's own is rarely as near to a record
 
 
 def chain(
@@ -43,10 +48,44 @@ def chain(
 def identity(provider: str, target: Target) -> Hashable:
     """Give what a model of a provider is told apart by: its record for who loads records, else the name that is sent.
 
-    Ids and aliases of a record are names for Ollama, too, and it may have one of them without the other.
+    Ids and aliases of a record are names for Ollama, too, and it may have one of them without the other. Two commits
+    of a repository are two models.
     """
     is_loaded_here = provider in (LOCAL, TRANSFORMERS)
-    return provider, target.record if is_loaded_here and target.record is not None else target.name
+    model = target.record if is_loaded_here and target.record is not None else target.name
+    return provider, model, target.revision, target.allow_unpinned
+
+
+def pinned(provider: str, target: Target, parameters: Mapping[str, Any]) -> Target:
+    """Give a model with what its parameters say of which files are meant: `revision` and `allow_unpinned`.
+
+    To `local`, `ollama` and `openai` they mean nothing: there, the name says all.
+
+    Raises:
+        InvalidOptionError: `revision` is no text.
+    """
+    if provider in (LOCAL, OLLAMA, OPENAI):
+        return target
+    revision = parameters.get("revision")
+    if not (revision is None or isinstance(revision, str)):
+        raise InvalidOptionError("revision", "a commit, 40 hexadecimal digits", revision)
+    allow_unpinned = bool(parameters.get("allow_unpinned", target.allow_unpinned))
+    return target._replace(revision=revision or target.revision, allow_unpinned=allow_unpinned)
+
+
+def hint(role_model: RoleModel, target: Target, registry: ModelRegistry[Any]) -> str:
+    """Name the record that a name may be a slip of; empty where who has the model is stated, or none is close."""
+    name = target.name
+    is_stated = name not in role_model.fallback and (name != role_model.name or role_model.provider is not None)
+    if target.record is not None or is_stated or ":" in name:  # as in `qwen3:8b`, which is no slip
+        return ""
+    close = _close(name.lower(), tuple(known for known, _ in registry._names()))
+    return f"Did you mean the record `{close}`?" if close else ""
+
+
+@lru_cache(maxsize=64)  # a role is resolved in every call
+def _close(name: str, names: tuple[str, ...]) -> str:
+    return next(iter(get_close_matches(name, names, n=1, cutoff=_CLOSE)), "")
 
 
 def _fallback(name: str, provider: str, registry: ModelRegistry[Any], known: Collection[str]) -> tuple[str, Target]:

@@ -31,10 +31,14 @@ class Target(NamedTuple):
     Attributes:
         name: Name as the profile has it: an id or alias of a record, or a name that the provider knows.
         record: The record of that id or alias; `None` where there is none.
+        revision: Commit of its files, where a parameter `revision` states one.
+        allow_unpinned: True where the parameter of this name lets any bytes be the right ones.
     """
 
     name: str
     record: ModelInfo | None = None
+    revision: str | None = None
+    allow_unpinned: bool = False
 
 
 class Availability(NamedTuple):

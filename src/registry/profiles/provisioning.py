@@ -14,11 +14,13 @@ from weakref import WeakKeyDictionary
 from registry._logfmt import log
 from registry.errors import InvalidOptionError, ProviderUnavailableError, RegistryError
 from registry.profiles.active import PathLike, Profiles
+from registry.profiles.availability import Availabilities
 from registry.profiles.circuit import circuits_of
 from registry.profiles.events import Event, EventKind, OnEvent, tell
 from registry.profiles.faults import words_of
 from registry.profiles.flights import Flights
-from registry.profiles.order import LOCAL, OLLAMA, chain, identity
+from registry.profiles.order import LOCAL, OLLAMA, chain, hint, identity, pinned
+from registry.profiles.parameters import of_settings
 from registry.profiles.registered import Providers
 from registry.profiles.reports import Outcome, OutcomeAction, Report
 from registry.profiles.resolution import Candidate
@@ -79,7 +81,8 @@ def provision(
         ProfileNotFoundError: There is no such profile; the error names close matches.
         RoleNotFoundError: The profile has no such role; the error names close matches. Nothing was fetched.
         ManifestError: The manifest cannot be used.
-        InvalidOptionError: `roles` is one text.
+        InvalidOptionError: `roles` is one text, or the `revision` of a role is none.
+        InvalidSettingError: The setting `parameters` has a value that it cannot have.
 
     Example:
         >>> provision(["embedding"])  # doctest: +SKIP
@@ -102,12 +105,14 @@ def provision_in(
     force: bool = False,
     on_event: OnEvent | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
+    availabilities: Availabilities | None = None,
 ) -> Report:
     """Do what `provision` does in profiles that were loaded already."""
     chosen = profiles.get(profile)
     outcomes: list[Outcome] = []
+    said = availabilities or Availabilities(providers)
     for role_model in roles_of(profiles, roles, chosen.name):
-        for outcome in _of_role(role_model, profiles, providers, force=force, on_event=on_event):
+        for outcome in _of_role(role_model, profiles, providers, said, force=force, on_event=on_event):
             outcomes.append(outcome)
             if on_outcome is not None:
                 on_outcome(outcome)
@@ -135,6 +140,7 @@ def ensure_candidate(
     on_event: OnEvent | None = None,
     *,
     role: str = "",
+    availabilities: Availabilities | None = None,
 ) -> Outcome:
     """Have one model ready, or say why it is not. Never raises for what goes wrong: `Outcome.error` has it.
 
@@ -144,6 +150,7 @@ def ensure_candidate(
         force: True to look again at what is ready, and have the provider prove it.
         on_event: Called with `provisioning` and `progress`.
         role: The role that it is for.
+        availabilities: What providers have said in this piece of work. Left out: they are asked.
     """
     known, key = _known_of(providers), identity(candidate.provider, candidate.target)
     if not force and (ready := known.models.get(key)) is not None:
@@ -151,7 +158,7 @@ def ensure_candidate(
     begun = _Begun(candidate, role, time.monotonic())
     try:
         provider = providers.get(candidate.provider)
-        if not (available := provider.available()):
+        if not (available := (availabilities or Availabilities(providers)).of(candidate.provider)):
             return begun.skipped(f"{available.reason} {available.remedy}".strip())
         if not candidate.auto_download:
             return _looked_for(begun, provider, known)
@@ -225,11 +232,20 @@ def _ensured(begun: _Begun, provider: Provider, known: _Known, progress: OnProgr
 
 
 def _of_role(
-    role_model: RoleModel, profiles: Profiles, providers: Providers, *, force: bool, on_event: OnEvent | None
+    role_model: RoleModel,
+    profiles: Profiles,
+    providers: Providers,
+    availabilities: Availabilities,
+    *,
+    force: bool,
+    on_event: OnEvent | None,
 ) -> Iterator[Outcome]:
     """Try the models of a role until one is ready."""
     role, may_fetch = str(role_model.role), role_model.auto_download is not False
-    order = chain(role_model, profiles.registry, providers.names())
+    stated = {**of_settings(), **role_model.parameters}
+    order = tuple(
+        (name, pinned(name, target, stated)) for name, target in chain(role_model, profiles.registry, providers.names())
+    )
     candidates = [Candidate(name, target, {}, may_fetch) for name, target in order]
     known, key = _known_of(providers), (role, may_fetch, order)
     reported = () if force else known.roles.get(key, ())
@@ -239,7 +255,9 @@ def _of_role(
     tell(on_event, Event("resolving", role))
     found: list[Outcome] = []
     for candidate in candidates:
-        outcome = ensure_candidate(candidate, providers, force, on_event, role=role)
+        outcome = ensure_candidate(candidate, providers, force, on_event, role=role, availabilities=availabilities)
+        if slip := not outcome.is_ready and hint(role_model, candidate.target, profiles.registry):
+            outcome = replace(outcome, reason=f"{outcome.reason} {slip}")
         found.append(outcome)
         if outcome.is_ready:
             known.roles[key] = tuple(found)

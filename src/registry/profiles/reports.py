@@ -68,8 +68,8 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """True where nothing has failed. What was skipped has not: see `unserved`."""
-        return all(outcome.action != "failed" for outcome in self.outcomes)
+        """True where every role has a model that is ready, whatever came of those before it. See `unserved`."""
+        return not self.unserved
 
     @property
     def unserved(self) -> tuple[str, ...]:

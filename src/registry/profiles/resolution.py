@@ -9,11 +9,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registry._logfmt import log
-from registry.errors import ModelNotFoundError, NoProviderError, ProviderError
+from registry.errors import ModelNotFoundError, NoProviderError, ProviderError, RegistryError
 from registry.profiles.active import COMPILED, GIVEN, PathLike, Profiles
+from registry.profiles.availability import Availabilities
 from registry.profiles.events import LOGGER
 from registry.profiles.layers import Layers
-from registry.profiles.order import LOCAL
+from registry.profiles.order import LOCAL, hint, pinned
 from registry.profiles.order import chain as chain
 from registry.profiles.protocol import Availability, Target
 from registry.profiles.registered import Providers
@@ -32,12 +33,14 @@ class Candidate:
         target: The model.
         parameters: What to generate with, by the names of this library; read-only.
         auto_download: True when the model may be fetched before the first call.
+        hint: The record that the name may be a slip of, a sentence; empty where none is close.
     """
 
     provider: str
     target: Target
     parameters: Mapping[str, Any]
     auto_download: bool
+    hint: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Give all of it as JSON can hold it."""
@@ -170,9 +173,7 @@ def resolve_in(
     asked = providers if providers is not None else Providers.default()
     chosen = profiles.get(profile)
     found = survey(profiles, role, profile=chosen.name, providers=asked, check=check, parameters=parameters)
-    if not found.candidates:
-        raise _nobody(role, found.passed_over)
-    return Resolution(role, chosen.name, *found)
+    return found.resolution(role, chosen.name)
 
 
 class Survey(NamedTuple):
@@ -182,11 +183,47 @@ class Survey(NamedTuple):
         candidates: Models that may serve it, in the order in which they are asked.
         passed_over: Models that cannot serve it now, in the order of the role.
         why: How that came about, in sentences.
+        error: What keeps it from being told, such as a parameter that cannot be; `None` where nothing does.
     """
 
     candidates: tuple[Candidate, ...]
     passed_over: tuple[PassedOver, ...]
     why: tuple[str, ...]
+    error: RegistryError | None = None
+
+    def resolution(self, role: str, profile: str) -> Resolution:
+        """Say who serves the role.
+
+        Raises:
+            NoProviderError: Nobody can.
+            RegistryError: The `error`.
+        """
+        if self.error is not None:
+            raise self.error
+        if not self.candidates:
+            raise _nobody(role, self.passed_over)
+        return Resolution(role, profile, self.candidates, self.passed_over, self.why)
+
+
+def surveys(
+    profiles: Profiles, roles: Iterable[str] | None = None, *, profile: str | None, providers: Providers, check: bool
+) -> dict[str, Survey]:
+    """Survey some roles of a profile, or all. An error of one keeps none of the others from being told.
+
+    Raises:
+        RoleNotFoundError: The profile has no such role; the error names close matches.
+    """
+    chosen, availabilities = profiles.get(profile), Availabilities(providers)
+    names = map(str, chosen.models) if roles is None else roles
+    found: dict[str, Survey] = {}
+    for name in (str(profiles.role(name, chosen.name).role) for name in names):
+        try:
+            found[name] = survey(
+                profiles, name, profile=chosen.name, providers=providers, check=check, availabilities=availabilities
+            )
+        except RegistryError as error:
+            found[name] = Survey((), (), (), error)
+    return found
 
 
 def survey(
@@ -197,37 +234,39 @@ def survey(
     providers: Providers,
     check: bool,
     parameters: Mapping[str, Any] | None = None,
+    availabilities: Availabilities | None = None,
 ) -> Survey:
     """Do what `resolve_in` does, without an error where nobody can serve the role: for reports."""
     name, role_model = profiles.get(profile).name, profiles.role(role, profile)
     layers = Layers.of(role_model, name, parameters or {})
     ordered = chain(role_model, profiles.registry, providers.names())
-    available = {
-        each: _availability(providers, each, check=check) for each in dict.fromkeys(each for each, _ in ordered)
-    }
+    said = availabilities or Availabilities(providers)
+    available = {each: _availability(providers, said, each, check=check) for each in {each for each, _ in ordered}}
     why = [*_stated(role_model, profiles, name)]
     candidates: list[Candidate] = []
     passed_over: list[PassedOver] = []
     for place, (each, target) in enumerate(ordered):
+        slip = hint(role_model, target, profiles.registry)
         state = available[each] and _has_record(each, target, profiles.registry)
         if state:
             given = layers.given(each, target, is_first=place == 0)
-            candidates.append(Candidate(each, target, given.parameters, bool(role_model.auto_download)))
+            meant = pinned(each, target, given.parameters)
+            candidates.append(Candidate(each, meant, given.parameters, bool(role_model.auto_download), slip))
             why += given.why
         else:
-            passed_over.append(PassedOver(each, target.name, str(state.reason), state.remedy))
+            passed_over.append(PassedOver(each, target.name, str(state.reason), f"{state.remedy} {slip}".strip()))
             why.append(f"`{each}` with `{target.name}` is passed over: {state.reason}")
             _warn(passed_over[-1])
     return Survey(tuple(candidates), tuple(passed_over), tuple(why))
 
 
-def _availability(providers: Providers, name: str, *, check: bool) -> Availability:
+def _availability(providers: Providers, said: Availabilities, name: str, *, check: bool) -> Availability:
     try:
-        provider = providers.get(name)
+        providers.get(name)
     except ProviderError as error:
         return Availability(error.problem, error.remedy)
     try:
-        return provider.available() if check else Availability()
+        return said.of(name) if check else Availability()
     except Exception as error:  # of another package, maybe: it may fail, and must not take the others with it
         return Availability(f"Asking whether it is available failed: {type(error).__name__}: {error}.")
 
@@ -249,9 +288,10 @@ def _stated(role_model: RoleModel, profiles: Profiles, profile: str) -> tuple[st
     first = f"Role `{role_model.role}` of profile `{profile}` is `{role_model.name}`, as {home} says."
     if role_model.provider is not None:
         return (first,)
-    is_record = profiles.registry.find_model(role_model.name) is not None
-    whose = "a record, so it is loaded here" if is_record else "no record, so it is Ollama's"
-    return first, f"No provider is stated: `{role_model.name}` is {whose}."
+    own = Target(role_model.name, profiles.registry.find_model(role_model.name))
+    whose = "a record, so it is loaded here" if own.record is not None else "no record, so it is Ollama's"
+    slip = hint(role_model, own, profiles.registry)
+    return first, f"No provider is stated: `{role_model.name}` is {whose}. {slip}".rstrip()
 
 
 def _nobody(role: str, passed_over: Iterable[PassedOver]) -> NoProviderError:

@@ -11,13 +11,13 @@ from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 from registry.profiles.findings import Finding, Path, shown
+from registry.profiles.order import LOCAL
 
 Check: TypeAlias = Callable[[Any, Path], Iterator[Finding]]
 
 _SLUG = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _VERSION = re.compile(r"[0-9]+\.[0-9]+(\.[0-9]+)?")
 _COMPILED_ONLY = ("models", "adapters")
-LOCAL = "local"
 
 
 def findings(data: Any, names: Mapping[str, str]) -> dict[Path, str]:
@@ -104,13 +104,33 @@ _filled = _is("a non-empty string", lambda value: isinstance(value, str) and val
 _flag = _is("true or false", lambda value: isinstance(value, bool))
 _version = _is("a version (`1.0`, `1.0.2`)", lambda value: isinstance(value, str) and bool(_VERSION.fullmatch(value)))
 NUM_PREDICT = "an integer of at least -2"
-_PARAMETERS = {
+_count = _is("a positive integer", lambda value: _is_integer(value) and value >= 1)
+_penalty = _is("a number above 0", lambda value: _is_number(value) and value > 0)
+_stops = _is("a non-empty string or a list", lambda value: isinstance(value, str | list) and value != "")
+
+
+def _stop(value: Any, path: Path) -> Iterator[Finding]:
+    yield from _stops(value, path)
+    for number, item in enumerate(value if isinstance(value, list) else ()):
+        yield from _filled(item, (*path, number))
+
+
+_PARAMETERS: Mapping[str, Check] = {
     "temperature": _is("a number from 0 to 2", lambda value: _is_number(value) and 0 <= value <= 2),
     "top_p": _is("a number above 0, at most 1", lambda value: _is_number(value) and 0 < value <= 1),
     "top_k": _is("an integer of at least 0", lambda value: _is_integer(value) and value >= 0),
+    "repeat_penalty": _penalty,
+    "repetition_penalty": _penalty,
+    "max_tokens": _count,
+    "max_completion_tokens": _count,
     "num_predict": _is(NUM_PREDICT, lambda value: _is_integer(value) and value >= -2),
-    "max_tokens": _is("a positive integer", lambda value: _is_integer(value) and value >= 1),
-    "repeat_penalty": _is("a number above 0", lambda value: _is_number(value) and value > 0),
+    "context_length": _count,
+    "num_ctx": _count,
+    "n_ctx": _count,
+    "seed": _is("an integer of at least 0", lambda value: _is_integer(value) and value >= 0),
+    "stop": _stop,
+    "revision": _filled,
+    "allow_unpinned": _flag,
 }
 _any_parameter = _is(
     "a number, a string, true or false or a list", lambda value: isinstance(value, bool | int | float | str | list)

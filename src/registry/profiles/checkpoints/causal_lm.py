@@ -19,6 +19,7 @@ from registry.profiles.checkpoints.asked import Asked, read_asked, stated_by
 from registry.profiles.checkpoints.generating import generate
 from registry.profiles.checkpoints.pretrained import Opened, memory_errors
 from registry.profiles.checkpoints.sampling import Detokenizer
+from registry.profiles.order import TRANSFORMERS
 from registry.records import ModelInfo
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class CausalLM(Handle[ModelInfo]):
         source = stated.get("default") if isinstance(stated, dict) else stated
         if not source:
             problem = "Its tokenizer has no chat template."
-            raise ProviderModelError("transformers", self.model.id, problem, "Choose a model that was made for chat.")
+            raise ProviderModelError(TRANSFORMERS, self.model.id, problem, "Choose a model that was made for chat.")
         texts = {name: getattr(self._tokenizer, name) or "" for name in ("bos_token", "eos_token")}
         return JinjaTemplate(source, **texts, name="tokenizer")
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registry._places import find_files, missing
 from registry.errors import InvalidOptionError, ModelNotDownloadedError, ProviderModelError, UnpinnedModelError
+from registry.profiles.order import TRANSFORMERS
 from registry.profiles.protocol import Ensured, OnProgress, Target
-from registry.profiles.providers.fetched import Fetched
+from registry.profiles.providers.fetched import ensure_files
 from registry.records import ChatModel, ModelInfo
 
 if TYPE_CHECKING:
     from registry.queries import ModelRegistry
-
-NAME = "transformers"
 
 _REPOSITORY = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[0-9a-f]{40}))?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -37,16 +35,13 @@ class Checkpoint(NamedTuple):
     allow_unpinned: bool = False
 
 
-def checkpoint_of(
-    model: Target, parameters: Mapping[str, Any], registry: ModelRegistry[Any] | None = None
-) -> Checkpoint:
+def checkpoint_of(model: Target, registry: ModelRegistry[Any] | None = None) -> Checkpoint:
     """Give the checkpoint that a role's model means. Looks at no file.
 
     A chat record is a GGUF file, which transformers does not read: it means the model that the file was made from.
 
     Args:
         model: The model of the role.
-        parameters: Those of the role: `revision` and `allow_unpinned` are looked at.
         registry: Where a base model that is named by its id is looked up.
 
     Raises:
@@ -54,13 +49,13 @@ def checkpoint_of(
         InvalidOptionError: `revision` is no commit.
     """
     if isinstance(model.record, ChatModel):
-        return _of_base(model, model.record, parameters, registry)
+        return _of_base(model, model.record, registry)
     if model.record is not None:
-        return Checkpoint(model.record, allow_unpinned=bool(parameters.get("allow_unpinned")))
+        return Checkpoint(model.record, allow_unpinned=model.allow_unpinned)
     if model.name.startswith((".", "~")) or Path(model.name).is_absolute():
         folder = Path(model.name).expanduser().absolute()
         return Checkpoint(_made_record(folder.name or "checkpoint", ""), folder)
-    return _of_repository(model, model.name, parameters)
+    return _of_repository(model, model.name)
 
 
 def find_checkpoint(checkpoint: Checkpoint) -> Path | None:
@@ -75,26 +70,23 @@ def fetch_checkpoint(checkpoint: Checkpoint, *, force: bool = False, progress: O
 
     Args:
         checkpoint: The checkpoint.
-        force: True to fetch anew what is there.
+        force: True to read what is there, and fetch anew what is not as it was proven.
         progress: Called now and then.
 
     Raises:
         ProviderModelError: Its folder is not there, or nothing pins the bytes.
         The errors of `registry.hub.ensure`.
     """
-    from registry.hub import ensure
-
     if checkpoint.folder is not None:
         _refuse_incomplete(checkpoint.folder, checkpoint.record)
         return Ensured("already_present")
-    fetched = Fetched(progress)
+    allow_unpinned = checkpoint.allow_unpinned
     try:
-        ensure(checkpoint.record, force=force, progress=fetched, allow_unpinned=checkpoint.allow_unpinned)
+        return ensure_files(checkpoint.record, force=force, progress=progress, allow_unpinned=allow_unpinned)
     except UnpinnedModelError as error:
         problem = "Nothing says which bytes are the right ones: neither a commit nor a sha256 is known."
         remedy = f"{_PIN}, or allow any with `allow_unpinned`: what is seen first must then be the same ever after."
-        raise ProviderModelError(NAME, error.model_id, problem, remedy) from error
-    return Ensured("downloaded" if fetched.bytes else "already_present", fetched.bytes)
+        raise ProviderModelError(TRANSFORMERS, error.model_id, problem, remedy) from error
 
 
 def locate_checkpoint(checkpoint: Checkpoint) -> Path:
@@ -114,40 +106,45 @@ def locate_checkpoint(checkpoint: Checkpoint) -> Path:
     except ModelNotDownloadedError as error:
         problem = f"The files of `{checkpoint.record.id}` are not on this machine."
         remedy = "Fetch them with `registry provision`, or set `auto_download` of the role."
-        raise ProviderModelError(NAME, checkpoint.record.id, problem, remedy) from error
+        raise ProviderModelError(TRANSFORMERS, checkpoint.record.id, problem, remedy) from error
 
 
-def _of_base(
-    model: Target, record: ChatModel, parameters: Mapping[str, Any], registry: ModelRegistry[Any] | None
-) -> Checkpoint:
+def _of_base(model: Target, record: ChatModel, registry: ModelRegistry[Any] | None) -> Checkpoint:
     base = record.base_model
     if base is None:
         problem = "The record has a GGUF file only, and names no model that it was made from."
-        raise ProviderModelError(NAME, model.name, problem, "Serve it with `local`, or name a checkpoint `org/model`.")
+        raise ProviderModelError(
+            TRANSFORMERS, model.name, problem, "Serve it with `local`, or name a checkpoint `org/model`."
+        )
     if "/" in base:
-        return _of_repository(model, base, parameters)
+        return _of_repository(model, base)
     from registry import MODEL_REGISTRY
 
     found = (MODEL_REGISTRY if registry is None else registry).find_model(base)
     if found is None:
         problem = f"The record says that it was made from `{base}`, which is in no registry here."
-        raise ProviderModelError(NAME, model.name, problem, "Correct `base_model`, or name a checkpoint `org/model`.")
-    return checkpoint_of(Target(base, found), parameters, registry)
+        raise ProviderModelError(
+            TRANSFORMERS, model.name, problem, "Correct `base_model`, or name a checkpoint `org/model`."
+        )
+    return checkpoint_of(model._replace(name=base, record=found), registry)
 
 
-def _of_repository(model: Target, name: str, parameters: Mapping[str, Any]) -> Checkpoint:
+def _of_repository(model: Target, name: str) -> Checkpoint:
     found = _REPOSITORY.fullmatch(name)
     if found is None:
         problem = f"`{name}` is neither a record, nor a folder, nor a repository of Hugging Face."
         raise ProviderModelError(
-            NAME, model.name, problem, "Name an id of the registry, a folder as `./name`, or `org/model@commit`."
+            TRANSFORMERS,
+            model.name,
+            problem,
+            "Name an id of the registry, a folder as `./name`, or `org/model@commit`.",
         )
-    revision = parameters.get("revision") or found["revision"]
-    if revision is not None and not (isinstance(revision, str) and _COMMIT.fullmatch(revision)):
+    revision = found["revision"] or model.revision
+    if revision is not None and not _COMMIT.fullmatch(revision):
         raise InvalidOptionError("revision", "a commit, 40 hexadecimal digits", revision)
     kept_as = found["id"].replace("/", "--") + (f"@{revision[:12]}" if revision else "")
     record = _made_record(kept_as, found["id"], revision)
-    return Checkpoint(record, allow_unpinned=bool(parameters.get("allow_unpinned")))
+    return Checkpoint(record, allow_unpinned=model.allow_unpinned)
 
 
 def _made_record(kept_as: str, repository: str, revision: str | None = None) -> ModelInfo:
@@ -166,4 +163,6 @@ def _made_record(kept_as: str, repository: str, revision: str | None = None) -> 
 def _refuse_incomplete(folder: Path, record: ModelInfo) -> None:
     reason = missing(folder, record)
     if reason is not None:
-        raise ProviderModelError(NAME, str(folder), f"It is no checkpoint: {reason}.", "Name a folder that has one.")
+        raise ProviderModelError(
+            TRANSFORMERS, str(folder), f"It is no checkpoint: {reason}.", "Name a folder that has one."
+        )

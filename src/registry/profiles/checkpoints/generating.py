@@ -12,6 +12,7 @@ from typing import Any
 from registry.errors import ProviderModelError, RegistryError
 from registry.profiles.checkpoints.pretrained import memory_errors
 from registry.profiles.checkpoints.sampling import Sampling, processors
+from registry.profiles.order import TRANSFORMERS
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _fail(error: BaseException, model_id: str, *, has_begun: bool) -> None:
     if not isinstance(error, Exception) or (isinstance(error, RegistryError) and not has_begun):
         raise error
     problem = f"Generating failed: {type(error).__name__}: {error}"
-    raise ProviderModelError("transformers", model_id, problem) from error
+    raise ProviderModelError(TRANSFORMERS, model_id, problem) from error
 
 
 class _Pipe:

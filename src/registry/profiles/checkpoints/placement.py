@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from registry.errors import InvalidOptionError, ProviderModelError
 from registry.profiles.checkpoints.unsloth import why_not_importable
+from registry.profiles.order import TRANSFORMERS
 
 if TYPE_CHECKING:
     from registry.profiles.checkpoints.sensor import Sensor
@@ -133,7 +134,7 @@ def _refuse_without_bitsandbytes(model: str, *, on_cuda: bool, reason: str) -> N
     """
     if not on_cuda:
         remedy = "Leave `load_in_4bit` out, or use a machine with an NVIDIA GPU and a build of torch for it."
-        raise ProviderModelError("transformers", model, f"{_FOUR_BIT} and needs a CUDA GPU. {_no_cuda()}", remedy)
+        raise ProviderModelError(TRANSFORMERS, model, f"{_FOUR_BIT} and needs a CUDA GPU. {_no_cuda()}", remedy)
     missing = [name for name in ("bitsandbytes", "accelerate") if find_spec(name) is None]
     if missing:
         listed = " and ".join(f"`{name}`" for name in missing)
@@ -142,7 +143,7 @@ def _refuse_without_bitsandbytes(model: str, *, on_cuda: bool, reason: str) -> N
             'Install unsloth with `pip install "typed-model-registry[unsloth]"` in an environment of its own, or '
             f"`pip install {' '.join(missing)}` into this one, or leave `load_in_4bit` out."
         )
-        raise ProviderModelError("transformers", model, problem, remedy)
+        raise ProviderModelError(TRANSFORMERS, model, problem, remedy)
 
 
 def _no_cuda() -> str:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from registry._extras import require
 from registry.errors import ProviderModelError
-from registry.profiles.checkpoints.files import NAME, checkpoint_of, fetch_checkpoint, find_checkpoint
+from registry.profiles.checkpoints.files import checkpoint_of, fetch_checkpoint, find_checkpoint
 from registry.profiles.checkpoints.placement import Defaults, Placement, device_for, place
 from registry.profiles.checkpoints.sensor import Sensor, TorchSensor
 from registry.profiles.checkpoints.slot_models import CheckpointLoad, EncoderLoad
 from registry.profiles.checkpoints.slots import Slots, SlotStatus
 from registry.profiles.chunks import Chunks
+from registry.profiles.order import TRANSFORMERS, pinned
 from registry.profiles.protocol import Availability, Ensured, OnProgress, Parameters, Target, TextKind
 from registry.records import DenseModel
 
@@ -59,7 +60,7 @@ class TransformersProvider:
         >>> provider.chat(Target("./my-model"), [{"role": "user", "content": "Hi"}], {})  # doctest: +SKIP
     """
 
-    name = NAME
+    name = TRANSFORMERS
 
     def __init__(
         self,
@@ -81,19 +82,19 @@ class TransformersProvider:
         if not missing:
             return Availability()
         listed = ", ".join(f"`{package}`" for package in missing)
-        remedy = f'Install them with `pip install "typed-model-registry[{NAME}]"`.'
+        remedy = f'Install them with `pip install "typed-model-registry[{TRANSFORMERS}]"`.'
         return Availability(f"It needs packages that are not installed: {listed}.", remedy)
 
     def has(self, model: Target) -> bool:
         """Say whether the files of a model are on this machine. Reads names only."""
         try:
-            return find_checkpoint(checkpoint_of(model, {}, self._registry)) is not None
+            return find_checkpoint(checkpoint_of(model, self._registry)) is not None
         except ProviderModelError:  # the name means nothing here: `ensure` says why
             return False
 
     def ensure(self, model: Target, *, force: bool = False, progress: OnProgress | None = None) -> Ensured:
         """Fetch the files of a model where they are missing, and prove them. See `registry.hub.ensure`."""
-        return fetch_checkpoint(checkpoint_of(model, {}, self._registry), force=force, progress=progress)
+        return fetch_checkpoint(checkpoint_of(model, self._registry), force=force, progress=progress)
 
     def chat(self, model: Target, messages: Messages, parameters: Parameters) -> ChatCompletion:
         """Answer a conversation. Loads the model where it is not loaded; never fetches it."""
@@ -125,7 +126,9 @@ class TransformersProvider:
         """
         if not isinstance(model.record, DenseModel):
             problem = "Vectors are made with records of dense encoders only, which say how they are pooled."
-            raise ProviderModelError(NAME, model.name, problem, "Name one of the registry, or add it to your own.")
+            raise ProviderModelError(
+                TRANSFORMERS, model.name, problem, "Name one of the registry, or add it to your own."
+            )
         _refuse_without_packages("Making vectors")
         load = EncoderLoad(model.record, parameters, device_for(parameters, self._defaults, self._sensor))
         with self._slots.use(load.wanted(self._threshold(parameters))) as slot:
@@ -144,7 +147,7 @@ class TransformersProvider:
     @contextmanager
     def _lent(self, model: Target, parameters: Parameters) -> Generator[tuple[CausalLM, Placement]]:
         _refuse_without_packages("Loading checkpoints")
-        checkpoint = checkpoint_of(model, parameters, self._registry)
+        checkpoint = checkpoint_of(pinned(TRANSFORMERS, model, parameters), self._registry)
         placement = place(model.name, parameters, self._defaults, self._sensor)
         with self._slots.use(CheckpointLoad(checkpoint, placement).wanted()) as loaded:
             yield loaded, placement
@@ -162,4 +165,4 @@ def _refuse_without_packages(purpose: str) -> None:
     """
     for package in _PACKAGES:
         if find_spec(package) is None:
-            require(package, extra=NAME, purpose=purpose)
+            require(package, extra=TRANSFORMERS, purpose=purpose)

@@ -1,12 +1,39 @@
-"""How many bytes of a model come over the network, counted from the progress that the hub tells."""
+"""Models that the hub fetches for a provider, and how many bytes of them come over the network."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from registry.errors import ModelNotDownloadedError
+from registry.profiles.protocol import Ensured
 
 if TYPE_CHECKING:
     from registry.hub.progress import Progress
     from registry.profiles.protocol import OnProgress
+    from registry.records import ModelInfo
+
+
+def ensure_files(record: ModelInfo, *, force: bool = False, progress: OnProgress | None = None, **how: Any) -> Ensured:
+    """Have the proven files of a record on this machine.
+
+    Args:
+        record: The record.
+        force: True to read files that are there, and fetch anew what is not as it was proven.
+        progress: Called now and then. What it raises ends the work.
+        how: Other keywords of `registry.hub.ensure`.
+
+    Raises:
+        RegistryError: What `registry.hub.ensure` raises.
+    """
+    from registry.hub import ensure, verify
+
+    fetched = Fetched(progress)
+    if force:
+        with suppress(ModelNotDownloadedError):  # of files that were never proven, which `ensure` does
+            verify([record], progress=fetched)
+    ensure(record, progress=fetched, **how)
+    return Ensured("downloaded", fetched.bytes) if fetched.bytes else Ensured("already_present")
 
 
 class Fetched:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
 from registry._places import find_files
-from registry.errors import InvalidOptionError, ModelNotDownloadedError, ProviderModelError
+from registry.errors import InvalidOptionError, ProviderModelError
 from registry.profiles.chunks import Chunks
 from registry.profiles.parameters import CANONICAL, known_to_local
-from registry.profiles.protocol import Availability, Ensured
-from registry.profiles.providers.fetched import Fetched
+from registry.profiles.protocol import Availability
+from registry.profiles.providers.fetched import ensure_files
 from registry.records import ChatModel, DenseModel
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from registry.chat import Messages
     from registry.loaders import ChatCompletion, ChatCompletionChunk, LoadOptions, ModelManager, Stream
-    from registry.profiles.protocol import OnProgress, Parameters, Target, TextKind
+    from registry.profiles.protocol import Ensured, OnProgress, Parameters, Target, TextKind
     from registry.queries import ModelRegistry
     from registry.records import ModelInfo
 
@@ -93,15 +92,7 @@ class LocalProvider:
             ProviderModelError: No record has this name.
             RegistryError: What `registry.hub.ensure` raises.
         """
-        from registry.hub import ensure, verify
-
-        record = self._record(model)
-        fetched = Fetched(progress)
-        if force:
-            with suppress(ModelNotDownloadedError):  # of files that were never proven, which `ensure` does
-                verify([record], registry=self._registry, progress=fetched)
-        ensure(record, download=self._allow_download, progress=fetched)
-        return Ensured("downloaded", fetched.bytes) if fetched.bytes else Ensured("already_present")
+        return ensure_files(self._record(model), force=force, progress=progress, download=self._allow_download)
 
     def chat(self, model: Target, messages: Messages, parameters: Parameters) -> ChatCompletion:
         """Answer a conversation, in OpenAI's shape. The first call loads the model; its files must be there.

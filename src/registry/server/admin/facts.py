@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryError
-from registry.profiles.resolution import resolve_in
+from registry.profiles.resolution import surveys
 
 if TYPE_CHECKING:
+    from registry.profiles.resolution import Survey
     from registry.records import Profile, RoleModel
     from registry.server.admin.provisioner import Provisioner
 
@@ -23,9 +24,11 @@ def facts_of(provisioner: Provisioner) -> dict[str, Any]:
 
 def _active(provisioner: Provisioner, profile: Profile) -> dict[str, Any]:
     states = provisioner.states()
+    # Without asking whether providers are there, which would take as long as they like.
+    found = surveys(provisioner.profiles, profile=profile.name, providers=provisioner.providers, check=False)
     roles = [
         _role(provisioner, profile, model)
-        | _resolved(provisioner, profile, str(model.role))
+        | _resolved(found[str(model.role)], profile, str(model.role))
         | {
             "state": states[str(model.role)],
             "outcomes": [outcome.to_dict() for outcome in provisioner.outcomes(str(model.role))],
@@ -53,12 +56,8 @@ def _role(provisioner: Provisioner, profile: Profile, model: RoleModel) -> dict[
     }
 
 
-def _resolved(provisioner: Provisioner, profile: Profile, role: str) -> dict[str, Any]:
-    """Resolve a role without asking whether its providers are there, which would take as long as they like."""
+def _resolved(found: Survey, profile: Profile, role: str) -> dict[str, Any]:
     try:
-        found = resolve_in(
-            provisioner.profiles, role, profile=profile.name, providers=provisioner.providers, check=False
-        )
+        return {"resolved": found.resolution(role, profile.name).to_dict(), "problem": None}
     except RegistryError as error:  # such as a setting that is wrong: the rest can be told all the same
         return {"resolved": None, "problem": " ".join(str(error).split())}
-    return {"resolved": found.to_dict(), "problem": None}

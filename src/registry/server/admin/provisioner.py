@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from registry.profiles import Report
+from registry.profiles.availability import Availabilities
 from registry.profiles.provisioning import provision_in, roles_of
 from registry.server.admin.job import Job
 from registry.server.answers import refusal
@@ -116,6 +117,7 @@ class Provisioner:
     ) -> Report:
         """Provision role by role, in the thread of a job."""
         name = "" if self.profile is None else self.profile.name
+        said = Availabilities(self.providers)
         found: list[Outcome] = []
         for role in roles:
             self._begin(role)
@@ -127,6 +129,7 @@ class Provisioner:
                 force=force,
                 on_event=on_event,
                 on_outcome=on_outcome,
+                availabilities=said,
             )
             self._note(role, report)
             found += report.outcomes
@@ -138,7 +141,8 @@ class Provisioner:
                 self._states[role] = "provisioning"
 
     def _note(self, role: str, report: Report) -> None:
-        state: RoleState = "ready" if not report.unserved else "skipped" if report.ok else "failed"
+        has_failed = any(outcome.action == "failed" for outcome in report.outcomes)
+        state: RoleState = "ready" if report.ok else "failed" if has_failed else "skipped"
         with self._lock:
             self._states[role] = state
             self._outcomes[role] = report.outcomes

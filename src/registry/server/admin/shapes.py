@@ -29,7 +29,7 @@ _OUTCOME = object_of(
 _REPORT = object_of(
     {
         "profile": _STRING,
-        "ok": {"type": "boolean", "description": "True where nothing has failed; what was skipped has not."},
+        "ok": {"type": "boolean", "description": "True where every role has a model that is ready."},
         "unserved": {"type": "array", "items": _STRING, "description": "Roles that have no model that is ready."},
         "outcomes": {"type": "array", "items": reference("ProvisioningOutcome")},
     }
