@@ -27,7 +27,7 @@ registry chat
 
 The extra `cli` brings the command `registry`, with what it needs to fetch models and to look at the machine. `chat`,
 `embed` and `similarity` load models: they need the extra of the model's kind as well, see
-[loading.md](loading.md#installing). `python -m registry.cli` is the same command for the interpreter that you name.
+[loading.md](loading.md#installing). `python -m registry` is the same command for the interpreter that you name.
 
 `registry --help` lists the commands, `registry COMMAND --help` shows options and examples. This page is written from
 the commands by `docs/make_cli.py`.

@@ -145,9 +145,18 @@ def test_options_that_are_left_out_are_the_defaults_of_the_library(run: Run, fou
     }
 
 
-@pytest.mark.parametrize("words", [("--min-free-gib", "-1"), ("--min-free-ratio", "2"), ("--min-free-gib", "nan")])
-def test_threshold_out_of_its_range_is_wrong_usage(words: tuple[str, str], run: Run) -> None:
-    assert run("diagnose", *words)[:2] == (2, "")
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--min-free-gib", "-1.0", "a finite number, 0 or more"),
+        ("--min-free-gib", "inf", "a finite number, 0 or more"),
+        ("--min-free-gib", "nan", "a finite number, 0 or more"),
+        ("--min-free-ratio", "2.0", "a share, 0 to 1"),
+        ("--min-free-ratio", "nan", "a share, 0 to 1"),
+    ],
+)
+def test_threshold_out_of_its_range_is_wrong_usage(option: str, value: str, expected: str, run: Run) -> None:
+    assert run("diagnose", option, value) == (2, "", f"error: `{option}`: expected {expected}, got {value}.\n")
 
 
 _ALONE = """\

@@ -23,11 +23,11 @@ def diagnose(
         bool, typer.Option("--no-cuda", help="Ask no GPU, no driver, and nothing that would wake one.")
     ] = False,
     min_free_gib: Annotated[
-        float | None, typer.Option(metavar="N", min=0, help="GiB that must be free of each device. Left out: 1.")
+        float | None, typer.Option(metavar="N", help="GiB that must be free of each device. Left out: 1.")
     ] = None,
     min_free_ratio: Annotated[
         float | None,
-        typer.Option(metavar="R", min=0, max=1, help="Share that must be free, if that is more. Left out: 0.05."),
+        typer.Option(metavar="R", help="Share that must be free, 0 to 1, if that is more. Left out: 0.05."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Re-apply what can be: caches, settings of the allocator, unsloth's patch.")
