@@ -46,7 +46,8 @@ never cut, so that they can be copied. `NO_COLOR`, `TERM=dumb` and the setting `
 
 **Elsewhere**, in a pipe or a file, a row is a line with tabs between the columns, without headings and colours: sizes
 in bytes, numbers without commas, `-` for what is not known. All columns are there, in the order that the command's help
-names.
+names. Where a command prints several tables, as `info` and `diagnose` do, each has a title and the names of its
+columns.
 
 ```sh
 registry list --type dense | cut -f1,5          # id and dimension
