@@ -27,7 +27,7 @@ registry chat
 
 The extra `cli` brings the command `registry`, with what it needs to fetch models and to look at the machine. `chat`,
 `embed` and `similarity` load models: they need the extra of the model's kind as well, see
-[loading.md](loading.md#installing). `python -m registry.cli` is the same command for the interpreter that you name.
+[loading.md](loading.md#installing). `python -m registry` is the same command for the interpreter that you name.
 
 `registry --help` lists the commands, `registry COMMAND --help` shows options and examples. This page is written from
 the commands by `docs/make_cli.py`.
@@ -46,7 +46,8 @@ never cut, so that they can be copied. `NO_COLOR`, `TERM=dumb` and the setting `
 
 **Elsewhere**, in a pipe or a file, a row is a line with tabs between the columns, without headings and colours: sizes
 in bytes, numbers without commas, `-` for what is not known. All columns are there, in the order that the command's help
-names.
+names. Where a command prints several tables, as `info` and `diagnose` do, each has a title and the names of its
+columns.
 
 ```sh
 registry list --type dense | cut -f1,5          # id and dimension

@@ -565,6 +565,12 @@ def _class(cls: griffe.Class, prefix: str = "") -> Iterator[str]:
         yield _table(("attribute", "type", "meaning"), ((name, kind, said) for name, kind, _, said in rows))
 
 
+def _value(scope: griffe.Module | griffe.Class, default: object) -> str:
+    """Give a default as readers can use it: that of a constant of the same module, not the constant's name."""
+    constant = scope.module.members.get(str(default))
+    return str(constant.value if isinstance(constant, griffe.Attribute) else default)
+
+
 def _attribute(cls: griffe.Class, item: griffe.DocstringAttribute) -> tuple[str, str, str, str]:
     """Give name, type, default and meaning of a field, or of an attribute that `__init__` takes by the same name."""
     field, init = cls.members.get(item.name), cls.members.get("__init__")
@@ -573,7 +579,8 @@ def _attribute(cls: griffe.Class, item: griffe.DocstringAttribute) -> tuple[str,
     if isinstance(init, griffe.Function) and item.name in init.parameters:
         annotation = init.parameters[item.name].annotation
     elif isinstance(field, griffe.Attribute) and field.annotation is not None:
-        annotation, default = field.annotation, field.value
+        annotation = field.annotation
+        default = None if field.value is None else _value(cls, field.value)
     kind, value = ("" if part is None else f"`{part}`" for part in (annotation, default))
     return f"`{item.name}`", kind, value, item.description
 
@@ -592,7 +599,9 @@ def _signature(function: griffe.Function) -> str:
             parts.append("*")
             starred = True
         star = _STARS.get(parameter.kind, "")
-        default = f" = {parameter.default}" if parameter.default is not None and not star else ""
+        default = (
+            f" = {_value(function.parent, parameter.default)}" if parameter.default is not None and not star else ""
+        )
         parts.append(f"{star}{parameter.name}: {parameter.annotation}{default}")
     line = f"{function.name}({', '.join(parts)}) -> {function.returns}"
     if len(line) > 100:

@@ -16,6 +16,7 @@ GENERATED = [path for path in RUN_TIME if path.name.startswith("_registry") or "
 # Left may import right: which modules of the package each one may name.
 MAY_IMPORT = {
     "__init__": {"_registry", "config", "errors", "queries", "records"},
+    "__main__": {"cli"},
     "config": {"_registry", "errors", "records"},
     "_lookup": {"_frozen", "errors", "queries"},
     "queries": {"_frozen", "errors", "records"},

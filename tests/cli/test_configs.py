@@ -104,6 +104,19 @@ def test_export_of_profiles_of_a_manifest(run: Run, module: str, tmp_path: Path)
     assert "[two]" in run("export", *words).out.splitlines()
 
 
+def test_export_to_an_ending_that_tells_no_format_names_those_of_other_programs_too(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "models.yaml"
+
+    assert run("export", path) == (
+        2,
+        "",
+        (
+            f"error: `{path}`: expected an ending among .csv, .tsv, .json, .jsonl, .ndjson, got '.yaml'.\n"
+            "hint: Or name the format, `--format`: csv, json, jsonl, llama-swap, llama-router, modelfile.\n"
+        ),
+    )
+
+
 def test_export_names_what_the_format_cannot_say(run: Run, module: str, tmp_path: Path) -> None:
     manifest = tmp_path / "profiles.json"
     role = {"name": "two", "provider": "ollama", "parameters": {"mirostat": 2}}

@@ -35,7 +35,9 @@ ENVIRONMENT = Environment(
         path="/torch",
         cuda_compiled=True,
         cuda_version="13.0",
+        cudnn_version=91000,
         cuda_available=True,
+        gpu_architectures=("sm_80", "sm_90"),
         allocator="expandable_segments:True",
     ),
     llama_cpp=LlamaCpp(
@@ -43,6 +45,7 @@ ENVIRONMENT = Environment(
         version="0.3.36",
         path="/llama_cpp",
         ggml_version="0.25.3",
+        ggml_commit="f6d31f5",
         gpu_offload=True,
         build_flags={"CUDA": {"ARCHS": "900"}, "CPU": {"AVX2": "1"}},
         libraries=("cpu", "cuda"),
@@ -60,6 +63,7 @@ GPU = Device(
     allocated_bytes=60,
     utilisation=0.95,
     wanted_bytes=8,
+    uuid="GPU-a",
     risk="high",
 )
 FOUND = Diagnosis(
@@ -73,24 +77,27 @@ FOUND = Diagnosis(
 )
 
 TEXT = (
-    "python\tCPython 3.13.1, /bin/python\n"
+    "python\tCPython 3.13.1, /bin/python, environment /\n"
     "registry\t0.1.0, /registry\n"
-    "torch\t2.13.0, built with CUDA 13.0, GPU usable, expandable_segments:True, /torch\n"
-    "llama.cpp\t0.3.36, ggml 0.25.3, with a GPU backend, /llama_cpp\n"
+    "torch\t2.13.0, built with CUDA 13.0, for sm_80 sm_90, cuDNN 91000, GPU usable, expandable_segments:True, /torch\n"
+    "llama.cpp\t0.3.36, ggml 0.25.3 (f6d31f5), with a GPU backend, /llama_cpp\n"
     "built with\tCUDA: ARCHS=900, CPU: AVX2, libraries: cpu cuda\n"
     "sentence-transformers\tnot installed\n"
-    "unsloth\t2026.11.1, patch in place, /unsloth\n"
+    "unsloth\t2026.11.1, imported, patch in place, /unsloth\n"
     "driver\t580.1, runs CUDA 13.2, /lib/libnvidia-ml.so.1\n"
     "\n"
     "Memory\n"
-    "Device\tName\tKind\tTotal\tFree\tReserved\tAllocated\tIn use\tWanted free\tRisk\n"
-    "gpu:0\tH100\tcuda\t80\t4\t70\t60\t0.95\t8\thigh\n"
+    "Device\tName\tKind\tTotal\tFree\tReserved\tAllocated\tIn use\tWanted free\tRisk\tUnified\tUUID\n"
+    "gpu:0\tH100\tcuda\t80\t4\t70\t60\t0.95\t8\thigh\tno\tGPU-a\n"
     "risk\thigh\n"
+    "wanted free\t1 GiB of each device, or 0.05 of it where that is more\n"
     "\n"
     "What to do\n"
+    "Remedy\tFor\tWhat\n"
     "shorter_context\tgpu:0\tLoad with a shorter context (`--context-length`).\n"
     "\n"
     "Re-applied\n"
+    "What\tDone\tResult\n"
     "empty_cache\tno\tThere is none.\n"
 )
 
@@ -145,9 +152,18 @@ def test_options_that_are_left_out_are_the_defaults_of_the_library(run: Run, fou
     }
 
 
-@pytest.mark.parametrize("words", [("--min-free-gib", "-1"), ("--min-free-ratio", "2"), ("--min-free-gib", "nan")])
-def test_threshold_out_of_its_range_is_wrong_usage(words: tuple[str, str], run: Run) -> None:
-    assert run("diagnose", *words)[:2] == (2, "")
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--min-free-gib", "-1.0", "a finite number, 0 or more"),
+        ("--min-free-gib", "inf", "a finite number, 0 or more"),
+        ("--min-free-gib", "nan", "a finite number, 0 or more"),
+        ("--min-free-ratio", "2.0", "a share, 0 to 1"),
+        ("--min-free-ratio", "nan", "a share, 0 to 1"),
+    ],
+)
+def test_threshold_out_of_its_range_is_wrong_usage(option: str, value: str, expected: str, run: Run) -> None:
+    assert run("diagnose", option, value) == (2, "", f"error: `{option}`: expected {expected}, got {value}.\n")
 
 
 _ALONE = """\

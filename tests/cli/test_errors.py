@@ -126,6 +126,11 @@ EXPLAINED = [
         "Leave `--ram` and `--role coding` out.",
     ),
     (
+        InvalidOptionError("max_replicas", "at least `replicas`, 3", 2),
+        "`--max-replicas`: expected at least `--replicas`, 3, got 2.",
+        "",
+    ),
+    (
         InvalidSettingError("sources", "`sources` of `/a/config.toml`", "a list", 5),
         "Setting `sources` in `sources` of `/a/config.toml`: expected a list, got 5.",
         "Correct it.",

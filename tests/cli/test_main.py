@@ -54,6 +54,45 @@ def test_closed_pipe_ends_quietly() -> None:
     assert (child.returncode, err) == (141, b"")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX closes the streams")
+@pytest.mark.parametrize("words", ["list", "list --json", "diagnose --no-cuda --min-free-gib 0 --min-free-ratio 0"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_streams_that_are_closed_end_no_command(words: str, closed: str) -> None:
+    pytest.importorskip("typer")
+    command = ["/bin/sh", "-c", f'"$0" -m registry.cli {words} {closed}', sys.executable]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert "2>&-" not in closed or ("note:" not in done.stdout and not done.stderr)
+
+
+@pytest.mark.parametrize("words", [["select", "--ram"], ["cluster", "config", "--out"]])
+def test_option_without_its_value_points_to_the_help_of_its_command(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("typer")
+    from registry.cli import main
+
+    assert main(words) == 2
+    assert capsys.readouterr().err == (
+        f"error: Option '{words[-1]}' requires an argument.\n"
+        f"hint: `registry {' '.join(words[:-1])} --help` shows how it is used.\n"
+    )
+
+
+def test_package_runs_as_the_command() -> None:
+    pytest.importorskip("typer")
+    command = [sys.executable, "-m", "registry", "list", "--type", "nothing-like-it"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, done.stderr.partition("\n")[0]) == (
+        2,
+        "error: Invalid value for --type: no model has `nothing-like-it`.",
+    )
+
+
 def test_output_that_has_no_such_letters_gets_them_escaped(
     process: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

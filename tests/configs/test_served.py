@@ -88,7 +88,7 @@ def test_parameters_that_roles_of_one_model_disagree_on_are_left_out() -> None:
     found = chosen(registry=registry_of(TWO, **roles))
 
     assert found.models[0].parameters == {"top_k": 9}
-    assert found.notes[0] == "`two`: its roles disagree on `temperature`, which is left out."
+    assert found.notes[0] == "`two`: not all its roles state the same `temperature`, which is left out."
 
 
 @pytest.mark.parametrize("provider", ["local", "ollama"])

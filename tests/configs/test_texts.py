@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from registry.configs import Served, llama_router_preset, llama_swap_config, ollama_modelfile, omitted
-from registry.errors import UnsupportedModelError
+from registry.errors import InvalidOptionError, UnsupportedModelError
 from registry.records import ChatModel, ModelFile, RerankerModel, RuntimeDefaults, SamplingDefaults
 from tests.profiles.small import chat_record, dense_record
 
@@ -131,9 +131,29 @@ def test_parameters_that_a_format_cannot_say_are_named() -> None:
     left_out = "cannot be said in this format, and is left out."
 
     assert omitted([model], "llama-swap") == (f"`chat`: `num_keep` {left_out}",)
-    assert omitted([model], "llama-router") == (f"`chat`: `stop`, `num_keep` {left_out}",)
-    assert omitted([model], "modelfile") == (f"`chat`: `mirostat`, `num_keep` {left_out}",)
+    assert omitted([model], "llama-router") == (
+        (
+            "`chat`: a preset holds one stop sequence, 2 are stated, and none is written: send them with each request "
+            "(`stop`), or use llama-swap."
+        ),
+        f"`chat`: `num_keep` {left_out}",
+    )
+    several = "cannot be said in this format, and are left out."
+    assert omitted([model], "modelfile") == (f"`chat`: `mirostat`, `num_keep` {several}",)
     assert "reverse-prompt" not in read_preset(llama_router_preset([model]))["chat"]
+
+
+def test_format_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidOptionError) as caught:
+        omitted([], "llama_swap")
+
+    assert str(caught.value) == "`format`: expected one of llama-swap, llama-router, modelfile, got 'llama_swap'."
+
+
+@pytest.mark.parametrize("idle_s", [-5, True, 0.5])
+def test_time_without_a_request_that_cannot_be_is_refused(idle_s: Any) -> None:
+    with pytest.raises(InvalidOptionError, match="`idle_s`: expected a whole number of seconds, 0 or more, got "):
+        llama_swap_config([served()], idle_s=idle_s)
 
 
 @pytest.mark.parametrize("format", ["llama-swap", "llama-router", "modelfile"])

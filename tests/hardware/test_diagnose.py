@@ -13,6 +13,7 @@ from registry.hardware import Diagnosis, _diagnose, diagnose, relief
 from registry.hardware.diagnosis import Applied, Device, Driver, Thresholds, Torch, Unsloth
 from registry.hardware.machine import Cpu, Gpu, Machine
 from registry.hardware.relief import relieve
+from registry.hardware.torch_sensor import stated_allocator
 
 GIB = 2**30
 GPU = Gpu(0, "H100", 80 * GIB, 70 * GIB, driver="580.1", compute_capability="9.0", uuid="GPU-a")
@@ -24,6 +25,7 @@ class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.machine = Machine("Linux", "3.13.1", Cpu("EPYC", "x86_64", 2, 2), 64 * GIB, 50 * GIB, gpus=(GPU,))
         self.said: dict[str, dict[str, Any]] = {}
+        self.there: tuple[str, ...] = ()  # what is installed, beside the packages that say something
         self.asked: list[tuple[str, bool, bool]] = []
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         monkeypatch.setattr(_diagnose, "probe", self.probe)
@@ -38,7 +40,8 @@ class Bench:
     def installed(self, module: str, _: str) -> Any:
         from registry.hardware.diagnosis import Package
 
-        return Package(installed=True, version="1", path=f"/{module}") if module in self.said else Package()
+        there = module in self.said or module in self.there
+        return Package(installed=True, version="1", path=f"/{module}") if there else Package()
 
     def inquire(self, name: str, *, gpu: bool, measure: bool) -> dict[str, Any]:
         self.asked.append((name, gpu, measure))
@@ -124,7 +127,7 @@ def test_threshold_out_of_its_range_is_refused(option: str, value: object) -> No
 
     assert (caught.value.option, caught.value.expected) == (
         option,
-        "a number, 0 or more" if option == "min_free_gib" else "a share, 0 to 1",
+        "a finite number, 0 or more" if option == "min_free_gib" else "a share, 0 to 1",
     )
 
 
@@ -156,10 +159,20 @@ def test_gpus_that_are_hidden_are_known_to_the_remedies(bench: Bench, monkeypatc
 
 
 def test_limit_of_a_control_group_is_known_to_the_remedies(bench: Bench) -> None:
-    note = f"A control group limits the memory to {8 * GIB} bytes."
-    bench.machine = replace(bench.machine, ram_total_bytes=8 * GIB, ram_available_bytes=0, gpus=(), notes=(note,))
+    limited = {"ram_total_bytes": 8 * GIB, "ram_available_bytes": 0, "ram_limit_bytes": 8 * GIB}
+    bench.machine = replace(bench.machine, gpus=(), **limited)  # type: ignore[arg-type] # all of them numbers
 
     assert "raise_memory_limit" in [remedy.code for remedy in diagnose().remedies]
+
+
+@pytest.mark.parametrize(("there", "expected"), [((), ["install_psutil"]), (("psutil",), [])])
+def test_memory_that_cannot_be_read_wants_psutil_only_where_that_is_missing(
+    there: tuple[str, ...], expected: list[str], bench: Bench
+) -> None:
+    bench.machine = replace(bench.machine, ram_total_bytes=None, ram_available_bytes=None, gpus=())
+    bench.there = there
+
+    assert [remedy.code for remedy in diagnose().remedies] == expected
 
 
 def test_force_looks_again_and_says_what_it_did(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,10 +252,13 @@ def test_relief_tells_the_allocator_what_the_environment_states(torch: Any, monk
 
     assert (torch.taken, found.done) == (["max_split_size_mb:128"], True)
     assert found.text == ("torch was told `max_split_size_mb:128` again, for what it allocates on GPUs from now on.")
+    assert "PYTORCH_ALLOC_CONF" not in os.environ
 
 
 def test_relief_lets_segments_grow_where_memory_is_in_pieces(torch: Any) -> None:
-    assert applied(PIECES)["allocator_settings"].done
+    assert applied(PIECES)["allocator_settings"].text == (
+        "torch was told `expandable_segments:True`, for what it allocates on GPUs from now on."
+    )
     assert (torch.taken, os.environ["PYTORCH_ALLOC_CONF"]) == (["expandable_segments:True"], "expandable_segments:True")
 
 
@@ -265,6 +281,15 @@ def test_allocator_that_refuses_its_settings_is_told_of(torch: Any) -> None:
     assert applied(PIECES)["allocator_settings"] == Applied(
         "allocator_settings", False, "torch does not take `expandable_segments:True`: Unrecognized key."
     )
+    assert stated_allocator() is None
+
+
+def test_relief_tells_the_allocator_of_an_older_torch(torch: Any) -> None:
+    torch._C = SimpleNamespace()
+    torch.cuda.memory = SimpleNamespace(_set_allocator_settings=torch.taken.append)
+
+    assert applied(PIECES)["allocator_settings"].done
+    assert torch.taken == ["expandable_segments:True"]
 
 
 def test_settings_wait_for_a_torch_that_is_not_imported(torch: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from registry.hardware.risk import judged
 GIB = 2**30
 PYTHON = Python(version="3.13.1", implementation="CPython", executable="/bin/python", prefix="/", virtual=False)
 TORCH = Torch(installed=True, version="2.13.0", cuda_compiled=True, cuda_version="13.0", cuda_available=True)
+ROCM = replace(TORCH, cuda_compiled=False, cuda_version=None, hip_version="7.0", cuda_available=False)
 LLAMA_CPP = LlamaCpp(installed=True, version="0.3.36", gpu_offload=True)
 DRIVER = Driver(installed=True, version="580.1", cuda_version="13.2")
 ENCODERS = Package(installed=True, version="6.2.0")
@@ -46,9 +47,13 @@ def _device(name: str, kind: str, total_gib: float, free_gib: float | None, **mo
 
 
 def remedies(
-    environment: Environment, *devices: Device, limit: int | None = None, hidden: bool = False
+    environment: Environment,
+    *devices: Device,
+    limit: int | None = None,
+    hidden: bool = False,
+    missing: frozenset[str] = frozenset(),
 ) -> dict[str, Remedy]:
-    return {remedy.code: remedy for remedy in remedies_for(Found(environment, devices, limit, hidden))}
+    return {remedy.code: remedy for remedy in remedies_for(Found(environment, devices, limit, hidden, missing))}
 
 
 def test_machine_where_all_is_well_needs_nothing() -> None:
@@ -204,7 +209,9 @@ def test_package_that_is_broken_is_to_be_installed_anew(field: str, package: Any
 
 def test_package_that_was_ended_for_want_of_memory_is_not_to_be_installed_anew() -> None:
     torch = Torch(
-        installed=True, problem="Importing `torch` ends the process: SIGKILL. Try again when less is running."
+        installed=True,
+        problem="Importing `torch` ends the process: SIGKILL. Try again when less is running.",
+        passing=True,
     )
 
     assert remedies(replace(BARE, torch=torch), main(50))["repair_torch"].text == (
@@ -262,11 +269,24 @@ def test_torch_for_intel_gpus_does_not_leave_them_idle() -> None:
 
 
 def test_torch_for_rocm_beside_a_gpu_of_nvidia_leaves_it_idle() -> None:
-    environment = replace(FULL, torch=replace(TORCH, cuda_version=None, hip_version="7.0", cuda_available=False))
+    environment = replace(FULL, torch=ROCM)
 
     assert remedies(environment, main(50), gpu(70))["install_torch_for_gpu"].text == (
         "torch was built for ROCm and leaves the GPU idle: install it from https://pytorch.org/get-started."
     )
+
+
+def test_torch_for_rocm_that_finds_no_gpu_is_told_of_in_its_own_words() -> None:
+    environment = replace(BARE, torch=ROCM)
+
+    assert remedies(environment, main(50)) == {
+        "find_gpu": Remedy(
+            "find_gpu",
+            "torch was built with ROCm 7.0 and finds no GPU: is there one of AMD, and may this user open `/dev/kfd` "
+            "and `/dev/dri/*`? `HIP_VISIBLE_DEVICES` and `ROCR_VISIBLE_DEVICES` hide GPUs as well.",
+        )
+    }
+    assert remedies(replace(BARE, torch=replace(ROCM, cuda_available=True)), main(50), gpu(70, kind="rocm")) == {}
 
 
 def test_torch_with_cuda_beside_a_gpu_of_another_maker_wants_no_driver_of_nvidia() -> None:
@@ -328,13 +348,19 @@ def test_llama_cpp_without_a_gpu_backend_is_to_be_built_with_one(kind: str, flag
 
 
 def test_machine_whose_memory_is_not_known_wants_psutil() -> None:
-    assert list(remedies(BARE, main(None))) == ["install_psutil"]
+    assert list(remedies(BARE, main(None), missing=frozenset({"psutil"}))) == ["install_psutil"]
+
+
+def test_machine_that_hides_its_memory_from_psutil_wants_no_other_one() -> None:
+    assert remedies(BARE, main(None)) == {}
 
 
 def test_machine_whose_gpus_were_not_looked_for_wants_nvidia_ml_py() -> None:
     driver = Driver(problem="`nvidia-ml-py` is not installed: the NVIDIA driver was not asked.")
 
-    assert list(remedies(replace(BARE, driver=driver), main(50))) == ["install_nvidia_ml_py"]
+    missing = frozenset({"nvidia-ml-py"})
+    assert list(remedies(replace(BARE, driver=driver), main(50), missing=missing)) == ["install_nvidia_ml_py"]
+    assert remedies(replace(BARE, driver=Driver()), main(50), missing=missing) == {}
 
 
 def test_every_code_is_explained_in_the_documentation() -> None:

@@ -37,9 +37,11 @@ def test_wanted_is_the_larger_of_the_two_thresholds() -> None:
     assert (thresholds.wanted_bytes(2 * GIB), thresholds.wanted_bytes(8 * GIB)) == (2 * GIB, 4 * GIB)
 
 
-@pytest.mark.parametrize("gib", [1e12, 1e308])
+@pytest.mark.parametrize("gib", [1e2, 1e12, 1e308])
 def test_device_that_has_less_than_any_number_of_gib_is_in_danger(gib: float) -> None:
-    assert judged(device(80 * GIB, 80 * GIB), Thresholds(min_free_gib=gib)).risk == "high"
+    found = judged(device(80 * GIB, 80 * GIB), Thresholds(min_free_gib=gib))
+
+    assert (found.risk, found.wanted_bytes) == ("high", min(int(gib * GIB), 2**63 - 1) if gib < 1e300 else 2**63 - 1)
 
 
 def test_risk_with_nothing_wanted_is_never_high() -> None:

@@ -80,8 +80,8 @@ class Cuda:
         return 10
 
 
-def torch_with(cuda: Any, **more: Any) -> Any:
-    version = SimpleNamespace(cuda="13.0", hip=None)
+def torch_with(cuda: Any, *, hip: str | None = None, **more: Any) -> Any:
+    version = SimpleNamespace(cuda=None if hip else "13.0", hip=hip)
     cudnn = SimpleNamespace(version=lambda: 91000)
     mps = SimpleNamespace(is_available=lambda: False)
     backends = SimpleNamespace(cudnn=cudnn, mps=mps)
@@ -126,6 +126,12 @@ def test_torch_is_asked_nothing_of_cuda_where_that_is_not_wanted() -> None:
     found = torch_sensor.read(torch_with(None), gpu=False, measure=False)
 
     assert (found["cuda_compiled"], found["devices"], "cuda_available" in found) == (True, [], False)
+
+
+def test_torch_for_rocm_was_not_built_with_cuda() -> None:
+    found = torch_sensor.read(torch_with(Cuda(), hip="7.0"), gpu=True, measure=False)
+
+    assert (found["cuda_compiled"], found["hip_version"], found["devices"][0]["kind"]) == (False, "7.0", "rocm")
 
 
 def test_torch_whose_every_question_fails_is_described_all_the_same() -> None:
@@ -253,7 +259,8 @@ def test_package_whose_import_the_system_ends_says_nothing_against_it(packages: 
     write(packages, "torch", "import os\nos.kill(os.getpid(), 9)")
 
     assert inquire("torch", gpu=True, measure=False) == {
-        "problem": "Importing `torch` ends the process: SIGKILL. Try again when less is running."
+        "problem": "Importing `torch` ends the process: SIGKILL. Try again when less is running.",
+        "passing": True,
     }
 
 
@@ -283,7 +290,8 @@ def test_package_that_takes_for_ever_is_a_finding(packages: Path) -> None:
     write(packages, "torch", "import threading\nthreading.Event().wait()")
 
     assert inquire("torch", gpu=True, measure=False, timeout_s=0.5) == {
-        "problem": "Importing it takes more than 0.5 s. Try again when less is running."
+        "problem": "Importing it takes more than 0.5 s. Try again when less is running.",
+        "passing": True,
     }
 
 
@@ -299,6 +307,42 @@ def test_package_that_this_process_has_imported_is_asked_here(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "torch", torch)
 
     assert inquire("torch", gpu=True, measure=False)["devices"][0]["allocated_bytes"] == 10
+
+
+class Idle(Cuda):
+    """`torch.cuda` of a process that has not used it: whatever it is asked but this begins to."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("_") and name not in ("is_initialized", "in_use"):
+            raise AssertionError(f"`{name}` was asked, and processes that this one forks have no GPU any more")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("built", [{"cuda": "13.0"}, {"hip": "7.0"}, {"xpu": "20250300"}])
+def test_torch_that_uses_no_gpu_in_this_process_is_asked_in_another(
+    built: dict[str, str], packages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(packages, "torch", "__version__ = 'there'")
+    torch = ModuleType("torch")
+    torch.__dict__.update(__version__="here", cuda=Idle(), version=SimpleNamespace(**built))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+
+    assert inquire("torch", gpu=True, measure=False)["version"] == "there"
+    assert inquire("torch", gpu=False, measure=False)["version"] == "here"
+
+
+@pytest.mark.parametrize(
+    ("cuda", "built"), [(Cuda(in_use=True), {"cuda": "13.0"}), (SimpleNamespace(), {"cuda": None})]
+)
+def test_torch_that_uses_a_gpu_or_was_built_for_none_is_asked_in_this_process(
+    cuda: Any, built: dict[str, str], packages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(packages, "torch", "__version__ = 'there'")
+    torch = ModuleType("torch")
+    torch.__dict__.update(__version__="here", cuda=cuda, version=SimpleNamespace(**built))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+
+    assert inquire("torch", gpu=True, measure=False)["version"] == "here"
 
 
 def test_warning_about_cuda_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

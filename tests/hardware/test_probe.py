@@ -46,13 +46,15 @@ def test_memory_is_limited_by_control_groups(monkeypatch: pytest.MonkeyPatch) ->
     found = probe()
 
     assert (found.ram_total_bytes, found.ram_available_bytes) == (8 * GB, 1 * GB)
+    assert found.ram_limit_bytes == 8 * GB
     assert found.notes == ("A control group limits the memory to 8000000000 bytes.",)
 
 
 def test_memory_that_others_have_taken_is_not_available_within_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_probe, "memory_limits", lambda: (MemoryLimit(60 * GB, 0),))
 
-    assert probe().ram_available_bytes == 40 * GB
+    assert (probe().ram_available_bytes, probe().ram_limit_bytes) == (40 * GB, 60 * GB)
+    assert probe(ram_total_bytes=32 * GB).ram_limit_bytes is None
 
 
 def test_given_values_replace_what_is_found() -> None:
@@ -118,7 +120,7 @@ def test_package_that_is_not_installed_leaves_values_unknown(monkeypatch: pytest
     found = probe()
 
     assert (found.ram_total_bytes, found.cpu.physical_cores) == (None, None)
-    assert found.notes == ("`psutil` is not installed: memory and physical cores are not known.",)
+    assert found.notes == ("`psutil` is not installed: what the system has of memory and cores is not known.",)
 
 
 def test_free_space_is_that_of_the_home_folder_before_it_is_there(home: Path) -> None:

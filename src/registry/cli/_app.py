@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 
 if TYPE_CHECKING:  # typer has no public names for these
     from typer._click import Command, Context, HelpFormatter, Parameter
@@ -77,6 +78,15 @@ _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 class _QuickStart:
     """Values that need no conversion get none: typer would import pydantic for it, half of what starting takes."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        try:
+            parsed: list[str] = super().parse_args(ctx, args)  # type: ignore[misc] # of TyperCommand and TyperGroup
+        except TyperException as error:
+            if getattr(error, "ctx", ctx) is None:  # an option without its value: the parser does not say whose it is
+                error.ctx = ctx  # type: ignore[attr-defined] # of wrong usage
+            raise
+        return parsed
 
     def get_params(self, ctx: Context) -> list[Parameter]:
         params: list[Parameter] = super().get_params(ctx)  # type: ignore[misc] # of TyperCommand and TyperGroup

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LLAMA_SWAP, LLAMA_ROUTER, MODELFILE = CONFIGS = ("llama-swap", "llama-router", "modelfile")
 _OF_MODELS = ("csv", "json", "jsonl")
+ALL_FORMATS = ", ".join((*_OF_MODELS, *CONFIGS))
 _OF_BOTH = ("file", "format", "force", "registry", "json")
 _OF_CONFIGS = ("model", "profile", "manifest", "system")
 

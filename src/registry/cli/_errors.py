@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -58,8 +59,8 @@ _RENAMED = {
     "tags": "tag",
 }
 _SAME = (
-    "basis context_length device dtype endpoint family gpu_layers license max_parameters min_parameters quantization "
-    "role threads type"
+    "basis context_length cpus device dtype endpoint family gpu_layers ingress_replicas license max_parameters "
+    "max_replicas min_free_gib min_free_ratio min_parameters quantization replicas role runs threads type"
 )
 _OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME.split()} | {
     name: f"--{option}" for name, option in _RENAMED.items()
@@ -88,6 +89,7 @@ class CommandError(RegistryError):
 
 def guarded(run: Callable[[], int]) -> int:
     """Run something, report what it raises in words, and give the exit code."""
+    _open_closed()
     _write_anything()
     try:
         code = run()
@@ -188,6 +190,14 @@ def _fail(problem: str, remedy: str, code: int = FAILED, listed: Sequence[str] =
     except BrokenPipeError:
         return CLOSED_PIPE
     return code
+
+
+def _open_closed() -> None:
+    """Let streams that were closed by who started this process (`>&-`) lead nowhere, and not end the program."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+            setattr(sys, name, nowhere)
 
 
 def _write_anything() -> None:

@@ -12,7 +12,7 @@ from registry.cli._options import Json
 from registry.cli._output import Column, heading, show_facts, show_json, show_table, size
 
 if TYPE_CHECKING:
-    from registry.hardware.diagnosis import Diagnosis, Driver, LlamaCpp, Package, Torch, Unsloth
+    from registry.hardware.diagnosis import Diagnosis, Driver, LlamaCpp, Package, Python, Thresholds, Torch, Unsloth
 
 
 def diagnose(
@@ -23,11 +23,11 @@ def diagnose(
         bool, typer.Option("--no-cuda", help="Ask no GPU, no driver, and nothing that would wake one.")
     ] = False,
     min_free_gib: Annotated[
-        float | None, typer.Option(metavar="N", min=0, help="GiB that must be free of each device. Left out: 1.")
+        float | None, typer.Option(metavar="N", help="GiB that must be free of each device. Left out: 1.")
     ] = None,
     min_free_ratio: Annotated[
         float | None,
-        typer.Option(metavar="R", min=0, max=1, help="Share that must be free, if that is more. Left out: 0.05."),
+        typer.Option(metavar="R", help="Share that must be free, 0 to 1, if that is more. Left out: 0.05."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Re-apply what can be: caches, settings of the allocator, unsloth's patch.")
@@ -39,7 +39,8 @@ def diagnose(
     Versions and places of Python, torch, llama.cpp, sentence-transformers, unsloth and the driver; memory of each
     device, how near it is to its end, and what to do. Less free than the thresholds is a high risk, and the exit code
     is 1; less than twice as much is a medium one. Needs neither a GPU nor torch. Columns: device, name, kind, total,
-    free, reserved and allocated by this process, share in use, wanted free, risk.
+    free, reserved and allocated by this process, share in use, wanted free, risk, whether it shares the main memory,
+    the driver's own name for it.
 
     Examples:
         registry diagnose
@@ -64,10 +65,9 @@ def diagnose(
 
 def _show(found: Diagnosis) -> None:
     environment = found.environment
-    python = environment.python
     show_facts(
         {
-            "python": f"{python.implementation} {python.version}, {python.executable}",
+            "python": _python(environment.python),
             "registry": _package(environment.registry),
             "torch": _torch(environment.torch),
             "llama.cpp": _llama_cpp(environment.llama_cpp),
@@ -78,15 +78,15 @@ def _show(found: Diagnosis) -> None:
         }
     )
     _show_devices(found)
-    show_facts({"risk": found.risk})
+    show_facts({"risk": found.risk, "wanted free": _wanted(found.thresholds)})
     if found.remedies:
         heading("What to do")
         remedies = [(each.code, each.devices, in_options(each.text)) for each in found.remedies]
-        show_table((Column("Remedy"), Column("For", rank=1), Column("What", wraps=True)), remedies)
+        show_table((Column("Remedy"), Column("For", rank=1), Column("What", wraps=True)), remedies, headed=True)
     if found.applied:
         heading("Re-applied")
         applied = [(each.code, each.done, each.text) for each in found.applied]
-        show_table((Column("What"), Column("Done"), Column("Result", wraps=True)), applied)
+        show_table((Column("What"), Column("Done"), Column("Result", wraps=True)), applied, headed=True)
     for note in found.notes:
         say("note", note)
 
@@ -102,6 +102,8 @@ def _show_devices(found: Diagnosis) -> None:
         Column("In use", right=True, shown=_percent),
         Column("Wanted free", right=True, rank=1, shown=size),
         Column("Risk"),
+        Column("Unified", rank=4),
+        Column("UUID", rank=5),
     )
     rows = [
         (
@@ -115,10 +117,23 @@ def _show_devices(found: Diagnosis) -> None:
             each.utilisation,
             each.wanted_bytes,
             each.risk,
+            each.unified,
+            each.uuid,
         )
         for each in found.devices
     ]
     show_table(columns, rows, headed=True)
+
+
+def _wanted(thresholds: Thresholds) -> str:
+    return (
+        f"{thresholds.min_free_gib:g} GiB of each device, or {thresholds.min_free_ratio:.4g} of it where that is more"
+    )
+
+
+def _python(python: Python) -> str:
+    kind = "virtual environment" if python.virtual else "environment"
+    return f"{python.implementation} {python.version}, {python.executable}, {kind} {python.prefix}"
 
 
 def _package(package: Package, *more: str | None) -> str:
@@ -132,13 +147,20 @@ def _torch(torch: Torch) -> str:
     if torch.problem or not torch.installed:
         return _package(torch)
     built = f"ROCm {torch.hip_version}" if torch.hip_version else torch.cuda_version and f"CUDA {torch.cuda_version}"
-    usable = {True: "GPU usable", False: "no usable GPU", None: None}[torch.cuda_available]
-    return _package(torch, f"built with {built}" if built else "built without CUDA", usable, torch.allocator)
+    return _package(
+        torch,
+        f"built with {built}" if built else "built without CUDA",
+        f"for {' '.join(torch.gpu_architectures)}" if torch.gpu_architectures else None,
+        f"cuDNN {torch.cudnn_version}" if torch.cudnn_version else None,
+        {True: "GPU usable", False: "no usable GPU", None: None}[torch.cuda_available],
+        torch.allocator,
+    )
 
 
 def _llama_cpp(found: LlamaCpp) -> str:
     gpu = {True: "with a GPU backend", False: "without a GPU backend", None: None}[found.gpu_offload]
-    return _package(found, f"ggml {found.ggml_version}" if found.ggml_version else None, gpu)
+    commit = f" ({found.ggml_commit})" if found.ggml_commit else ""
+    return _package(found, f"ggml {found.ggml_version}{commit}" if found.ggml_version else None, gpu)
 
 
 def _built_with(found: LlamaCpp) -> Iterable[str]:
@@ -152,7 +174,7 @@ def _flag(name: str, value: str) -> str:
 
 def _unsloth(unsloth: Unsloth) -> str:
     patched = {True: "patch in place", False: "no model patched", None: None}[unsloth.patched]
-    return _package(unsloth, patched)
+    return _package(unsloth, "imported" if unsloth.imported else "not imported", patched)
 
 
 def _driver(driver: Driver) -> str:

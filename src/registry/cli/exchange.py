@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from registry.cli._catalogue import CatalogFile, opened
-from registry.cli._configs import Chosen, check_options, export_config
-from registry.cli._errors import FAILED, INTERRUPTED, explained, say
+from registry.cli._configs import ALL_FORMATS, Chosen, check_options, export_config
+from registry.cli._errors import FAILED, INTERRUPTED, CommandError, explained, say
 from registry.cli._options import Json, Registry, one_of, registry_of, size_of
 from registry.cli._output import Column, console, number, printable, show_json, show_table
 from registry.cli._writing import refuse_to_overwrite
-from registry.errors import ImportRowsError, RegistryError
+from registry.errors import ImportRowsError, InvalidInputError, RegistryError
 
 if TYPE_CHECKING:
     from typing import BinaryIO, TextIO
@@ -227,7 +227,10 @@ def _check_target(file: str, format: str | None, *, force: bool, json: bool) -> 
 
     if file == "-" and json:
         raise typer.BadParameter("standard output has the models themselves: name a FILE", param_hint="--json")
-    format_of(None if file == "-" else file, format)
+    try:
+        format_of(None if file == "-" else file, format)
+    except InvalidInputError as error:
+        raise CommandError(explained(error)[0], f"Or name the format, `--format`: {ALL_FORMATS}.") from None
     refuse_to_overwrite(file, force=force)
 
 

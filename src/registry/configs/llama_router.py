@@ -32,8 +32,13 @@ def llama_router_preset(models: Sequence[Served]) -> str:
 
 def said(served: Served) -> frozenset[str]:
     """Name the parameters that a preset can say: of an option that is given several times, it keeps the last."""
-    several = {"stop"} if _is_several(server_options(served).get("reverse-prompt")) else set()
-    return server_options_said(served) - several
+    return server_options_said(served) - ({"stop"} if several_stops(served) else set())
+
+
+def several_stops(served: Served) -> tuple[str, ...]:
+    """Give the stop sequences, as they would be written, where there are more than a preset has room for."""
+    stops = server_options(served).get("reverse-prompt")
+    return stops if isinstance(stops, tuple) and _is_several(stops) else ()
 
 
 def _is_several(value: object) -> bool:

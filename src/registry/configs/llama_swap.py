@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from subprocess import list2cmdline
 from typing import Any
 
-from registry.configs.plain import checked, prose
+from registry.configs.plain import MACRO, checked, prose
 from registry.configs.served import Served
 from registry.configs.server_options import server_options
 from registry.configs.yaml_text import Lines, yaml_text
+from registry.errors import InvalidOptionError
 from registry.records import ChatModel
 
 IDLE_S = 600
@@ -20,7 +21,6 @@ _HEAD = """\
 # llama-swap --config FILE
 """
 _LOADING_S = 600  # until a model must be ready: a large one is read from a slow disk
-_MACRO = ("${",)  # llama-swap replaces it wherever it stands, and has no way to say that it is none
 
 
 def llama_swap_config(models: Sequence[Served], *, program: str = "llama-server", idle_s: int = IDLE_S) -> str:
@@ -34,8 +34,11 @@ def llama_swap_config(models: Sequence[Served], *, program: str = "llama-server"
         idle_s: Seconds without a request after which a chat model is stopped; 0 for never.
 
     Raises:
+        InvalidOptionError: `idle_s` is no such number.
         UnsupportedModelError: An id, an alias or a path has something that llama-swap would take for something else.
     """
+    if type(idle_s) is not int or idle_s < 0:
+        raise InvalidOptionError("idle_s", "a whole number of seconds, 0 or more", idle_s)
     chat = [each.record.id for each in models if isinstance(each.record, ChatModel)]
     encoders = [each.record.id for each in models if each.record.id not in chat]
     groups: dict[str, Any] = {}
@@ -55,7 +58,7 @@ def llama_swap_config(models: Sequence[Served], *, program: str = "llama-server"
 def _model(served: Served, program: str, idle_s: int) -> dict[str, Any]:
     record = served.record
     for name in (record.id, *served.aliases):
-        checked(name, record.id, "a name", without=_MACRO)
+        checked(name, record.id, "a name", without=(MACRO,))
     entry: dict[str, Any] = {"cmd": _command(served, program), "name": prose(record.name, 128)}
     if record.description:
         entry["description"] = prose(record.description, 1024)
@@ -66,8 +69,8 @@ def _model(served: Served, program: str, idle_s: int) -> dict[str, Any]:
 
 def _command(served: Served, program: str) -> Lines:
     model_id = served.record.id
-    checked(str(served.path), model_id, "the path", without=_MACRO)
-    first = _word(checked(program, model_id, "the program", without=_MACRO))
+    checked(str(served.path), model_id, "the path", without=(MACRO,))
+    first = _word(checked(program, model_id, "the program", without=(MACRO,)))
     lines = [f"{first} --host 127.0.0.1 --port ${{PORT}}", f"--alias {_word(model_id)}"]
     for option, value in server_options(served).items():
         values = value if isinstance(value, tuple) else (value,)

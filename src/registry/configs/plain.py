@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from registry.errors import UnsupportedModelError
 
-_MACRO = "${"
+MACRO = "${"  # llama-swap replaces it wherever it stands, and has no way to say that it is none
 
 
 def checked(text: str, model_id: str, what: str, *, without: tuple[str, ...] = ()) -> str:
@@ -37,5 +37,5 @@ def checked(text: str, model_id: str, what: str, *, without: tuple[str, ...] = (
 def prose(text: str, most: int) -> str:
     """Give a text for people on one line: what is not printable is left out, and macros are none any more."""
     line = "".join(sign for sign in " ".join(text.split()) if sign.isprintable())
-    line = line.replace(_MACRO, "$ {")
+    line = line.replace(MACRO, "$ {")
     return line if len(line) <= most else f"{line[: most - 3]}..."

@@ -112,7 +112,7 @@ def _served(records: Iterable[ModelInfo], roles: Sequence[_Role], notes: Sequenc
         aliases = (*record.aliases, *(role.name for role in own if role.name not in taken))
         names = tuple(dict.fromkeys(alias for alias in aliases if alias != record.id))
         served.append(Served(record, gguf_path(record), names, parameters, tuple(role.name for role in own)))
-        said += [f"`{record.id}`: its roles disagree on `{name}`, which is left out." for name in disputed]
+        said += [f"`{record.id}`: not all its roles state the same `{name}`, which is left out." for name in disputed]
         said += [
             f"Role `{role.name}` cannot be asked for by its name, which another model has: ask for `{record.id}`."
             for role in own

@@ -85,7 +85,7 @@ def _thresholds(min_free_gib: float | None, min_free_ratio: float | None) -> Thr
     ratio = MIN_FREE_RATIO if min_free_ratio is None else min_free_ratio
     for name, value, most in (("min_free_gib", gib, math.inf), ("min_free_ratio", ratio, 1.0)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most or value == math.inf:
-            expected = "a number, 0 or more" if most == math.inf else "a share, 0 to 1"
+            expected = "a finite number, 0 or more" if most == math.inf else "a share, 0 to 1"
             raise InvalidOptionError(name, expected, value)
     return Thresholds(float(gib), float(ratio))
 
@@ -104,7 +104,7 @@ def _look(thresholds: Thresholds, said: dict[str, Facts], *, all_devices: bool, 
         devices=devices,
         thresholds=thresholds,
         risk=highest(devices),
-        remedies=remedies_for(Found(environment, devices, _limit_bytes(machine), hidden)),
+        remedies=remedies_for(Found(environment, devices, machine.ram_limit_bytes, hidden, _missing())),
         notes=(*machine.notes, *_notes(machine, devices, said, cuda=cuda)),
     )
 
@@ -161,9 +161,10 @@ def _resident_bytes() -> int | None:
         return None
 
 
-def _limit_bytes(machine: Machine) -> int | None:
-    """Give the limit of a control group, where one is less than what the machine has."""
-    return machine.ram_total_bytes if any("control group" in note for note in machine.notes) else None
+def _missing() -> frozenset[str]:
+    """Name the packages of the extra `hardware` that Python does not find."""
+    packages = {"psutil": "psutil", "nvidia-ml-py": "pynvml"}
+    return frozenset(name for name, module in packages.items() if installed(module, name).path is None)
 
 
 def _notes(machine: Machine, devices: tuple[Device, ...], said: dict[str, Facts], *, cuda: bool) -> list[str]:

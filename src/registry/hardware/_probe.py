@@ -64,7 +64,8 @@ def probe(
         if value is not None and (type(value) is not int or value < (name == "cpu_cores")):
             raise InvalidOptionError(name, "a whole number, 0 or more", value)
     system, notes = _read_system()
-    pool = _pool(system, ram_total_bytes, ram_available_bytes, notes)
+    pool, limit = _pool(system, ram_total_bytes, ram_available_bytes)
+    notes += [] if limit is None else [f"A control group limits the memory to {limit} bytes."]
     found = tuple(gpus) if gpus is not None else _find_gpus(pool, notes)
     path = Path(disk_path) if disk_path is not None else home()
     return Machine(
@@ -80,6 +81,7 @@ def probe(
         disk_path=str(path),
         disk_free_bytes=_free_space(path, notes) if disk_free_bytes is None else disk_free_bytes,
         notes=tuple(notes),
+        ram_limit_bytes=limit,
     )
 
 
@@ -87,7 +89,7 @@ def _read_system() -> tuple[_System, list[str]]:
     try:
         import psutil
     except ImportError:
-        return _System(), ["`psutil` is not installed: memory and physical cores are not known."]
+        return _System(), ["`psutil` is not installed: what the system has of memory and cores is not known."]
     notes: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # psutil's, where a file of /proc is hidden
@@ -117,18 +119,21 @@ def _sensor(what: str, read: Callable[[], Any], notes: list[str]) -> Any:
         return None
 
 
-def _pool(system: _System, total: int | None, available: int | None, notes: list[str]) -> Pool:
-    """Give main memory: what the caller says, else the system's within the limits of the control groups."""
+def _pool(system: _System, total: int | None, available: int | None) -> tuple[Pool, int | None]:
+    """Give main memory: what the caller says, else the system's within the limits of the control groups.
+
+    With it the tightest limit, where that is less than what the system has.
+    """
     if total is not None:
-        return Pool(total, total if available is None else min(available, total))
-    found = Pool(system.ram_total_bytes, system.ram_available_bytes)
-    for limit in memory_limits():
-        if found.total_bytes is None or limit.limit_bytes < found.total_bytes:
-            notes.append(f"A control group limits the memory to {limit.limit_bytes} bytes.")
-            found = found._replace(total_bytes=limit.limit_bytes)
-        if found.free_bytes is None or limit.free_bytes < found.free_bytes:
-            found = found._replace(free_bytes=limit.free_bytes)
-    return found if available is None else found._replace(free_bytes=available)
+        return Pool(total, total if available is None else min(available, total)), None
+    found, limit = Pool(system.ram_total_bytes, system.ram_available_bytes), None
+    for group in memory_limits():
+        if found.total_bytes is None or group.limit_bytes < found.total_bytes:
+            limit = group.limit_bytes
+            found = found._replace(total_bytes=limit)
+        if found.free_bytes is None or group.free_bytes < found.free_bytes:
+            found = found._replace(free_bytes=group.free_bytes)
+    return (found if available is None else found._replace(free_bytes=available)), limit
 
 
 def _find_gpus(pool: Pool, notes: list[str]) -> tuple[Gpu, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -122,8 +122,3 @@ def _seen(each: Mapping[str, Any]) -> Device:
     known = {name: each[name] for name in names if each.get(name) is not None}
     found = Device(device=f"gpu:{each['index']}", name=str(each["name"]), kind=str(each["kind"]), **known)
     return replace(found, unified=bool(each.get("unified", found.kind == "metal")))
-
-
-def without_memory(devices: Iterable[Device]) -> tuple[str, ...]:
-    """Name the devices whose memory is not known."""
-    return tuple(device.device for device in devices if device.free_bytes is None)

@@ -9,9 +9,11 @@ from typing import Any, Literal, TypeAlias
 Risk: TypeAlias = Literal["unknown", "low", "medium", "high"]
 """How near a device is to running out of memory, the lesser first."""
 
-TRY_AGAIN = "Try again when less is running."  # what a problem ends with that says nothing about the package
+# What llama.cpp keeps free of a GPU by default when it fits a model itself
+# (https://github.com/ggml-org/llama.cpp/blob/master/tools/fit-params/README.md).
 MIN_FREE_GIB = 1.0
 MIN_FREE_RATIO = 0.05
+_MOST_BYTES = 2**63 - 1  # more than any device has, and a number that every program reads
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,7 @@ class Thresholds:
 
     def wanted_bytes(self, total_bytes: int) -> int:
         """Give what must be free of a device with so much memory."""
-        gib = min(self.min_free_gib, total_bytes)  # far more than there is, and the product is finite
-        return max(int(gib * 2**30), int(self.min_free_ratio * total_bytes))
+        return max(int(min(self.min_free_gib * 2**30, _MOST_BYTES)), int(self.min_free_ratio * total_bytes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +42,14 @@ class Package:
         version: Its version.
         path: Folder that it is imported from.
         problem: Why it cannot be used, a sentence.
+        passing: True where that says nothing about the package: there was too little time or memory to look.
     """
 
     installed: bool = False
     version: str | None = None
     path: str | None = None
     problem: str | None = None
+    passing: bool = False
 
     @property
     def usable(self) -> bool:
@@ -59,9 +62,9 @@ class Torch(Package):
     """PyTorch.
 
     Attributes:
-        cuda_compiled: Whether it was built with CUDA.
+        cuda_compiled: Whether it was built with CUDA. A build for ROCm was not: see `hip_version`.
         cuda_version: CUDA that it was built with.
-        hip_version: ROCm that it was built with.
+        hip_version: ROCm that it was built with; `None`: it was not built for AMD's GPUs.
         cudnn_version: Version of cuDNN, as its number.
         cuda_available: Whether it can use a GPU now. `None`: it was not asked.
         gpu_architectures: GPUs that it was built for, such as `sm_90`.

@@ -16,7 +16,7 @@ from importlib import import_module
 from threading import Lock
 from typing import Any, TypeAlias
 
-from registry.hardware.diagnosis import TRY_AGAIN
+from registry.hardware.torch_sensor import wakes_gpus
 
 Facts: TypeAlias = dict[str, Any]
 
@@ -35,11 +35,14 @@ os._exit(0)  # at once: packages take their time to leave
 _TIMEOUT_S = 60.0
 _KILLED = 9  # as Linux does for want of memory; Windows has no such signal
 _ONE_AT_A_TIME = Lock()  # two threads that catch warnings at once would leave the process without any
+_TRY_AGAIN = "Try again when less is running."
 _LONGEST = 300  # letters of what a package says when it cannot be imported
 
 
 def inquire(package: str, *, gpu: bool, measure: bool, timeout_s: float = _TIMEOUT_S) -> Facts:
     """Give what a package says of itself: here where this process has imported it, else in a process of its own.
+
+    Of GPUs torch is asked here only where it is using them already: to be asked is to begin.
 
     Args:
         package: `torch` or `llama_cpp`.
@@ -48,9 +51,9 @@ def inquire(package: str, *, gpu: bool, measure: bool, timeout_s: float = _TIMEO
         timeout_s: When to give up.
 
     Returns:
-        The facts by name, `problem` among them where something is wrong.
+        The facts by name, `problem` among them where something is wrong, with `passing` where that may pass by itself.
     """
-    if sys.modules.get(package) is not None or not _can_start():
+    if _is_asked_here(package, gpu=gpu) or not _can_start():
         return answer(package, gpu=gpu, measure=measure)
     question = {
         "package": package,
@@ -75,6 +78,11 @@ def answer(package: str, *, gpu: bool, measure: bool) -> Facts:
     return {"warning": _line(about_cuda[0]), **facts} if about_cuda else facts
 
 
+def _is_asked_here(package: str, *, gpu: bool) -> bool:
+    module = sys.modules.get(package)
+    return module is not None and not (gpu and package == "torch" and wakes_gpus(module))
+
+
 def _can_start() -> bool:
     """A program that was frozen into one file would start itself anew."""
     return bool(sys.executable) and not getattr(sys, "frozen", False)
@@ -87,14 +95,16 @@ def _ask(package: str, question: str, timeout_s: float) -> Facts:
             command, input=question, capture_output=True, encoding="utf-8", errors="replace", timeout=timeout_s
         )
     except subprocess.TimeoutExpired:
-        return {"problem": f"Importing it takes more than {timeout_s:g} s. {TRY_AGAIN}"}
+        return {"problem": f"Importing it takes more than {timeout_s:g} s. {_TRY_AGAIN}", "passing": True}
     except OSError as error:
         return {"problem": f"A process that imports it cannot be started: {_line(str(error))}."}
     try:
         facts: Facts = json.loads(done.stdout)
     except ValueError:
         problem = f"Importing `{package}` ends the process: {_death(done.returncode, done.stderr)}."
-        return {"problem": f"{problem} {TRY_AGAIN}" if done.returncode == -_KILLED else problem}
+        if done.returncode == -_KILLED:
+            return {"problem": f"{problem} {_TRY_AGAIN}", "passing": True}
+        return {"problem": problem}
     return facts
 
 

@@ -68,6 +68,7 @@ class Machine:
         disk_path: Folder whose disk was looked at.
         disk_free_bytes: Free space there for this user.
         notes: What could not be read, and what the numbers take into account, a sentence each.
+        ram_limit_bytes: Limit of this process's cgroup, where that is less than what the machine has.
     """
 
     system: str
@@ -82,6 +83,7 @@ class Machine:
     disk_path: str | None = None
     disk_free_bytes: int | None = None
     notes: tuple[str, ...] = ()
+    ram_limit_bytes: int | None = None
 
     @property
     def gpu_memory_free_bytes(self) -> int | None:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from registry.hardware.diagnosis import MIN_FREE_GIB
+
 if TYPE_CHECKING:
     from registry.hardware.machine import Machine
     from registry.hardware.need import Estimate
 
 MAIN = "cpu"  # as estimates name main memory
-# Kept free on each GPU: what llama.cpp keeps by default when it fits a model itself
-# (https://github.com/ggml-org/llama.cpp/blob/master/tools/fit-params/README.md). Other programs draw there as well.
-GPU_MARGIN_BYTES = 2**30
+_GPU_MARGIN_BYTES = int(MIN_FREE_GIB * 2**30)  # kept free on each GPU: other programs draw there as well
 
 
 def pools_of(ram_bytes: int, machine: Machine | None) -> dict[str, int | None]:
@@ -26,7 +26,7 @@ def pools_of(ram_bytes: int, machine: Machine | None) -> dict[str, int | None]:
     for gpu in machine.gpus if machine is not None else ():
         if not gpu.unified:
             free = gpu.memory_free_bytes
-            pools[f"gpu:{gpu.index}"] = None if free is None else max(0, free - GPU_MARGIN_BYTES)
+            pools[f"gpu:{gpu.index}"] = None if free is None else max(0, free - _GPU_MARGIN_BYTES)
     return pools
 
 

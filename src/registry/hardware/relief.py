@@ -12,10 +12,8 @@ from importlib import import_module
 from typing import Any
 
 from registry.hardware.diagnosis import Applied, Device, Unsloth
-from registry.hardware.remedies import has_segments, is_fragmented
-from registry.hardware.torch_sensor import stated_allocator
-
-_EXPANDABLE = "expandable_segments:True"
+from registry.hardware.remedies import EXPANDABLE, has_segments, is_fragmented
+from registry.hardware.torch_sensor import ALLOCATOR, stated_allocator
 
 
 def relieve(devices: tuple[Device, ...], unsloth: Unsloth, *, cuda_available: bool) -> tuple[Applied, ...]:
@@ -72,19 +70,29 @@ def _empty(torch: Any, name: str) -> bool:
 def _configured(torch: Any, fragmented: bool) -> Applied:
     """Tell the allocator again what the environment states, which it reads once: at the first use of a GPU."""
     code = "allocator_settings"
-    stated = stated_allocator() or (_EXPANDABLE if fragmented else None)
-    if stated is None:
+    stated = stated_allocator()
+    wanted = stated or (EXPANDABLE if fragmented else None)
+    if wanted is None:
         return Applied(code, False, "The environment states none, and the memory is in no pieces.")
-    os.environ.setdefault(
-        "PYTORCH_ALLOC_CONF", stated
-    )  # for what this process starts, and torch that is imported later
+    if torch is not None:
+        try:
+            _tell(torch, wanted)
+        except Exception as error:  # it refuses words that it does not know, or has no such function at all
+            return Applied(code, False, f"torch does not take `{wanted}`: {' '.join(str(error).split())}.")
+    if stated is None:
+        os.environ[ALLOCATOR] = wanted  # for what this process starts, and torch that is imported later
     if torch is None:
-        return Applied(code, True, f"`{stated}` is set for when this process imports torch.")
-    try:
-        torch._C._accelerator_setAllocatorSettings(stated)
-    except Exception as error:  # an older torch has it elsewhere, and any refuses words that it does not know
-        return Applied(code, False, f"torch does not take `{stated}`: {' '.join(str(error).split())}.")
-    return Applied(code, True, f"torch was told `{stated}` again, for what it allocates on GPUs from now on.")
+        return Applied(code, True, f"`{wanted}` is set for when this process imports torch.")
+    return Applied(
+        code, True, f"torch was told `{wanted}`{' again' if stated else ''}, for what it allocates on GPUs from now on."
+    )
+
+
+def _tell(torch: Any, settings: str) -> None:
+    tell = getattr(torch._C, "_accelerator_setAllocatorSettings", None)
+    if tell is None:  # an older torch
+        tell = torch.cuda.memory._set_allocator_settings
+    tell(settings)
 
 
 def _patched(unsloth: Unsloth, cuda_available: bool) -> Applied:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from registry.hardware.budget import size_text
-from registry.hardware.diagnosis import TRY_AGAIN, Device, Environment, Remedy
+from registry.hardware.diagnosis import Device, Environment, Remedy
+from registry.hardware.torch_sensor import ALLOCATOR
 
 # torch keeps what it has freed, in pieces. Below this much, or this share of what it keeps, that is how it should be.
 _CACHED_BYTES = 512 * 2**20
 _CACHED_SHARE = 0.25
-_EXPANDABLE = "expandable_segments:True"
+EXPANDABLE = "expandable_segments:True"
 _CACHES = {"metal": "torch.mps", "xpu": "torch.xpu"}  # ROCm's is `torch.cuda` as well
 # How to build llama.cpp for what torch or the driver see; what only llama.cpp sees, it has been built for.
 _BUILDS = {
@@ -29,12 +30,14 @@ class Found(NamedTuple):
         devices: Main memory and the GPUs, with their risk.
         limit_bytes: Memory that a control group leaves to this process, where that is less than the machine has.
         hidden: Whether `CUDA_VISIBLE_DEVICES` hides every GPU from this process.
+        missing: Packages of the extra `hardware` that are not installed.
     """
 
     environment: Environment
     devices: tuple[Device, ...]
     limit_bytes: int | None = None
     hidden: bool = False
+    missing: frozenset[str] = frozenset()
 
     @property
     def gpus(self) -> tuple[Device, ...]:
@@ -63,8 +66,7 @@ def _broken(found: Found) -> Iterator[Remedy]:
     ):
         if package.installed and package.problem:
             anew = f" Install it anew, `pip install --force-reinstall --no-cache-dir {name}`."
-            passing = package.problem.endswith(TRY_AGAIN)
-            yield Remedy(code, f"{name} cannot be used: {package.problem}{'' if passing else anew}")
+            yield Remedy(code, f"{name} cannot be used: {package.problem}{'' if package.passing else anew}")
     if environment.driver.installed and environment.driver.problem:
         yield Remedy("repair_driver", f"{environment.driver.problem} Restart it, or install it anew.")
 
@@ -78,10 +80,8 @@ def _fragmented(found: Found) -> Iterator[Remedy]:
     text = f"torch keeps {cached} of {_and(names)} that no tensor uses. Give back what can be: {calls}."
     yield Remedy("empty_cache", text, names)
     in_pieces = [gpu for gpu in kept if has_segments(gpu)]
-    if in_pieces and _EXPANDABLE not in (found.environment.torch.allocator or ""):
-        text = (
-            f"So much is kept when it is in pieces: set `PYTORCH_ALLOC_CONF={_EXPANDABLE}` before the program starts."
-        )
+    if in_pieces and EXPANDABLE not in (found.environment.torch.allocator or ""):
+        text = f"So much is kept when it is in pieces: set `{ALLOCATOR}={EXPANDABLE}` before the program starts."
         yield Remedy("expandable_segments", text, _names(in_pieces))
 
 
@@ -169,20 +169,26 @@ def _idle_torch(found: Found) -> Iterator[Remedy]:
     nvidia = [gpu for gpu in found.gpus if gpu.kind == "cuda"]
     if not torch.usable:
         return
-    if not torch.cuda_compiled or (torch.hip_version and nvidia):
+    if not (torch.cuda_compiled or torch.hip_version) or (torch.hip_version and nvidia):
         # Torch uses Metal and Intel's GPUs without CUDA, and has no use for one that shares the main memory otherwise.
         idle = nvidia or [gpu for gpu in found.gpus if gpu.kind not in ("metal", "xpu") and not gpu.unified]
         if idle:
             built = "for ROCm" if torch.hip_version else "without CUDA"
             text = f"torch was built {built} and leaves the GPU idle: install it from https://pytorch.org/get-started."
             yield Remedy("install_torch_for_gpu", text, _names(idle))
-    elif torch.cuda_available is False and not torch.hip_version and not found.hidden:
+    elif torch.cuda_available is False and not found.hidden:
         yield _unusable(found.environment, _names(nvidia))
 
 
 def _unusable(environment: Environment, nvidia: tuple[str, ...]) -> Remedy:
-    """Say why torch, which was built with CUDA, finds no GPU."""
-    built, runs = environment.torch.cuda_version, environment.driver.cuda_version
+    """Say why torch, which was built for GPUs, finds none."""
+    built, runs, hip = environment.torch.cuda_version, environment.driver.cuda_version, environment.torch.hip_version
+    if hip:
+        text = (
+            f"torch was built with ROCm {hip} and finds no GPU: is there one of AMD, and may this user open `/dev/kfd` "
+            "and `/dev/dri/*`? `HIP_VISIBLE_DEVICES` and `ROCR_VISIBLE_DEVICES` hide GPUs as well."
+        )
+        return Remedy("find_gpu", text)
     if not nvidia:
         text = "torch was built with CUDA and finds no GPU: is there one, and a driver that is new enough for it?"
         return Remedy("find_gpu", text)
@@ -209,11 +215,12 @@ def _idle_llama_cpp(found: Found) -> Iterator[Remedy]:
 
 def _blind(found: Found) -> Iterator[Remedy]:
     """Something could not be measured."""
-    if any(device.kind == "cpu" and device.free_bytes is None for device in found.devices):
+    unread = any(device.kind == "cpu" and device.free_bytes is None for device in found.devices)
+    if unread and "psutil" in found.missing:
         text = "The memory of this machine is not known: install psutil, which the extra `hardware` brings."
         yield Remedy("install_psutil", text, ("cpu",))
     driver = found.environment.driver
-    if driver.installed is None and driver.problem and "not installed" in driver.problem and not found.gpus:
+    if driver.installed is None and driver.problem and "nvidia-ml-py" in found.missing and not found.gpus:
         text = "NVIDIA GPUs were not looked for: install nvidia-ml-py, which the extra `hardware` brings."
         yield Remedy("install_nvidia_ml_py", text)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-# The second is the older name, which torch still reads.
-_ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+ALLOCATOR = "PYTORCH_ALLOC_CONF"
+_ALLOCATOR_BEFORE = "PYTORCH_CUDA_ALLOC_CONF"  # its older name, which torch still reads
 
 
 def read(torch: Any, *, gpu: bool, measure: bool) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def read(torch: Any, *, gpu: bool, measure: bool) -> dict[str, Any]:
     cuda, hip = getattr(version, "cuda", None), getattr(version, "hip", None)
     facts = {
         "version": str(getattr(torch, "__version__", "")) or None,
-        "cuda_compiled": cuda is not None or hip is not None,
+        "cuda_compiled": cuda is not None,
         "cuda_version": cuda,
         "hip_version": hip,
         "allocator": stated_allocator(),
@@ -44,9 +44,19 @@ def read(torch: Any, *, gpu: bool, measure: bool) -> dict[str, Any]:
     }
 
 
+def wakes_gpus(torch: Any) -> bool:
+    """True where to ask torch about GPUs makes this process begin to use them: none that it forks could any more.
+
+    So it is with a build for GPUs that have a process of their own to be used in, as long as none is in use here.
+    """
+    version = getattr(torch, "version", None)
+    built = any(getattr(version, name, None) for name in ("cuda", "hip", "xpu"))
+    return built and not any(_is_in_use(getattr(torch, name, None)) for name in ("cuda", "xpu"))
+
+
 def stated_allocator() -> str | None:
     """Give what the environment states about torch's allocator."""
-    return next((os.environ[name] for name in _ALLOCATOR if os.environ.get(name)), None)
+    return next((os.environ[name] for name in (ALLOCATOR, _ALLOCATOR_BEFORE) if os.environ.get(name)), None)
 
 
 def asked(question: Callable[[], Any]) -> Any:
@@ -55,6 +65,10 @@ def asked(question: Callable[[], Any]) -> Any:
         return question()
     except Exception:
         return None
+
+
+def _is_in_use(backend: Any) -> bool:
+    return bool(asked(lambda: backend.is_initialized()))
 
 
 def _cuda(torch: Any, kind: str, measure: bool) -> Iterator[dict[str, Any]]:

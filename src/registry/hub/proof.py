@@ -16,7 +16,6 @@ from registry.hub.manifest import CachedFile
 
 if TYPE_CHECKING:
     from registry.hub.manifest import CacheEntry, Proof
-    from registry.hub.needed import Wanted
     from registry.records import LoraAdapter, ModelFile, ModelInfo
 
 # Large pieces: after each one a thread beside a busy one waits for its turn with the interpreter.
@@ -144,11 +143,6 @@ def _from_blob(file: Path, size_bytes: int | None) -> Expected:
     if blob.parent.name == "blobs" and _GIT_SHA1.fullmatch(blob.name):
         return Expected(size_bytes, None, blob.name, proof="hub")
     return Expected(size_bytes)
-
-
-def expected_of(wanted: Wanted) -> Expected:
-    """Give what the bytes of a file that is to be fetched must be."""
-    return Expected(wanted.size_bytes, wanted.sha256, wanted.git_sha1, "record" if wanted.pinned else "hub")
 
 
 def pinned_files(model: ModelInfo | LoraAdapter) -> Mapping[str, ModelFile]:
