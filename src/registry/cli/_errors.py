@@ -52,6 +52,7 @@ _REMEDIES: dict[str, Callable[[Any], str]] = {
 _OF_KEYWORDS = (ContextOverflowError, InsufficientMemoryError, InvalidOptionError)
 _RENAMED = {
     "available_ram": "ram",
+    "gpu_memory_bytes": "gpu-memory",
     "languages": "language",
     "recommended_only": "all",
     "reserve_bytes": "reserve",
@@ -59,8 +60,8 @@ _RENAMED = {
     "tags": "tag",
 }
 _SAME = (
-    "basis context_length cpus device dtype endpoint family gpu_layers ingress_replicas license max_parameters "
-    "max_replicas min_free_gib min_free_ratio min_parameters quantization replicas role runs threads type"
+    "address basis context_length cpus device dtype endpoint family gpu_layers ingress_replicas license max_parameters "
+    "max_replicas min_free_gib min_free_ratio min_parameters port quantization replicas role runs threads type"
 )
 _OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME.split()} | {
     name: f"--{option}" for name, option in _RENAMED.items()

@@ -11,7 +11,8 @@ from registry._places import adapters_manifest
 from registry.cluster.resources import Resources, resources_of
 from registry.errors import InvalidOptionError
 from registry.profiles.active import DEFAULT, Profiles
-from registry.profiles.order import LOCAL, chain
+from registry.profiles.order import chain
+from registry.profiles.protocol import LOCAL
 from registry.records import ChatModel, Profile, RoleModel
 from registry.server.options import ServerOptions
 

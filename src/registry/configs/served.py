@@ -12,9 +12,9 @@ from registry._places import gguf_file, kept_at, places
 from registry.errors import UnsupportedModelError
 from registry.profiles.active import PathLike, Profiles
 from registry.profiles.layers import Layers
-from registry.profiles.order import LOCAL, chain
+from registry.profiles.order import chain
 from registry.profiles.parameters import known_to_local, of_settings
-from registry.profiles.protocol import Target
+from registry.profiles.protocol import LOCAL, Target
 from registry.profiles.registered import OWN
 from registry.records import ChatModel
 

@@ -10,7 +10,7 @@ from registry import _settings
 from registry._frozen import FrozenDict
 from registry.errors import ManifestError, ProfileNotFoundError, RoleNotFoundError
 from registry.profiles.manifest import Manifest, own_registry, read_manifest
-from registry.profiles.order import LOCAL
+from registry.profiles.protocol import LOCAL
 from registry.records import Profile, RoleModel
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from registry._frozen import FrozenDict
 from registry.errors import InvalidOptionError
 from registry.profiles.checkpoints.parameter_names import known_to_transformers
-from registry.profiles.order import LOCAL, OLLAMA, OPENAI, TRANSFORMERS
 from registry.profiles.parameters import (
     SAMPLING,
     Layer,
@@ -22,6 +21,7 @@ from registry.profiles.parameters import (
     of_record,
     of_settings,
 )
+from registry.profiles.protocol import LOCAL, OLLAMA, OPENAI, TRANSFORMERS
 from registry.profiles.providers.openai_requests import KNOWN_TO_OPENAI
 from registry.records import ChatModel
 

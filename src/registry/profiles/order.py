@@ -8,15 +8,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from registry.errors import InvalidOptionError
-from registry.profiles.protocol import Target
+from registry.profiles.protocol import LOCAL, OLLAMA, OPENAI, TRANSFORMERS, Target
 from registry.profiles.registered import OWN
 from registry.records import ChatModel
 
 if TYPE_CHECKING:
     from registry.queries import ModelRegistry
     from registry.records import RoleModel
-
-LOCAL, OLLAMA, OPENAI, TRANSFORMERS = "local", "ollama", "openai", "transformers"
 
 _CLOSE = 0.85  # share of the letters that a slip leaves: a name of Ollama's own is rarely as near to a record
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from registry.loaders import ChatCompletion, ChatCompletionChunk
     from registry.records import ModelInfo
 
+LOCAL, OLLAMA, OPENAI, TRANSFORMERS = "local", "ollama", "openai", "transformers"
+"""Names of the providers of this package."""
+
 Value: TypeAlias = bool | float | str | tuple[str, ...]
 """What a parameter may be; integers are floats to a type checker."""
 

@@ -19,8 +19,9 @@ from registry.profiles.circuit import circuits_of
 from registry.profiles.events import Event, EventKind, OnEvent, tell
 from registry.profiles.faults import words_of
 from registry.profiles.flights import Flights
-from registry.profiles.order import LOCAL, OLLAMA, chain, hint, identity, pinned
+from registry.profiles.order import chain, hint, identity, pinned
 from registry.profiles.parameters import of_settings
+from registry.profiles.protocol import LOCAL, OLLAMA
 from registry.profiles.registered import Providers
 from registry.profiles.reports import Outcome, OutcomeAction, Report
 from registry.profiles.resolution import Candidate

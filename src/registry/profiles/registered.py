@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, cast
 from weakref import WeakMethod
 
 from registry.errors import ProviderUnavailableError
-from registry.profiles.protocol import Provider
+from registry.profiles.protocol import LOCAL, OLLAMA, OPENAI, TRANSFORMERS, Provider
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -35,10 +35,10 @@ class _Own(NamedTuple):
 
 
 OWN = {
-    "ollama": _Own("registry.profiles.providers.ollama", "OllamaProvider", ("registry",)),
-    "local": _Own("registry.profiles.providers.local", "LocalProvider", ("manager", "registry")),
-    "openai": _Own("registry.profiles.providers.openai", "OpenAIProvider"),
-    "transformers": _Own("registry.profiles.checkpoints.provider", "TransformersProvider", ("registry",)),
+    OLLAMA: _Own("registry.profiles.providers.ollama", "OllamaProvider", ("registry",)),
+    LOCAL: _Own("registry.profiles.providers.local", "LocalProvider", ("manager", "registry")),
+    OPENAI: _Own("registry.profiles.providers.openai", "OpenAIProvider"),
+    TRANSFORMERS: _Own("registry.profiles.checkpoints.provider", "TransformersProvider", ("registry",)),
 }
 """Providers of this package by name."""
 

@@ -14,9 +14,9 @@ from registry.profiles.active import COMPILED, GIVEN, PathLike, Profiles
 from registry.profiles.availability import Availabilities
 from registry.profiles.events import LOGGER
 from registry.profiles.layers import Layers
-from registry.profiles.order import LOCAL, hint, pinned
 from registry.profiles.order import chain as chain
-from registry.profiles.protocol import Availability, Target
+from registry.profiles.order import hint, pinned
+from registry.profiles.protocol import LOCAL, Availability, Target
 from registry.profiles.registered import Providers
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 from registry.profiles.findings import Finding, Path, shown
-from registry.profiles.order import LOCAL
+from registry.profiles.protocol import LOCAL
 
 Check: TypeAlias = Callable[[Any, Path], Iterator[Finding]]
 

@@ -19,7 +19,7 @@ from registry.profiles.checkpoints.asked import Asked, read_asked, stated_by
 from registry.profiles.checkpoints.generating import generate
 from registry.profiles.checkpoints.pretrained import Opened, memory_errors
 from registry.profiles.checkpoints.sampling import Detokenizer
-from registry.profiles.order import TRANSFORMERS
+from registry.profiles.protocol import TRANSFORMERS
 from registry.records import ModelInfo
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registry._places import find_files, missing
 from registry.errors import InvalidOptionError, ModelNotDownloadedError, ProviderModelError, UnpinnedModelError
-from registry.profiles.order import TRANSFORMERS
-from registry.profiles.protocol import Ensured, OnProgress, Target
+from registry.profiles.protocol import TRANSFORMERS, Ensured, OnProgress, Target
 from registry.profiles.providers.fetched import ensure_files
 from registry.records import ChatModel, ModelInfo
 

@@ -12,7 +12,7 @@ from typing import Any
 from registry.errors import ProviderModelError, RegistryError
 from registry.profiles.checkpoints.pretrained import memory_errors
 from registry.profiles.checkpoints.sampling import Sampling, processors
-from registry.profiles.order import TRANSFORMERS
+from registry.profiles.protocol import TRANSFORMERS
 
 
 @dataclass(frozen=True)

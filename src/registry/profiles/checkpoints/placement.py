@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from registry.errors import InvalidOptionError, ProviderModelError
 from registry.profiles.checkpoints.unsloth import why_not_importable
-from registry.profiles.order import TRANSFORMERS
+from registry.profiles.protocol import TRANSFORMERS
 
 if TYPE_CHECKING:
     from registry.profiles.checkpoints.sensor import Sensor

@@ -19,8 +19,8 @@ from registry.profiles.checkpoints.sensor import Sensor, TorchSensor
 from registry.profiles.checkpoints.slot_models import CheckpointLoad, EncoderLoad
 from registry.profiles.checkpoints.slots import Slots, SlotStatus
 from registry.profiles.chunks import Chunks
-from registry.profiles.order import TRANSFORMERS, pinned
-from registry.profiles.protocol import Availability, Ensured, OnProgress, Parameters, Target, TextKind
+from registry.profiles.order import pinned
+from registry.profiles.protocol import TRANSFORMERS, Availability, Ensured, OnProgress, Parameters, Target, TextKind
 from registry.records import DenseModel
 
 if TYPE_CHECKING:
