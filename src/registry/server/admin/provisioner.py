@@ -53,13 +53,13 @@ class Provisioner:
         self.profiles = profiles
         self.profile = profile
         self.providers = providers
-        self._at_start = at_start
         self._lock = threading.Lock()
         self._jobs: dict[tuple[tuple[str, ...], bool], Job] = {}
         roles = () if profile is None else map(str, profile.models)
         first: RoleState = "provisioning" if at_start else "unknown"
         self._states: dict[str, RoleState] = dict.fromkeys(roles, first)
         self._outcomes: dict[str, tuple[Outcome, ...]] = {}
+        self._is_ready = not (at_start and self._states)  # once true, it stays so
 
     def start(self, roles: tuple[str, ...] | None = None, *, force: bool = False) -> Job:
         """Begin to provision, or give the run that does the same already.
@@ -98,13 +98,13 @@ class Provisioner:
             return self._outcomes.get(role, ())
 
     def status_of(self, states: Mapping[str, RoleState]) -> ServerStatus:
-        """Say whether the server can do its work: whether what was to be there from the start is.
+        """Say whether the server can do its work: whether what was to be there from the start has been.
 
-        What was skipped is not missing, nor is anything where nothing was to be there.
+        What was skipped is not missing, nor is anything where nothing was to be there. Later runs change nothing.
         """
-        found = set(states.values())
-        if not self._at_start or found <= {"ready", "skipped"}:
+        if self._is_ready:
             return "ready"
+        found = set(states.values())
         return "failed" if "failed" in found and "provisioning" not in found else "provisioning"
 
     def _provision(
@@ -140,8 +140,10 @@ class Provisioner:
     def _note(self, role: str, report: Report) -> None:
         state: RoleState = "ready" if not report.unserved else "skipped" if report.ok else "failed"
         with self._lock:
-            self._states[role] = state
+            if self._states[role] != "ready":  # what could not be proven again is there all the same
+                self._states[role] = state
             self._outcomes[role] = report.outcomes
+            self._is_ready = self._is_ready or set(self._states.values()) <= {"ready", "skipped"}
 
     def _end(self, key: tuple[tuple[str, ...], bool], job: Job) -> None:
         with self._lock:

@@ -98,7 +98,8 @@ class _Handlers:
     async def ready(self) -> Response:
         """Say whether the server can do its work, for who sends it requests: its models are there.
 
-        Where it provisions its profile at the start, that has to be done; a role that was skipped keeps nobody waiting.
+        Where it provisions its profile at the start, that has to be done; a role that was skipped keeps nobody waiting,
+        and what is provisioned later takes nothing away.
         Where it watches a manifest of adapters, the first one has to be decided on; what is refused, an adapter or all
         of the manifest, keeps nobody waiting.
         `/health` says whether the process is well.
