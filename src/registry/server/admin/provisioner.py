@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from registry.errors import ModelClosedError
 from registry.profiles import Report
 from registry.profiles.provisioning import provision_in, roles_of
 from registry.server.admin.job import Job
@@ -55,6 +56,7 @@ class Provisioner:
         self.providers = providers
         self._lock = threading.Lock()
         self._jobs: dict[tuple[tuple[str, ...], bool], Job] = {}
+        self._is_closed = False
         roles = () if profile is None else map(str, profile.models)
         first: RoleState = "provisioning" if at_start else "unknown"
         self._states: dict[str, RoleState] = dict.fromkeys(roles, first)
@@ -70,6 +72,7 @@ class Provisioner:
 
         Raises:
             RoleNotFoundError: The profile has no such role; nothing was begun.
+            ModelClosedError: The server is being stopped.
             HTTPException: Too many other runs are under way (429).
         """
         if self.profile is None:
@@ -79,6 +82,8 @@ class Provisioner:
             names = tuple(filter(wanted.__contains__, map(str, self.profile.models)))  # the same run in any order
         key = (names, force)
         with self._lock:
+            if self._is_closed:
+                raise ModelClosedError("the server")
             if (job := self._jobs.get(key)) is not None:
                 return job
             if len(self._jobs) >= MOST_JOBS:
@@ -86,6 +91,14 @@ class Provisioner:
             job = self._jobs[key] = Job(partial(self._provision, names, force), partial(self._end, key))
             job.start()
             return job
+
+    def close(self) -> None:
+        """Begin no more runs, and send away who follows one, which may take hours: the server stops."""
+        with self._lock:
+            self._is_closed = True
+            jobs = tuple(self._jobs.values())
+        for job in jobs:
+            job.let_go()
 
     def states(self) -> dict[str, RoleState]:
         """Give the state of each role."""

@@ -63,6 +63,7 @@ def router(services: Services) -> APIRouter:
         "200": {"description": "Report", **json_content("ProvisioningAnswer")},
         "404": {"description": "The profile has no such role.", **failure},
         "429": {"description": "Too many others are provisioning.", **failure},
+        "503": {"description": "The server is being stopped.", **failure},
     }
     described["200"]["content"] |= {"text/event-stream": {"schema": _EVENTS}}
     body = {"required": False, **json_content("ProvisioningRequest")}
