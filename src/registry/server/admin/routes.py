@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from registry.errors import InvalidFieldError
-from registry.server.admin.event_stream import JobEvents
+from registry.server.admin.event_stream import events_of
 from registry.server.admin.facts import facts_of
 from registry.server.admin.shapes import MOST_LETTERS, MOST_ROLES
 from registry.server.answers import enveloped, json_answer, json_bytes
-from registry.server.connected import while_connected
+from registry.server.connected import EventStream, while_connected
 from registry.server.failures import Failure
 from registry.server.json_bodies import read_json
 from registry.server.readiness import readiness_of
@@ -130,7 +130,7 @@ class _Handlers:
         asked = _read(await read_json(request)) if (await request.body()).strip() else _Asked(None, force=False)
         job = self._provisioner.start(asked.roles, force=asked.force)
         if takes_events(request.headers.getlist("accept")):
-            return JobEvents(job)
+            return EventStream(events_of(job))
         report = await while_connected(request, job.report())
         return json_answer(enveloped(json_bytes(report.to_dict())), headers=_UNKEPT)
 
