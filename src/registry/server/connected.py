@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from starlette.responses import Response
 
 from registry.server.answers import refusal
 from registry.server.failures import Failure
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.types import Receive
+    from starlette.types import Receive, Scope, Send
 
 T = TypeVar("T")
 
@@ -25,24 +28,57 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         HTTPException: The client is gone (499); nobody will read it, but for the log.
     """
     working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(gone(request.receive))
+    leaving = asyncio.ensure_future(_gone(request.receive))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             raise refusal(_GONE)
         return working.result()
     finally:
-        await cancelled(leaving)
-        await cancelled(working)
+        await _cancelled(leaving)
+        await _cancelled(working)
 
 
-async def gone(receive: Receive) -> None:
-    """Wait until the client goes away. The body must have been read before."""
+class EventStream(Response):
+    """Server-sent events, as they come, for as long as the client listens. The body must have been read before.
+
+    Args:
+        pieces: The events, one or several in a piece; closed in the end, if the first was asked for.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, pieces: AsyncGenerator[bytes]) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
+        """Send the events."""
+        sending = asyncio.ensure_future(self._send(send))
+        leaving = asyncio.ensure_future(_gone(receive))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        finally:
+            await _cancelled(leaving)
+            await _cancelled(sending)
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with aclosing(self._pieces) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def cancelled(task: asyncio.Future[Any]) -> None:
+async def _cancelled(task: asyncio.Future[Any]) -> None:
     """End a task, and wait until it has ended."""
     if not task.done():
         task.cancel()

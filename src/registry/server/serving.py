@@ -23,6 +23,7 @@ from registry.errors import InvalidOptionError
 from registry.server._app import create_app
 from registry.server.access_log import LOGGER as ACCESS_LOGGER
 from registry.server.access_log import BufferedHandler
+from registry.server.front import Application
 from registry.server.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -109,6 +110,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self._announce is not None and self.started:
             self._announce(address_of(self._listener))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let answers in flight finish, but for those that wait for a download, which may take hours."""
+        if isinstance(app := self.config.app, Application):
+            app.state.services.provisioner.close()  # the end of its lifespan comes when all is answered
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -179,6 +179,15 @@ def test_run_that_breaks_ends_with_an_error(address: str, monkeypatch: pytest.Mo
     assert (name, answer["error"]["code"]) == ("error", "internal_error")
 
 
+def test_who_comes_while_the_server_stops_is_sent_away(shop: Shop) -> None:
+    with client(shop) as api:
+        api.app.state.services.provisioner.close()
+
+        response = api.post("/api/v1/models/provision", headers=EVENTS)
+
+    assert (response.status_code, response.json()["error"]["code"], shop.asked) == (503, "stopping", [])
+
+
 def test_role_that_does_not_exist_is_no_stream(address: str) -> None:
     with asked(address, "generall") as response:
         assert (response.status_code, response.headers["content-type"]) == (404, "application/json")

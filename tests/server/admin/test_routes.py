@@ -387,6 +387,41 @@ def test_role_that_is_skipped_keeps_no_server_waiting(shop: Shop) -> None:
         assert api.get("/ready").json()["data"]["roles"] == {"general": "skipped", "reranking": "skipped"}
 
 
+def test_server_that_was_ready_stays_so_while_a_role_is_provisioned_later(shop: Shop) -> None:
+    shop.availability = Availability("It is down.")
+    with client(shop, provision=True) as api:
+        provisioner = api.app.state.services.provisioner
+        until(lambda: not provisioner._jobs)
+        shop.availability = Availability()
+        shop.may_go_on.clear()
+        provisioner_start(api, ("general",))
+        until(lambda: shop.asked != [])
+        meanwhile = api.get("/ready")
+        shop.error = DownloadError("large", "the line is cut.", "Try again.")
+        shop.may_go_on.set()
+        until(lambda: not provisioner._jobs)
+        after = api.get("/ready")
+
+    assert (meanwhile.status_code, meanwhile.json()["data"]["roles"]) == (
+        200,
+        {"general": "provisioning", "reranking": "skipped"},
+    )
+    assert (after.status_code, after.json()["data"]["roles"]) == (200, {"general": "failed", "reranking": "skipped"})
+
+
+def test_server_that_could_not_provision_is_not_ready_while_a_role_is_missing(shop: Shop) -> None:
+    shop.error = DownloadError("rank", "the line is cut.", "Try again.")
+    with client(shop, provision=True) as api:
+        until(lambda: not api.app.state.services.provisioner._jobs)
+        shop.error = None
+        api.post(PROVISION, json={"roles": ["general"]}, headers=ADMIN)
+
+        assert (api.get("/ready").status_code, api.get("/ready").json()["data"]["roles"]) == (
+            503,
+            {"general": "ready", "reranking": "failed"},
+        )
+
+
 def test_role_that_is_proven_again_stays_ready(shop: Shop) -> None:
     with client(shop, provision=True) as api:
         until(lambda: not api.app.state.services.provisioner._jobs)
@@ -394,9 +429,29 @@ def test_role_that_is_proven_again_stays_ready(shop: Shop) -> None:
         api.app.state.services.provisioner.start(force=True)
         until(lambda: len(shop.asked) == 3)
 
-        assert api.get("/ready").status_code == 200
+        assert api.get("/ready").json()["data"]["roles"] == {"general": "ready", "reranking": "ready"}
         shop.may_go_on.set()
         until(lambda: not api.app.state.services.provisioner._jobs)
+
+
+@pytest.mark.parametrize("action", ["failed", "skipped"])
+def test_role_that_cannot_be_proven_again_stays_ready_and_its_outcome_is_told(action: str, shop: Shop) -> None:
+    with client(shop, provision=True) as api:
+        until(lambda: not api.app.state.services.provisioner._jobs)
+        if action == "failed":
+            shop.error = DownloadError("large", "the line is cut.", "Try again.")
+        else:
+            shop.availability = Availability("It is down.")
+        report = api.post(PROVISION, json={"force": True}, headers=ADMIN).json()["data"]
+        readiness = api.get("/ready")
+        general = api.get("/api/v1/models", headers=ADMIN).json()["data"]["active"]["roles"][0]
+
+    assert (report["unserved"], {each["action"] for each in report["outcomes"]}) == (["general", "reranking"], {action})
+    assert (readiness.status_code, readiness.json()["data"]["roles"]) == (
+        200,
+        {"general": "ready", "reranking": "ready"},
+    )
+    assert (general["state"], [each["action"] for each in general["outcomes"]]) == ("ready", [action, action])
 
 
 def test_run_that_breaks_is_told_and_logged(api: Any, shop: Shop, caplog: pytest.LogCaptureFixture) -> None:

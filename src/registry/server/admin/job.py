@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from registry.errors import ModelClosedError
+
 if TYPE_CHECKING:
     from registry.profiles import Outcome, Report
     from registry.profiles.events import Event
@@ -50,7 +52,7 @@ class Job:
         self._so_far: dict[_Key, News] = {}  # for who comes later: all outcomes, and how far the files have come
         self._report: Report | None = None
         self.error: Exception | None = None
-        self._is_over = False
+        self._has_ended = False  # nobody is told more
         # It may take hours, and what was fetched so far is kept: the end of the process does not wait for it.
         self._thread = threading.Thread(target=self._run, name="provisioning", daemon=True)
 
@@ -58,21 +60,28 @@ class Job:
         """Begin."""
         self._thread.start()
 
+    def let_go(self) -> None:
+        """Send away who follows it, and who comes: the server stops. The work goes on until the process ends."""
+        with self._lock:
+            self._end_news()
+
     async def report(self) -> Report:
         """Wait for what comes of it.
 
         Raises:
+            ModelClosedError: The server stops, and it is not over.
             Exception: What the work raised.
         """
         async for _ in self.news():
             pass
         if self.error is not None:
             raise self.error
-        assert self._report is not None
+        if self._report is None:
+            raise ModelClosedError("the server")
         return self._report
 
     async def news(self, idle_s: float | None = None) -> AsyncGenerator[News | None]:
-        """Give what happens until it is over, after how things stand.
+        """Give what happens until it is over or the server stops, after how things stand.
 
         Of a file whose progress was not asked for in time only the latest is given: a slow reader takes no memory.
 
@@ -84,7 +93,7 @@ class Job:
             for key, news in self._so_far.items():
                 reader.put(key, news)
             self._readers.append(reader)
-            if self._is_over:
+            if self._has_ended:
                 reader.end()
         try:
             async for each in reader.read(idle_s):
@@ -103,9 +112,12 @@ class Job:
             self.error.__cause__ = error
         self._done(self)
         with self._lock:
-            self._is_over = True
-            for reader in self._readers:
-                reader.end()
+            self._end_news()
+
+    def _end_news(self) -> None:
+        self._has_ended = True
+        for reader in self._readers:
+            reader.end()
 
     def _hear_event(self, event: Event) -> None:
         if event.progress is None:

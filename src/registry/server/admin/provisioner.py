@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from registry.errors import ModelClosedError
 from registry.profiles import Report
 from registry.profiles.availability import Availabilities
 from registry.profiles.provisioning import provision_in, roles_of
@@ -54,13 +55,14 @@ class Provisioner:
         self.profiles = profiles
         self.profile = profile
         self.providers = providers
-        self._at_start = at_start
         self._lock = threading.Lock()
         self._jobs: dict[tuple[tuple[str, ...], bool], Job] = {}
+        self._is_closed = False
         roles = () if profile is None else map(str, profile.models)
         first: RoleState = "provisioning" if at_start else "unknown"
         self._states: dict[str, RoleState] = dict.fromkeys(roles, first)
         self._outcomes: dict[str, tuple[Outcome, ...]] = {}
+        self._is_ready = not (at_start and self._states)  # once true, it stays so
 
     def start(self, roles: tuple[str, ...] | None = None, *, force: bool = False) -> Job:
         """Begin to provision, or give the run that does the same already.
@@ -71,6 +73,7 @@ class Provisioner:
 
         Raises:
             RoleNotFoundError: The profile has no such role; nothing was begun.
+            ModelClosedError: The server is being stopped.
             HTTPException: Too many other runs are under way (429).
         """
         if self.profile is None:
@@ -80,6 +83,8 @@ class Provisioner:
             names = tuple(filter(wanted.__contains__, map(str, self.profile.models)))  # the same run in any order
         key = (names, force)
         with self._lock:
+            if self._is_closed:
+                raise ModelClosedError("the server")
             if (job := self._jobs.get(key)) is not None:
                 return job
             if len(self._jobs) >= MOST_JOBS:
@@ -87,6 +92,14 @@ class Provisioner:
             job = self._jobs[key] = Job(partial(self._provision, names, force), partial(self._end, key))
             job.start()
             return job
+
+    def close(self) -> None:
+        """Begin no more runs, and send away who follows one, which may take hours: the server stops."""
+        with self._lock:
+            self._is_closed = True
+            jobs = tuple(self._jobs.values())
+        for job in jobs:
+            job.let_go()
 
     def states(self) -> dict[str, RoleState]:
         """Give the state of each role."""
@@ -99,13 +112,13 @@ class Provisioner:
             return self._outcomes.get(role, ())
 
     def status_of(self, states: Mapping[str, RoleState]) -> ServerStatus:
-        """Say whether the server can do its work: whether what was to be there from the start is.
+        """Say whether the server can do its work: whether what was to be there from the start has been.
 
-        What was skipped is not missing, nor is anything where nothing was to be there.
+        What was skipped is not missing, nor is anything where nothing was to be there. Later runs change nothing.
         """
-        found = set(states.values())
-        if not self._at_start or found <= {"ready", "skipped"}:
+        if self._is_ready:
             return "ready"
+        found = set(states.values())
         return "failed" if "failed" in found and "provisioning" not in found else "provisioning"
 
     def _provision(
@@ -144,8 +157,10 @@ class Provisioner:
         has_failed = any(outcome.action == "failed" for outcome in report.outcomes)
         state: RoleState = "ready" if report.ok else "failed" if has_failed else "skipped"
         with self._lock:
-            self._states[role] = state
+            if self._states[role] != "ready":  # what could not be proven again is there all the same
+                self._states[role] = state
             self._outcomes[role] = report.outcomes
+            self._is_ready = self._is_ready or set(self._states.values()) <= {"ready", "skipped"}
 
     def _end(self, key: tuple[tuple[str, ...], bool], job: Job) -> None:
         with self._lock:

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from registry.errors import InvalidFieldError
-from registry.server.admin.event_stream import JobEvents
+from registry.server.admin.event_stream import events_of
 from registry.server.admin.facts import facts_of
 from registry.server.admin.shapes import MOST_LETTERS, MOST_ROLES
 from registry.server.answers import enveloped, json_answer, json_bytes
-from registry.server.connected import while_connected
+from registry.server.connected import EventStream, while_connected
 from registry.server.failures import Failure
 from registry.server.json_bodies import read_json
 from registry.server.readiness import readiness_of
@@ -63,6 +63,7 @@ def router(services: Services) -> APIRouter:
         "200": {"description": "Report", **json_content("ProvisioningAnswer")},
         "404": {"description": "The profile has no such role.", **failure},
         "429": {"description": "Too many others are provisioning.", **failure},
+        "503": {"description": "The server is being stopped.", **failure},
     }
     described["200"]["content"] |= {"text/event-stream": {"schema": _EVENTS}}
     body = {"required": False, **json_content("ProvisioningRequest")}
@@ -98,7 +99,8 @@ class _Handlers:
     async def ready(self) -> Response:
         """Say whether the server can do its work, for who sends it requests: its models are there.
 
-        Where it provisions its profile at the start, that has to be done; a role that was skipped keeps nobody waiting.
+        Where it provisions its profile at the start, that has to be done; a role that was skipped keeps nobody waiting,
+        and what is provisioned later takes nothing away.
         Where it watches a manifest of adapters, the first one has to be decided on; what is refused, an adapter or all
         of the manifest, keeps nobody waiting.
         `/health` says whether the process is well.
@@ -128,7 +130,7 @@ class _Handlers:
         asked = _read(await read_json(request)) if (await request.body()).strip() else _Asked(None, force=False)
         job = self._provisioner.start(asked.roles, force=asked.force)
         if takes_events(request.headers.getlist("accept")):
-            return JobEvents(job)
+            return EventStream(events_of(job))
         report = await while_connected(request, job.report())
         return json_answer(enveloped(json_bytes(report.to_dict())), headers=_UNKEPT)
 

@@ -13,7 +13,8 @@ _COUNT: Schema = {"type": ["integer", "null"], "minimum": 0}
 _ANYTHING: Schema = {"type": "object", "description": "By the names of this library."}
 _STATE: Schema = {
     "enum": ["unknown", "provisioning", "ready", "skipped", "failed"],
-    "description": "`unknown`: nobody has asked for it. `skipped`: its providers cannot be asked, or may not fetch.",
+    "description": "`unknown`: nobody has asked for it. `skipped`: its providers cannot be asked, or may not fetch. "
+    "`ready`: it was had ready, and stays so whatever a later run comes to.",
 }
 _OUTCOME = object_of(
     {

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 from starlette.responses import Response
 
 from registry.server.answers import json_bytes
-from registry.server.connected import cancelled, gone, while_connected
+from registry.server.connected import EventStream, while_connected
 from registry.server.failures import failure_of
 
 if TYPE_CHECKING:
@@ -62,54 +61,37 @@ async def stream(request: Request, call: Answering[bytes]) -> Response:
     except BaseException:
         call.cancel()
         raise
-    return EventStream(first, call)
+    return _AnswerStream(first, call)
 
 
-class EventStream(Response):
-    """Server-sent events of a call, which is cancelled in the end, however that comes.
+class _AnswerStream(EventStream):
+    """The events of a call, which is cancelled in the end, however that comes.
 
     The model is not slowed by a client that reads slowly: what is made meanwhile is kept, as long as an answer can be.
     """
 
-    media_type = "text/event-stream"
-
     def __init__(self, first: list[bytes], call: Answering[bytes]) -> None:
-        super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
-        del self.headers["content-length"]
-        self._first = first
+        super().__init__(_pieces(first, call))
         self._call = call
-        self._is_broken = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
-        """Send the events as they come."""
-        sending = asyncio.ensure_future(self._send(send))
-        leaving = asyncio.ensure_future(gone(receive))
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
         try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()
+            await super().__call__(scope, receive, send)
         finally:
             self._call.cancel()
-            await cancelled(leaving)
-            await cancelled(sending)
 
-    async def _send(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        pieces = self._first
-        while pieces:
-            await send({"type": "http.response.body", "body": b"".join(pieces), "more_body": True})
-            pieces = await self._more()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _more(self) -> list[bytes]:
-        """Give the next events; a failure is the last one, because the status was sent long ago."""
-        if self._is_broken:
-            return []
+async def _pieces(first: list[bytes], call: Answering[bytes]) -> AsyncGenerator[bytes]:
+    """Give the events; a failure is the last one, because the status was sent long ago."""
+    events = first
+    while events:
+        yield b"".join(events)
         try:
-            return await self._call.more()
+            events = await call.more()
         except Exception as error:
             failure = failure_of(error)
             if failure.is_for_the_log:
-                _LOG.exception("An answer of `%s` broke off", self._call.model_id)
-            self._is_broken = True
-            return [event(failure.openai())]
+                _LOG.exception("An answer of `%s` broke off", call.model_id)
+            yield event(failure.openai())
+            return
