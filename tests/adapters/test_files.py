@@ -255,6 +255,15 @@ def test_what_came_of_a_file_that_nobody_wants_any_more_is_taken_away(
     assert list((home / "adapters").glob("*.part*")) == []
 
 
+def test_files_of_others_in_the_folder_stay(home: Path) -> None:
+    folder, names = home / "adapters", ["mine.gguf", f"{DIGEST}.gguf.bak", f"{DIGEST}-2.gguf", f"{'g' * 64}.gguf"]
+    folder.mkdir(parents=True)
+    for name in [*names, f"{DIGEST}.gguf"]:
+        (folder / name).write_bytes(CONTENT)
+    AdapterFiles().sweep()
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == sorted(names)
+
+
 def test_nothing_is_taken_away_where_there_is_nothing(home: Path) -> None:
     AdapterFiles().sweep()
     assert not home.exists()

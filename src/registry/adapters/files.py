@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from registry.hub.transfer import fetch
 MOST_BYTES = 8 * 2**30  # rank 256 on all layers of the largest models takes less
 _TIMEOUT_S = 15.0
 _LONGEST_S = 3600.0
+_OWN_NAME = re.compile(r"([0-9a-f]{64})\.(?:gguf(?:\.part(?:\.json)?)?|lock)")
 
 
 @dataclass(frozen=True)
@@ -125,17 +127,18 @@ class AdapterFiles:
     def sweep(self) -> None:
         """Take away the files that no rendezvous of this home has decided on and no living process uses.
 
-        What came of files that were never complete goes too.
+        What came of files that were never complete goes too. Whatever has no name of this class is somebody else's.
         """
         with suppress(OSError):
             left = (*self.folder.glob("*.gguf*"), *(self.folder / WORK_FOLDER).glob("*.lock"))
-            there = {path.name.partition(".")[0] for path in left} - self._decided()
+            there = {found[1] for path in left if (found := _OWN_NAME.fullmatch(path.name))} - self._decided()
             with ExitStack() as stack:
                 # Who begins to use a file marks it first and takes its lock then: so one of the two sees the other.
                 for digest in free_locks(stack, self.folder, there) - used_keys(self.folder):
                     self._proven.pop(digest, None)
                     for path in self.folder.glob(f"{digest}.gguf*"):
-                        path.unlink(missing_ok=True)
+                        if _OWN_NAME.fullmatch(path.name):
+                            path.unlink(missing_ok=True)
                     with suppress(PermissionError):  # of Windows, which deletes nothing that is open
                         lock_of(self.folder, digest).unlink(missing_ok=True)
 
