@@ -309,6 +309,22 @@ def test_version_that_one_worker_refuses_is_served_by_none(make: Callable[..., W
     assert (good.adapters.is_settled, good.adapters.refused) == (True, ())
 
 
+def test_worker_says_what_it_has_prepared_and_not_tried_and_what_it_refuses(
+    make: Callable[..., Worker], listed: Any
+) -> None:
+    worker = make(tries=lambda entry: entry.id == "tuned")
+    worker.faults |= {"3": UnfitAdapterError("d", "3", "it is bad.", "Mend it."), "4": AdapterError("e", "4", "gone.")}
+    listed("1", _entry("2", id="c"), _entry("3", id="d"), _entry("4", id="e"))
+    worker.step()
+    ballot = worker.adapters._ballot
+    assert ballot is not None
+    assert ([ref.id for ref in ballot.prepared], [ref.id for ref in ballot.untried]) == (["tuned", "c"], ["c"])
+    assert [(refusal.ref.id, refusal.problem, refusal.is_final) for refusal in ballot.refused] == [
+        ("d", "it is bad. Mend it.", True),
+        ("e", "gone.", False),
+    ]
+
+
 def test_worker_says_that_it_waits_for_others(
     make: Callable[..., Worker], listed: Any, clock: Clock, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry.adapters import AdapterRef, Ballot, Decision
+from registry.adapters import AdapterRef, Ballot, Decision, Refusal
 from registry.cluster import rendezvous as module
 from registry.cluster.rendezvous import Meeting
 
@@ -58,3 +58,27 @@ def test_new_start_learns_what_was_decided_and_waits_for_all_to_speak(clock: lis
     assert actor.meet("b", WANTED, known) == known
     clock[0] += STALE_S / 2
     assert actor.meet("b", WANTED, known) == Decision(8, "m", (NEW,))
+
+
+def test_version_that_was_decided_without_its_model_goes_when_a_replica_finds_it_unfit(clock: list[float]) -> None:
+    actor = meeting(clock)
+    ingress, replica = Ballot("m", (NEW,), (NEW,), (NEW,)), Ballot("m", (NEW,), (), (), (Refusal(NEW, "bad.", True),))
+    served = actor.meet("ingress", ingress, Decision())
+    assert served == Decision(1, "m", (NEW,))
+
+    assert actor.meet("replica", replica, served) == Decision(2, "m", ())
+
+    clock[0] += STALE_S
+    assert actor.meet("ingress", ingress, served) == Decision(2, "m", ())
+
+    assert actor.meet("replica", WANTED, served) == Decision(3, "m", (NEW,))
+    clock[0] += STALE_S
+    assert actor.meet("ingress", ingress, served) == Decision(3, "m", (NEW,))
+
+
+def test_old_version_stays_while_no_replica_has_tried_the_new_one(clock: list[float]) -> None:
+    actor, known = meeting(clock), Decision(1, "old", (OLD,))
+    actor.meet("ingress", Ballot("m", (NEW,), (NEW,), (NEW,)), known)
+
+    assert actor.decided() == Decision(2, "m", (OLD,))
+    assert actor.meet("replica", WANTED, known) == Decision(3, "m", (NEW,))

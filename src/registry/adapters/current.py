@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from registry._logfmt import log
-from registry.adapters.decision import AdapterRef, Decision
+from registry.adapters.decision import AdapterRef, Decision, ref_of
 from registry.adapters.files import AdapterFiles
 from registry.adapters.rendezvous import Rendezvous
 from registry.adapters.version import AdapterVersion
@@ -81,7 +81,7 @@ class Current:
         before, made = self._versions, dict[str, AdapterVersion]()
         for ref in decision.adapters:
             known = before.get(ref.id)
-            made[ref.id] = known if known is not None and _ref_of(known) == ref else self._made(ref)
+            made[ref.id] = known if known is not None and ref_of(known) == ref else self._made(ref)
         self._versions, self._decision = made, decision
         number = decision.number
         for name, version in made.items():
@@ -101,7 +101,3 @@ class Current:
         retire = weakref.finalize(version, self._retired.put, Retired(replace(version), marked))
         retire.atexit = False
         return version
-
-
-def _ref_of(version: AdapterVersion) -> AdapterRef:
-    return AdapterRef(version.id, version.version, version.base, version.sha256)

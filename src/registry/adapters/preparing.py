@@ -37,8 +37,7 @@ class Preparing:
     Args:
         registry: The records; `base` of an adapter is the id of one of them.
         is_taken: Says of a name whether requests mean a model by it, which no adapter may be called then.
-        files: Where files of adapters are kept. `None` for a worker that hands requests on to others, which have the
-            files: it looks at names alone.
+        files: Where files of adapters are kept. `None`: names are looked at, and that is all.
         manager: Loads the models of this worker. An adapter is loaded with its model once before it is served, and is
             warm when the first request comes. `None`: the headers of the files are compared, and that is all.
     """

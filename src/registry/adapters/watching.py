@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 from registry._logfmt import log
 from registry.adapters.current import Current
-from registry.adapters.decision import Ballot, digest_of, refs_of
+from registry.adapters.decision import Ballot, Refusal, digest_of, ref_of, refs_of
 from registry.adapters.files import AdapterFiles
 from registry.adapters.manifest import AdapterEntry, AdapterManifest, parse_manifest
 from registry.adapters.proving import UnfitAdapterError
@@ -47,6 +47,10 @@ class _Refusal(NamedTuple):
     tries: int
     again_at: float | None  # of the monotonic clock; `None`: never
 
+    def told(self, entry: AdapterEntry) -> Refusal:
+        """Give what the other workers are told."""
+        return Refusal(ref_of(entry), _sentence(self.error), self.again_at is None)
+
 
 class Adapters:
     """The adapters that a manifest lists, as this worker serves them. Between `start` and `close` two threads run.
@@ -59,6 +63,9 @@ class Adapters:
         rendezvous: Where this worker meets the others.
         prepare: Prepares an adapter, or raises `AdapterError`.
         files: Where files are kept; `None` where this worker has none.
+        tries: Says of an adapter whether `prepare` tries it with its model, and does not only prove its bytes. Left
+            out: it tries all.
+        hands_on: True for a worker that hands requests on to others: that these have the files is enough.
         free: Called with versions that nobody uses any more.
         pace: How often to look.
     """
@@ -70,6 +77,8 @@ class Adapters:
         prepare: Callable[[AdapterManifest, AdapterEntry], None],
         *,
         files: AdapterFiles | None = None,
+        tries: Callable[[AdapterEntry], bool] = lambda _: True,
+        hands_on: bool = False,
         free: Callable[[AdapterVersion], None] | None = None,
         pace: Pace | None = None,
     ) -> None:
@@ -80,7 +89,8 @@ class Adapters:
         self._files = files
         self._free = free
         self._pace = pace or Pace()
-        self._current = Current(rendezvous, files)
+        self._tries = tries
+        self._current = Current(rendezvous, None if hands_on else files)
         self._ballot: Ballot | None = None
         self._content: bytes | None = None
         self._manifest: AdapterManifest | None = None
@@ -199,10 +209,11 @@ class Adapters:
 
     def _vote(self, manifest: AdapterManifest) -> None:
         self._forget_all_but(manifest)
-        refs = refs_of(manifest)
-        done = [self._is_prepared(manifest, entry) for entry in manifest.adapters]
-        prepared = tuple(ref for ref, is_prepared in zip(refs, done, strict=True) if is_prepared)
-        ballot = Ballot(digest_of(refs), refs, prepared)
+        prepared = [entry for entry in manifest.adapters if self._is_prepared(manifest, entry)]
+        untried = [entry for entry in prepared if not self._tries(entry)]
+        refused = tuple(self._refused[entry].told(entry) for entry in manifest.adapters if entry in self._refused)
+        wanted = refs_of(manifest.adapters)
+        ballot = Ballot(digest_of(wanted), wanted, refs_of(prepared), refs_of(untried), refused)
         if ballot != self._ballot:
             self._ballot, self._voted_at = ballot, time.monotonic()
             self._voted.set()
@@ -236,8 +247,7 @@ class Adapters:
         while len(self._refused) > _MOST_REMEMBERED:
             del self._refused[next(iter(self._refused))]
         if before is None or str(before.error) != str(error):
-            problem = f"{error.problem} {error.remedy}".rstrip()
-            log(_LOG, logging.ERROR, "registry.adapters.refused", **_facts(entry), problem=problem)
+            log(_LOG, logging.ERROR, "registry.adapters.refused", **_facts(entry), problem=_sentence(error))
 
     def _forget_all_but(self, manifest: AdapterManifest) -> None:
         """Forget what other manifests listed, but for bytes that can never be used."""
@@ -290,3 +300,7 @@ class Adapters:
 
 def _facts(adapter: AdapterEntry | AdapterVersion) -> dict[str, object]:
     return {"id": adapter.id, "version": adapter.version, "sha256": adapter.sha256}
+
+
+def _sentence(error: AdapterError) -> str:
+    return f"{error.problem} {error.remedy}".rstrip()

@@ -26,9 +26,19 @@ _LINGER_S = (
 
 
 def ingress_adapters(manifest: str, registry: ModelRegistry[Any], options: ServerOptions) -> Adapters:
-    """Give the adapters of a manifest as the ingress serves them: it has no files, and hands requests on."""
-    names = ModelNames(registry, options.roles)
-    return Adapters(ManifestSource(manifest), RayRendezvous(manifest), Preparing(registry, names.is_model))
+    """Give the adapters of a manifest as the ingress serves them: it proves their bytes, and hands requests on.
+
+    Whether an adapter fits its model is for the replicas of that model to say. Models that have none now must be asked
+    for before they get one, so somebody else has to see that an adapter is there at all.
+    """
+    check, files = Preparing(registry, ModelNames(registry, options.roles).is_model), AdapterFiles()
+
+    def prepare(listed: AdapterManifest, entry: AdapterEntry) -> None:
+        check(listed, entry)
+        files.obtain(listed, entry)
+
+    source, rendezvous = ManifestSource(manifest), RayRendezvous(manifest)
+    return Adapters(source, rendezvous, prepare, files=files, tries=lambda _: False, hands_on=True)
 
 
 class ReplicaAdapters:
@@ -59,6 +69,7 @@ class ReplicaAdapters:
             self._rendezvous,
             self._prepare,
             files=self._files,
+            tries=lambda entry: entry.base == record.id,
             free=Freeing(registry, manager),
             pace=pace,
         )

@@ -12,7 +12,8 @@ from typing import Any, Protocol, cast
 import ray
 from ray.exceptions import RayError
 
-from registry.adapters import Ballot, Decision, next_decision
+from registry.adapters import AdapterRef, Ballot, Decision, next_decision
+from registry.adapters.decision import tried_in, unfit_in
 
 STALE_S = 10.0  # as for the processes of one machine
 NAMESPACE = "registry"
@@ -39,6 +40,7 @@ class Meeting:
         self._stale_s = stale_s
         self._begun_at = time.monotonic()
         self._members: dict[str, _Member] = {}
+        self._unfit: frozenset[AdapterRef] = frozenset()  # said by workers that may be gone: models come and go
         self._decision = Decision()
 
     def meet(self, member: str, ballot: Ballot | None, known: Decision) -> Decision:
@@ -53,10 +55,12 @@ class Meeting:
         if known.number > self._decision.number:
             self._decision = known
         self._members[member] = _Member(now, ballot)
+        if ballot is not None:
+            self._unfit = ((self._unfit & {*ballot.wanted}) - tried_in([ballot])) | unfit_in([ballot])
         self._members = {name: each for name, each in self._members.items() if now - each.heard_at < self._stale_s}
         if now - self._begun_at >= self._stale_s:
             ballots = [each.ballot for each in self._members.values()]
-            self._decision = next_decision(self._decision, ballots) or self._decision
+            self._decision = next_decision(self._decision, ballots, self._unfit) or self._decision
         return self._decision
 
     def leave(self, member: str) -> None:
