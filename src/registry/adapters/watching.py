@@ -101,7 +101,7 @@ class Adapters:
         self._unfit: ManifestError | None = None
         self._has_swept = self._has_been_ready = False
         self._voted_at: float | None = None
-        self._closing, self._voted = threading.Event(), threading.Event()
+        self._closing, self._voted, self._has_looked = threading.Event(), threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
 
     def find(self, id: str) -> AdapterVersion | None:
@@ -147,6 +147,10 @@ class Adapters:
             self._threads.append(thread)
             thread.start()
 
+    def wait(self, timeout_s: float) -> None:
+        """Wait until this worker has gone through a manifest, or found none, after `start`; no longer than this."""
+        self._has_looked.wait(timeout_s)
+
     def close(self) -> None:
         """Watch no more. A file that is being fetched is waited for a few seconds, and goes on at the next start."""
         self._closing.set()
@@ -176,6 +180,7 @@ class Adapters:
                 self.look()
             except Exception:  # a fault here must not end the watching
                 _LOG.exception("registry.adapters.failed")
+            self._has_looked.set()
             jitter = random.uniform(0.9, 1.1)  # noqa: S311 - no secret
             self._closing.wait(self._pace.manifest_s * jitter)
 

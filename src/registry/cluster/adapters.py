@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from registry.adapters import AdapterFiles, Adapters, Freeing, ManifestSource, Preparing
 from registry.cluster.rendezvous import RayRendezvous
-from registry.errors import ModelBusyError
 from registry.server.v1.names import ModelNames
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 _LINGER_S = (
     60.0  # for which a replica keeps a version that is served no more: an ingress may still send requests for it
 )
+_FIRST_LOOK_S = 30.0
 
 
 def ingress_adapters(manifest: str, registry: ModelRegistry[Any], options: ServerOptions) -> Adapters:
@@ -77,7 +77,9 @@ class ReplicaAdapters:
         self._kept: dict[str, tuple[AdapterVersion, float]] = {}
 
     def __enter__(self) -> Self:
+        """Begin to watch, and wait a while for what the manifest lists now: requests for it may come at once."""
         self._adapters.start()
+        self._adapters.wait(_FIRST_LOOK_S)
         return self
 
     def __exit__(
@@ -85,19 +87,16 @@ class ReplicaAdapters:
     ) -> None:
         self._adapters.close()
 
-    def own(self, version: AdapterVersion) -> AdapterVersion:
+    def find(self, version: AdapterVersion) -> AdapterVersion | None:
         """Give the version that a request has as it is on this node. May ask the other workers what is decided.
 
-        Raises:
-            ModelBusyError: This replica does not have it: it has just been started, or the manifest moves on quickly.
+        Returns:
+            `None` where this replica does not have it: it has just been started, or the manifest moves on quickly.
         """
         found = self._find(version.sha256)
         if found is None:
             self._rendezvous.look()
             found = self._find(version.sha256)
-        if found is None:
-            reason = f"version {version.version} of `{version.id}` is not ready on this replica."
-            raise ModelBusyError(self._record.id, reason, 1)
         return found
 
     def keep(self) -> None:
@@ -110,7 +109,7 @@ class ReplicaAdapters:
     def _find(self, sha256: str) -> AdapterVersion | None:
         self.keep()
         found = self._kept.get(sha256)
-        return None if found is None else found[0]
+        return None if found is None or not self._files.has(sha256) else found[0]
 
     def _prepare(self, manifest: AdapterManifest, entry: AdapterEntry) -> None:
         if entry.base == self._record.id:
