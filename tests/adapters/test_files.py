@@ -12,7 +12,7 @@ from hub_server import Fault, Hub
 from waiting import WAIT_S, within
 
 from registry.adapters import AdapterEntry, AdapterFiles, AdapterManifest, AdapterRef, Ballot, FileRendezvous
-from registry.adapters.files import FetchLimits
+from registry.adapters.files import FetchLimits, GivenUpError
 from registry.errors import AdapterError
 
 pytest.importorskip("stamina")
@@ -157,6 +157,16 @@ def test_file_that_is_too_large_is_given_up(fault: Fault, manifest: AdapterManif
     refusal = _refusal(files, manifest, _entry(hub.url("org/tuned", "tuned.gguf")))
     assert refusal.problem == "it cannot be fetched: it has more than 10000 bytes."
     assert sum(path.stat().st_size for path in (home / "adapters").glob("*.part")) <= 10_000
+
+
+def test_fetch_of_a_file_that_is_wanted_no_more_is_given_up(manifest: AdapterManifest, hub: Hub) -> None:
+    hub.add("org/tuned", {"tuned.gguf": CONTENT})
+    files, entry = AdapterFiles(), _entry(hub.url("org/tuned", "tuned.gguf"))
+    files.want(frozenset({"0" * 64}))
+    with pytest.raises(GivenUpError):
+        files.obtain(manifest, entry)
+    files.want(frozenset({DIGEST}))
+    assert files.obtain(manifest, entry).read_bytes() == CONTENT
 
 
 def test_file_that_was_changed_here_is_copied_again(manifest: AdapterManifest) -> None:

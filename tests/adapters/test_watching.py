@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import until
+from waiting import WAIT_S, until, within
 
 from adapters.making import write_manifest
 from registry.adapters import (
@@ -20,6 +20,7 @@ from registry.adapters import (
     FileRendezvous,
     ManifestSource,
     Pace,
+    attempts,
     watching,
 )
 from registry.adapters.proving import UnfitAdapterError
@@ -34,12 +35,14 @@ class Worker:
     Attributes:
         prepared: Versions that were prepared, in order; those that were refused too.
         faults: Version -> what preparing it raises.
+        slow: Versions whose preparing lasts until the event is set.
         freed: Versions that were freed.
     """
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, pace: Pace | None = None, **options: Any) -> None:
         self.prepared: list[str] = []
         self.faults: dict[str, AdapterError] = {}
+        self.slow: dict[str, threading.Event] = {}
         self.freed: list[str] = []
         self.rendezvous = FileRendezvous(folder / "meeting")
         self.adapters = Adapters(
@@ -47,12 +50,14 @@ class Worker:
             self.rendezvous,
             self._prepare,
             free=lambda version: self.freed.append(version.version),
-            pace=Pace(0.01, 0.01),
+            pace=pace or Pace(0.01, 0.01),
             **options,
         )
 
     def _prepare(self, _: AdapterManifest, entry: AdapterEntry) -> None:
         self.prepared.append(entry.version)
+        if (released := self.slow.get(entry.version)) is not None:
+            released.wait(WAIT_S)
         if (fault := self.faults.get(entry.version)) is not None:
             raise fault
 
@@ -80,6 +85,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(watching, "time", clock)
+    monkeypatch.setattr(attempts, "time", clock)
     return clock
 
 
@@ -93,7 +99,15 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
 
     yield worker
     for each in made:
+        for released in each.slow.values():
+            released.set()
         each.adapters.close()
+
+
+@pytest.fixture
+def hasty(make: Callable[..., Worker]) -> Worker:
+    """A worker that waits for nothing that takes its time."""
+    return make(pace=Pace(0.01, 0.01, 0.02))
 
 
 @pytest.fixture
@@ -228,6 +242,58 @@ def test_refused_adapter_holds_up_no_other(worker: Worker, listed: Any) -> None:
     worker.faults["1"] = AdapterError("tuned", "1", "it is not there.")
     listed("1", _entry("2", id="other"))
     assert worker.step() == {"other": "2"}
+
+
+def test_slow_adapter_holds_up_no_other_and_moves_when_it_is_done(hasty: Worker, listed: Any) -> None:
+    hasty.slow["2"] = threading.Event()
+    listed(_entry("2", id="slow"), "1")
+    assert (hasty.step(), hasty.adapters.is_settled, hasty.adapters.is_ready) == ({"tuned": "1"}, False, False)
+    hasty.slow["2"].set()
+    until(lambda: hasty.step() == {"slow": "2", "tuned": "1"})
+    assert (hasty.prepared, hasty.adapters.is_settled) == (["2", "1"], True)
+
+
+def test_adapters_are_taken_away_while_a_slow_one_is_prepared(hasty: Worker, listed: Any) -> None:
+    hasty.slow["2"] = threading.Event()
+    listed("1")
+    hasty.step()
+    listed(_entry("2", id="slow"))
+    assert hasty.step() == {}
+    listed("1")
+    assert (hasty.step(), hasty.adapters.is_settled) == ({"tuned": "1"}, True)
+    hasty.slow["2"].set()
+    until(lambda: not hasty.adapters._attempts._threads)
+    assert hasty.step() == {"tuned": "1"}
+
+
+def test_slow_adapters_of_old_manifests_leave_room_for_new_ones(hasty: Worker, listed: Any) -> None:
+    names = [f"{number}2" for number in range(9)]
+    hasty.slow |= {name: threading.Event() for name in names}
+    listed(*(_entry(name, id=f"s{name}") for name in names))
+    hasty.step()
+    until(lambda: len(hasty.prepared) == 8)
+    listed("1")
+    until(lambda: hasty.step() == {"tuned": "1"})
+
+
+def test_old_version_is_served_while_the_new_one_is_prepared(hasty: Worker, listed: Any) -> None:
+    hasty.slow["2"] = threading.Event()
+    listed("1")
+    hasty.step()
+    listed("2")
+    assert hasty.step() == {"tuned": "1"}
+    hasty.slow["2"].set()
+    until(lambda: hasty.step() == {"tuned": "2"})
+
+
+def test_closing_does_not_wait_long_for_a_slow_adapter(
+    hasty: Worker, listed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_CLOSING_S", 0.05)
+    hasty.slow["1"] = threading.Event()
+    listed("1")
+    hasty.step()
+    within(hasty.adapters.close, WAIT_S / 2)
 
 
 def test_manifest_that_is_bad_is_told_once(worker: Worker, listed: Any, tmp_path: Path, caplog: Any) -> None:

@@ -46,6 +46,10 @@ class FetchLimits:
     longest_s: float = _LONGEST_S
 
 
+class GivenUpError(AdapterError):
+    """The file of an adapter is wanted no more."""
+
+
 @dataclass
 class _Mark:
     """That this process uses a file, and how many blocks of it do."""
@@ -66,6 +70,7 @@ class AdapterFiles:
         self.folder = folder or home() / "adapters"
         self._limits = limits or FetchLimits()
         self._proven: dict[str, tuple[int, int]] = {}
+        self._wanted: frozenset[str] | None = None
         self._marks: dict[str, _Mark] = {}
         self._marking = threading.RLock()  # a block may end in the garbage collector, wherever that runs
 
@@ -77,6 +82,10 @@ class AdapterFiles:
         """True when a file is there that this process has proven and nobody has changed since."""
         known = self._proven.get(sha256)
         return known is not None and known == _signature(self.path(sha256))
+
+    def want(self, digests: frozenset[str]) -> None:
+        """Say which files are wanted from now on: fetches of others that are under way are given up."""
+        self._wanted = digests
 
     @contextmanager
     def in_use(self, sha256: str) -> Iterator[None]:
@@ -104,6 +113,7 @@ class AdapterFiles:
         Where another process fetches it, this waits. The token of the hub is not sent.
 
         Raises:
+            GivenUpError: It is not wanted any more.
             AdapterError: It cannot be had, or has other bytes.
         """
         path, digest = self.path(entry.sha256), entry.sha256
@@ -154,6 +164,8 @@ class AdapterFiles:
         limits, ends_at = self._limits, time.monotonic() + self._limits.longest_s
 
         def watch(size: int, total: int | None) -> None:
+            if self._wanted is not None and entry.sha256 not in self._wanted:
+                raise GivenUpError(entry.id, entry.version, "its file is wanted no more.")
             if max(size, total or 0) > limits.most_bytes:
                 raise DownloadError(entry.id, f"it has more than {limits.most_bytes} bytes.", "Use a smaller adapter.")
             if time.monotonic() > ends_at:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
@@ -32,7 +33,7 @@ _LOG = logging.getLogger("registry.adapters")
 
 
 class Preparing:
-    """Prepares adapters for this worker. Called by one thread.
+    """Prepares adapters for this worker. For any number of threads: files are fetched side by side, and tried in turn.
 
     Args:
         registry: The records; `base` of an adapter is the id of one of them.
@@ -53,6 +54,7 @@ class Preparing:
         self._is_taken = is_taken
         self._files = files
         self._manager = manager
+        self._trying = threading.Lock()
 
     def __call__(self, manifest: AdapterManifest, entry: AdapterEntry) -> None:
         """Prepare an adapter of a manifest. Reads and writes files, and uses the network where its file is there.
@@ -68,8 +70,9 @@ class Preparing:
             download = self._manager is not None and self._manager.options.download
             base = locate(record, download=download).path
             path = self._files.obtain(manifest, entry)
-            check_file(entry, path, record, base)
-            self._try(entry, record, path)
+            with self._trying:
+                check_file(entry, path, record, base)
+                self._try(entry, record, path)
         except AdapterError:
             raise
         except RegistryError as error:

@@ -7,16 +7,15 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from registry._logfmt import log
+from registry.adapters.attempts import Attempts, facts_of
 from registry.adapters.current import Current
-from registry.adapters.decision import Ballot, Refusal, digest_of, ref_of, refs_of
+from registry.adapters.decision import Ballot, digest_of, refs_of
 from registry.adapters.files import AdapterFiles
 from registry.adapters.manifest import AdapterEntry, AdapterManifest, parse_manifest
-from registry.adapters.proving import UnfitAdapterError
 from registry.adapters.rendezvous import Rendezvous
 from registry.adapters.source import ManifestSource
 from registry.adapters.version import AdapterVersion
@@ -24,8 +23,6 @@ from registry.errors import AdapterError, ManifestError
 
 _LOG = logging.getLogger("registry.adapters")
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 60.0
-_MOST_REMEMBERED = 1000
 _PATIENCE_S = 30.0  # after which the log says that others are waited for
 _CLOSING_S = 5.0
 
@@ -36,24 +33,19 @@ class Pace(NamedTuple):
     Attributes:
         manifest_s: The manifest; a tenth more or less, so that many workers do not ask one server at once.
         others_s: What the other workers say.
+        patience_s: How long adapters are waited for that are new in a manifest, so that all move at once. Those that
+            take longer move later, and hold up no other.
     """
 
     manifest_s: float = 2.0
     others_s: float = 1.0
-
-
-class _Refusal(NamedTuple):
-    error: AdapterError
-    tries: int
-    again_at: float | None  # of the monotonic clock; `None`: never
-
-    def told(self, entry: AdapterEntry) -> Refusal:
-        """Give what the other workers are told."""
-        return Refusal(ref_of(entry), _sentence(self.error), self.again_at is None)
+    patience_s: float = 10.0
 
 
 class Adapters:
-    """The adapters that a manifest lists, as this worker serves them. Between `start` and `close` two threads run.
+    """The adapters that a manifest lists, as this worker serves them.
+
+    Between `start` and `close` two threads run, and more while adapters are prepared.
 
     A manifest that cannot be read, or is none, changes nothing: what is served goes on. So does one that is gone; an
     empty list is what takes all adapters away.
@@ -85,18 +77,16 @@ class Adapters:
         self.source = source.where
         self._source = source
         self._rendezvous = rendezvous
-        self._prepare = prepare
         self._files = files
         self._free = free
         self._pace = pace or Pace()
         self._tries = tries
+        self._attempts = Attempts(prepare, files)
         self._current = Current(rendezvous, None if hands_on else files)
         self._ballot: Ballot | None = None
         self._content: bytes | None = None
         self._manifest: AdapterManifest | None = None
-        self._prepared: set[AdapterEntry] = set()
-        self._refused: dict[AdapterEntry, _Refusal] = {}
-        self._marked: dict[str, ExitStack] = {}
+        self._is_complete = False
         self._fault: ManifestError | None = None
         self._unfit: ManifestError | None = None
         self._has_swept = self._has_been_ready = False
@@ -117,9 +107,9 @@ class Adapters:
 
     @property
     def is_settled(self) -> bool:
-        """True when what is served was decided by the manifest that this worker has read last."""
+        """True when what is served was decided by the manifest that was read last, and none of it is fetched still."""
         ballot, decision = self._ballot, self._current.decision
-        return ballot is not None and decision.manifest == ballot.manifest
+        return self._is_complete and ballot is not None and decision.manifest == ballot.manifest
 
     @property
     def is_ready(self) -> bool:
@@ -136,8 +126,8 @@ class Adapters:
     def refused(self) -> tuple[AdapterError, ...]:
         """What is wrong with adapters of the manifest that this worker cannot serve."""
         manifest = self._manifest
-        entries = manifest.adapters if manifest is not None else ()
-        return tuple(refusal.error for entry in entries if (refusal := self._refused.get(entry)) is not None)
+        found = () if manifest is None else map(self._attempts.refusal, manifest.adapters)
+        return tuple(error for error in found if error is not None)
 
     def start(self) -> None:
         """Begin to watch. What was decided before, by workers that may be gone, is served from now on."""
@@ -156,12 +146,10 @@ class Adapters:
         self._closing.set()
         self._voted.set()
         ends_at = time.monotonic() + _CLOSING_S
+        self._attempts.close(ends_at)
         for thread in self._threads:
             thread.join(max(0.0, ends_at - time.monotonic()))
         self._rendezvous.leave()
-        for marked in list(self._marked.values()):  # a thread that fetches may still be at it
-            marked.close()
-        self._marked.clear()
 
     def __enter__(self) -> Self:
         self.start()
@@ -185,9 +173,13 @@ class Adapters:
             self._closing.wait(self._pace.manifest_s * jitter)
 
     def look(self) -> None:
-        """Look at the manifest once, prepare what is new, and clean up behind what is old."""
+        """Look at the manifest once, prepare what is new, and clean up behind what is old.
+
+        What takes longer than the patience of this worker goes on in other threads, and the next look sees it done.
+        """
         self._read()
         if (manifest := self._manifest) is not None:
+            self._attempts.begin(manifest, self._pace.patience_s)
             self._vote(manifest)
         self._clean_up()
 
@@ -201,6 +193,7 @@ class Adapters:
             self._content = content
             try:
                 self._manifest, self._unfit = parse_manifest(content, self.source), None
+                self._is_complete = False
             except ManifestError as error:
                 self._unfit = error
         self._note(self._unfit)
@@ -213,57 +206,15 @@ class Adapters:
             log(_LOG, logging.WARNING, "registry.adapters.manifest_refused", source=fault.source, problems=problems)
 
     def _vote(self, manifest: AdapterManifest) -> None:
-        self._forget_all_but(manifest)
-        prepared = [entry for entry in manifest.adapters if self._is_prepared(manifest, entry)]
+        entries = manifest.adapters
+        prepared = [entry for entry in entries if self._attempts.is_prepared(entry)]
         untried = [entry for entry in prepared if not self._tries(entry)]
-        refused = tuple(self._refused[entry].told(entry) for entry in manifest.adapters if entry in self._refused)
-        wanted = refs_of(manifest.adapters)
+        refused, wanted = self._attempts.refused(entries), refs_of(entries)
         ballot = Ballot(digest_of(wanted), wanted, refs_of(prepared), refs_of(untried), refused)
         if ballot != self._ballot:
             self._ballot, self._voted_at = ballot, time.monotonic()
             self._voted.set()
-
-    def _is_prepared(self, manifest: AdapterManifest, entry: AdapterEntry) -> bool:
-        if entry in self._prepared and (self._files is None or self._files.has(entry.sha256)):
-            return True
-        self._prepared.discard(entry)
-        before = self._refused.get(entry)
-        if before is not None and (before.again_at is None or before.again_at > time.monotonic()):
-            return False
-        if self._files is not None and entry.sha256 not in self._marked:
-            self._marked[entry.sha256] = ExitStack()
-            self._marked[entry.sha256].enter_context(self._files.in_use(entry.sha256))
-        try:
-            self._prepare(manifest, entry)
-        except AdapterError as error:
-            self._refuse(entry, error, before)
-            return False
-        self._refused.pop(entry, None)
-        self._prepared.add(entry)
-        log(_LOG, logging.INFO, "registry.adapters.prepared", **_facts(entry), base=entry.base)
-        return True
-
-    def _refuse(self, entry: AdapterEntry, error: AdapterError, before: _Refusal | None) -> None:
-        """Write a refusal down, and say it in the log where it is another than last time."""
-        tries = 1 if before is None else before.tries + 1
-        wait_s = min(_FIRST_WAIT_S * 2 ** min(tries - 1, 10), _LONGEST_WAIT_S)
-        again_at = None if isinstance(error, UnfitAdapterError) else time.monotonic() + wait_s
-        self._refused[entry] = _Refusal(error, tries, again_at)
-        while len(self._refused) > _MOST_REMEMBERED:
-            del self._refused[next(iter(self._refused))]
-        if before is None or str(before.error) != str(error):
-            log(_LOG, logging.ERROR, "registry.adapters.refused", **_facts(entry), problem=_sentence(error))
-
-    def _forget_all_but(self, manifest: AdapterManifest) -> None:
-        """Forget what other manifests listed, but for bytes that can never be used."""
-        listed = set(manifest.adapters)
-        self._prepared &= listed
-        self._refused = {
-            entry: refusal for entry, refusal in self._refused.items() if entry in listed or refusal.again_at is None
-        }
-        for digest in self._marked.keys() - {entry.sha256 for entry in listed}:
-            self._marked.pop(digest).close()
-            self._has_swept = False
+        self._is_complete = len(prepared) + len(refused) == len(entries)
 
     def _clean_up(self) -> None:
         retired = self._current.take_retired()
@@ -272,8 +223,8 @@ class Adapters:
             with marked:
                 if self._free is not None and (version.base, version.sha256) not in used:
                     self._free(version)
-            log(_LOG, logging.INFO, "registry.adapters.retired", **_facts(version))
-        if self._files is not None and (retired or not self._has_swept):
+            log(_LOG, logging.INFO, "registry.adapters.retired", **facts_of(version))
+        if self._files is not None and (self._attempts.take_dropped() or retired or not self._has_swept):
             self._files.sweep()
             self._has_swept = True
 
@@ -301,11 +252,3 @@ class Adapters:
             return
         self._voted_at, seconds = None, round(time.monotonic() - since)
         log(_LOG, logging.WARNING, "registry.adapters.waiting", source=self.source, seconds=seconds)
-
-
-def _facts(adapter: AdapterEntry | AdapterVersion) -> dict[str, object]:
-    return {"id": adapter.id, "version": adapter.version, "sha256": adapter.sha256}
-
-
-def _sentence(error: AdapterError) -> str:
-    return f"{error.problem} {error.remedy}".rstrip()
