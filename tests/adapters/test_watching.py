@@ -405,6 +405,20 @@ def test_worker_says_that_it_waits_for_others(
     assert _lines(caplog, "waiting") == [f"registry.adapters.waiting source={shown} seconds=31"]
 
 
+def test_lines_of_the_log_do_not_show_the_password_of_an_address(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = ManifestSource("http://me:secret@127.0.0.1:1/a.json?signature=secret")
+    adapters = Adapters(source, FileRendezvous(tmp_path / "meeting"), lambda *_: None)
+    adapters.look()
+    adapters._voted_at, clock.now = 0.0, 31.0
+    adapters._tell_waiting()
+    assert [" ".join(line.split()[:2]) for line in caplog.messages] == [
+        f"registry.adapters.{event} source=http://127.0.0.1:1/a.json" for event in ("manifest_refused", "waiting")
+    ]
+    assert "secret" not in caplog.text
+
+
 def test_lines_of_the_log_say_what_happens(worker: Worker, listed: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "registry.adapters")
     for versions in (("1",), ("2",), ()):

@@ -17,11 +17,10 @@ from urllib.request import url2pathname
 from registry._extras import require
 from registry._home import home
 from registry.adapters.decision import decision_from
-from registry.adapters.manifest import AdapterEntry, AdapterManifest
+from registry.adapters.manifest import AdapterEntry, AdapterManifest, shown
 from registry.errors import AdapterError, CacheFullError, ChecksumMismatchError, DownloadError
 from registry.hub.locks import WORK_FOLDER, free_locks, in_use, lock_of, locked, used_keys
 from registry.hub.needed import Wanted
-from registry.hub.refusals import bare
 from registry.hub.sources import Address
 from registry.hub.transfer import fetch
 
@@ -197,7 +196,7 @@ def _refused(entry: AdapterEntry, error: ChecksumMismatchError | CacheFullError 
         return AdapterError(entry.id, entry.version, problem, remedy)
     if isinstance(error, DownloadError):
         return AdapterError(entry.id, entry.version, f"it cannot be fetched: {error.reason}", error.remedy)
-    problem = f"there is no room: it needs {error.needed_bytes} bytes, and `{bare(error.where)}` has "
+    problem = f"there is no room: it needs {error.needed_bytes} bytes, and `{shown(error.where)}` has "
     return AdapterError(entry.id, entry.version, f"{problem}{error.available_bytes}.", error.remedy)
 
 

@@ -10,10 +10,10 @@ import urllib.request
 from pathlib import Path
 from urllib.error import HTTPError
 
-from registry.adapters.manifest import MOST_BYTES, AdapterManifest, is_address, parse_manifest
+from registry.adapters.manifest import MOST_BYTES, AdapterManifest, is_address, parse_manifest, shown
 from registry.errors import DownloadError, ManifestError
 from registry.hub.connections import opener, without_user
-from registry.hub.refusals import masked, refusal, unreachable
+from registry.hub.refusals import refusal, unreachable
 
 _PIECE_BYTES = 64 * 1024
 _TIMEOUT_S = 10.0
@@ -61,9 +61,9 @@ class ManifestSource:
         try:
             return self._asked() if is_address(self.where) else _read_file(Path(self.where).expanduser())
         except DownloadError as error:
-            raise ManifestError(masked(self.where), (error.reason,)) from error
+            raise ManifestError(shown(self.where), (error.reason,)) from error
         except OSError as error:
-            raise ManifestError(masked(self.where), (f"{error.strerror or error}",)) from error
+            raise ManifestError(shown(self.where), (f"{error.strerror or error}",)) from error
 
     def forget(self) -> None:
         """Ask for the whole text next time, even if it is the same."""
@@ -88,7 +88,7 @@ class ManifestSource:
         except (OSError, http.client.HTTPException) as error:
             raise unreachable("", url, error) from error
         except ValueError:  # its text may hold what must not be shown
-            raise ManifestError(masked(self.where), (f"{masked(self.where)}: this is no address",)) from None
+            raise ManifestError(shown(self.where), (f"{shown(self.where)}: this is no address",)) from None
         self._seen = {name: value for name, value in known.items() if value}
         return content
 

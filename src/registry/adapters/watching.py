@@ -15,7 +15,7 @@ from registry.adapters.attempts import Attempts, facts_of
 from registry.adapters.current import Current
 from registry.adapters.decision import Ballot, digest_of, refs_of
 from registry.adapters.files import AdapterFiles
-from registry.adapters.manifest import AdapterEntry, AdapterManifest, parse_manifest
+from registry.adapters.manifest import AdapterEntry, AdapterManifest, parse_manifest, shown
 from registry.adapters.rendezvous import Rendezvous
 from registry.adapters.source import ManifestSource
 from registry.adapters.version import AdapterVersion
@@ -251,4 +251,4 @@ class Adapters:
         if since is None or self.is_settled or time.monotonic() - since < _PATIENCE_S:
             return
         self._voted_at, seconds = None, round(time.monotonic() - since)
-        log(_LOG, logging.WARNING, "registry.adapters.waiting", source=self.source, seconds=seconds)
+        log(_LOG, logging.WARNING, "registry.adapters.waiting", source=shown(self.source), seconds=seconds)
