@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from waiting import WAIT_S, until, within
 
-from adapters.making import write_manifest
+from adapters.making import digest, entry, write_manifest
 from registry.adapters import (
     AdapterEntry,
+    AdapterFiles,
     AdapterManifest,
     Adapters,
     AdapterVersion,
@@ -34,12 +35,14 @@ class Worker:
 
     Attributes:
         prepared: Versions that were prepared, in order; those that were refused too.
+        obtain: Gets the file, where there is one.
         faults: Version -> what preparing it raises.
         slow: Versions whose preparing lasts until the event is set.
         freed: Versions that were freed.
     """
 
-    def __init__(self, folder: Path, pace: Pace | None = None, **options: Any) -> None:
+    def __init__(self, folder: Path, pace: Pace | None = None, obtain: Any = None, **options: Any) -> None:
+        self._obtain = obtain
         self.prepared: list[str] = []
         self.faults: dict[str, AdapterError] = {}
         self.slow: dict[str, threading.Event] = {}
@@ -54,12 +57,14 @@ class Worker:
             **options,
         )
 
-    def _prepare(self, _: AdapterManifest, entry: AdapterEntry) -> None:
+    def _prepare(self, manifest: AdapterManifest, entry: AdapterEntry) -> None:
         self.prepared.append(entry.version)
         if (released := self.slow.get(entry.version)) is not None:
             released.wait(WAIT_S)
         if (fault := self.faults.get(entry.version)) is not None:
             raise fault
+        if self._obtain is not None:
+            self._obtain(manifest, entry)
 
     def step(self) -> dict[str, str]:
         """Look and meet once, as the threads do; give what is served then: id -> version."""
@@ -130,6 +135,11 @@ def listed(tmp_path: Path) -> Callable[..., None]:
 def _entry(version: str, **changes: str) -> dict[str, str]:
     given = {"id": "tuned", "base": "b", "file": "t.gguf", "sha256": version.rjust(64, "0"), "version": version}
     return given | changes
+
+
+def _file(path: Path, **changes: str) -> dict[str, Any]:
+    path.write_bytes(b"GGUF" + path.name.encode())
+    return entry(path, base="b", version="1", **changes)
 
 
 def _lines(caplog: pytest.LogCaptureFixture, event: str) -> list[str]:
@@ -467,6 +477,27 @@ def test_fault_of_a_meeting_ends_nothing(
         (tmp_path / "meeting").unlink()
         until(lambda: worker.adapters.is_settled)
     assert caplog.messages.count("registry.adapters.not_met") < 5
+
+
+@pytest.mark.parametrize("content", [None, b"GGUF other"], ids=["gone", "changed"])
+def test_decided_file_that_is_not_as_it_was_is_left_out_until_it_is_fetched_again(
+    content: bytes | None, make: Callable[..., Worker], tmp_path: Path, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [AdapterFiles(), AdapterFiles()]
+    first, second = (make(files=each, obtain=each.obtain) for each in files)
+    entries = [_file(tmp_path / f"{name}.gguf", id=name) for name in "ab"]
+    write_manifest(tmp_path / "adapters.json", *entries)
+    assert first.step() == {"a": "1", "b": "1"}
+    first.adapters.close()
+    kept = home / "adapters" / f"{entries[0]['sha256']}.gguf"
+    kept.unlink() if content is None else kept.write_bytes(content)
+    (tmp_path / "adapters.json").unlink()
+    with second.adapters:
+        assert {version.id for version in second.adapters.versions()} == {"b"}
+        assert [line.split()[1] for line in _lines(caplog, "missing")] == ["id=a"]
+        write_manifest(tmp_path / "adapters.json", *entries)
+        until(lambda: {version.id for version in second.adapters.versions()} == {"a", "b"})
+    assert digest(second.find("a").path) == entries[0]["sha256"]
 
 
 # Ready or not

@@ -11,11 +11,10 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from registry._logfmt import log
-from registry.adapters.decision import AdapterRef, Refusal, ref_of
+from registry.adapters.decision import Refusal, facts_of, ref_of
 from registry.adapters.files import AdapterFiles, GivenUpError
 from registry.adapters.manifest import AdapterEntry, AdapterManifest
 from registry.adapters.proving import UnfitAdapterError
-from registry.adapters.version import AdapterVersion
 from registry.errors import AdapterError
 
 _LOG = logging.getLogger("registry.adapters")
@@ -195,8 +194,3 @@ class Attempts:
 def told(error: AdapterError) -> str:
     """Give what is said of a refusal, where adapter and version are named already."""
     return f"{error.problem} {error.remedy}".rstrip()
-
-
-def facts_of(adapter: AdapterEntry | AdapterVersion | AdapterRef) -> dict[str, object]:
-    """Give what lines of the log say of a version."""
-    return {"id": adapter.id, "version": adapter.version, "sha256": adapter.sha256}

@@ -84,6 +84,11 @@ def ref_of(adapter: AdapterEntry | AdapterVersion) -> AdapterRef:
     return AdapterRef(adapter.id, adapter.version, adapter.base, adapter.sha256)
 
 
+def facts_of(adapter: AdapterEntry | AdapterVersion | AdapterRef) -> dict[str, object]:
+    """Give what lines of the log say of a version."""
+    return {"id": adapter.id, "version": adapter.version, "sha256": adapter.sha256}
+
+
 def refs_of(entries: Iterable[AdapterEntry]) -> tuple[AdapterRef, ...]:
     """Give the versions that entries of a manifest list."""
     return tuple(map(ref_of, entries))

@@ -82,6 +82,18 @@ class AdapterFiles:
         known = self._proven.get(sha256)
         return known is not None and known == _signature(self.path(sha256))
 
+    def prove(self, sha256: str) -> bool:
+        """True when a file is there with this digest, which is taken of all of it."""
+        path = self.path(sha256)
+        try:
+            seen = _signature(path)
+            if seen is None or _sha256(path) != sha256:
+                return False
+        except OSError:
+            return False
+        self._proven[sha256] = seen
+        return True
+
     def want(self, digests: frozenset[str]) -> None:
         """Say which files are wanted from now on: fetches of others that are under way are given up."""
         self._wanted = digests
@@ -120,12 +132,12 @@ class AdapterFiles:
             return path
         try:
             with locked(lock_of(self.folder, digest)):
-                if _signature(path) is None or _sha256(path) != digest:
+                if not self.prove(digest):
                     part = path.with_name(f"{path.name}.part")
                     self._fetch(manifest, entry, part)
                     part.replace(path)
-                if (seen := _signature(path)) is not None:
-                    self._proven[digest] = seen
+                    if (seen := _signature(path)) is not None:
+                        self._proven[digest] = seen
         except (ChecksumMismatchError, CacheFullError, DownloadError) as error:
             raise _refused(entry, error) from error
         except OSError as error:

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from registry._logfmt import log
-from registry.adapters.attempts import Attempts, facts_of
+from registry.adapters.attempts import Attempts
 from registry.adapters.current import Current
-from registry.adapters.decision import Ballot, digest_of, refs_of
+from registry.adapters.decision import Ballot, digest_of, facts_of, refs_of
 from registry.adapters.files import AdapterFiles
 from registry.adapters.manifest import AdapterEntry, AdapterManifest, parse_manifest, shown
 from registry.adapters.rendezvous import Rendezvous
@@ -130,7 +130,11 @@ class Adapters:
         return tuple(error for error in found if error is not None)
 
     def start(self) -> None:
-        """Begin to watch. What was decided before, by workers that may be gone, is served from now on."""
+        """Begin to watch. What was decided before, by workers that may be gone, is served from now on.
+
+        Reads all of the files that were decided on: what has other bytes by now is left out until it is fetched again.
+        """
+        self._current.prove()
         self._current.versions()
         for run, name in ((self._look_on, "manifest of adapters"), (self._meet_on, "meeting about adapters")):
             thread = threading.Thread(target=run, name=name, daemon=True)
@@ -181,6 +185,7 @@ class Adapters:
         if (manifest := self._manifest) is not None:
             self._attempts.begin(manifest, self._pace.patience_s)
             self._vote(manifest)
+        self._current.complete()
         self._clean_up()
 
     def _read(self) -> None:
