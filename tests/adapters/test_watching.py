@@ -382,7 +382,29 @@ def test_version_that_one_worker_refuses_is_served_by_none(make: Callable[..., W
         for worker in (good, bad):
             worker.step()
     assert [good.step(), bad.step()] == [{"tuned": "1"}] * 2
-    assert (good.adapters.is_settled, good.adapters.refused) == (True, ())
+    assert good.adapters.is_settled
+
+
+def test_refusal_of_another_worker_is_told_once(
+    make: Callable[..., Worker], listed: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad = make(), make()
+    bad.faults["2"] = UnfitAdapterError("tuned", "2", "it is bad.", "Mend it.")
+    listed("2")
+    for _ in range(2):
+        for worker in (good, bad, good):
+            worker.step()
+            worker.adapters._tell_refused()
+    told = [[str(error) for error in worker.adapters.refused] for worker in (good, bad)]
+    assert told == [["Adapter `tuned`, version 2: it is bad. Mend it."]] * 2
+    sha256 = "2".rjust(64, "0")
+    problem = f'id=tuned version=2 sha256={sha256} problem="it is bad. Mend it."'
+    assert _lines(caplog, "refused_elsewhere") == [f"registry.adapters.refused_elsewhere {problem}"]
+    bad.faults.clear()
+    listed("1")
+    for worker in (good, bad, good):
+        worker.step()
+    assert good.adapters.refused == ()
 
 
 def test_worker_says_what_it_has_prepared_and_not_tried_and_what_it_refuses(

@@ -8,7 +8,7 @@ import tiny
 from adapters.making import digest, entry, word_adapter, write_manifest
 from server.v1.few_records import FewRecords
 
-from registry.adapters import AdapterRef, AdapterVersion, Ballot, Decision
+from registry.adapters import AdapterRef, AdapterVersion, Ballot, Decision, Refusal
 from registry.cluster import adapters as module
 from registry.cluster.adapters import ReplicaAdapters
 from registry.loaders import LoadOptions, ModelManager
@@ -31,6 +31,9 @@ class Decided:
 
     def meet(self, _: Ballot | None) -> Decision:
         return self.decided()
+
+    def refused(self) -> tuple[Refusal, ...]:
+        return ()
 
     def leave(self) -> None: ...
 

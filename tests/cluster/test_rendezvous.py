@@ -82,3 +82,14 @@ def test_old_version_stays_while_no_replica_has_tried_the_new_one(clock: list[fl
 
     assert actor.decided() == Decision(2, "m", (OLD,))
     assert actor.meet("replica", WANTED, known) == Decision(3, "m", (NEW,))
+
+
+def test_workers_are_told_what_others_refuse(clock: list[float]) -> None:
+    actor, refusal = meeting(clock), Refusal(NEW, "it is gone.", False)
+    actor.meet("ingress", WANTED, Decision())
+    for name in ("a", "b"):
+        actor.meet(name, Ballot("m", (NEW,), (), (), (refusal,)), Decision())
+
+    assert (actor.refused("ingress"), actor.refused("a")) == ((refusal,), (refusal,))
+    actor.leave("a")
+    assert (actor.refused("ingress"), actor.refused("b")) == ((refusal,), ())

@@ -141,6 +141,12 @@ def tried_in(ballots: Iterable[Ballot]) -> frozenset[AdapterRef]:
     return frozenset(ref for ballot in ballots for ref in ballot.prepared if ref not in ballot.untried)
 
 
+def refused_in(ballots: Iterable[Ballot | None]) -> tuple[Refusal, ...]:
+    """Give what workers refuse, each version once."""
+    given = (ballot for ballot in ballots if ballot is not None)
+    return tuple({refusal.ref: refusal for ballot in given for refusal in ballot.refused}.values())
+
+
 def ballot_from(stated: Mapping[str, Any]) -> Ballot:
     """Make a ballot of what `dataclasses.asdict` made of one, and JSON of that.
 

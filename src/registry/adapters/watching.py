@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 from registry._logfmt import log
 from registry.adapters.attempts import Attempts
 from registry.adapters.current import Current
-from registry.adapters.decision import Ballot, digest_of, facts_of, refs_of
+from registry.adapters.decision import Ballot, Refusal, digest_of, facts_of, ref_of, refs_of
 from registry.adapters.files import AdapterFiles
 from registry.adapters.manifest import AdapterEntry, AdapterManifest, parse_manifest, shown
 from registry.adapters.rendezvous import Rendezvous
@@ -89,6 +89,7 @@ class Adapters:
         self._is_complete = False
         self._fault: ManifestError | None = None
         self._unfit: ManifestError | None = None
+        self._told: set[Refusal] = set()
         self._has_swept = self._has_been_ready = False
         self._voted_at: float | None = None
         self._closing, self._voted, self._has_looked = threading.Event(), threading.Event(), threading.Event()
@@ -124,10 +125,12 @@ class Adapters:
 
     @property
     def refused(self) -> tuple[AdapterError, ...]:
-        """What is wrong with adapters of the manifest that this worker cannot serve."""
-        manifest = self._manifest
-        found = () if manifest is None else map(self._attempts.refusal, manifest.adapters)
-        return tuple(error for error in found if error is not None)
+        """What is wrong with adapters of the manifest that this worker cannot serve, and then what others cannot."""
+        entries = () if self._manifest is None else self._manifest.adapters
+        own = {ref_of(entry): error for entry in entries if (error := self._attempts.refusal(entry)) is not None}
+        told = {each.ref: each.problem for each in self._rendezvous.refused()}
+        others = [ref for ref in refs_of(entries) if ref in told and ref not in own]
+        return (*own.values(), *(AdapterError(ref.id, ref.version, told[ref]) for ref in others))
 
     def start(self) -> None:
         """Begin to watch. What was decided before, by workers that may be gone, is served from now on.
@@ -241,6 +244,7 @@ class Adapters:
             try:
                 self._rendezvous.meet(self._ballot)
                 self._current.versions()
+                self._tell_refused()
                 self._tell_waiting()
                 told = ""
             except Exception as error:  # a fault here must not end the meetings
@@ -249,6 +253,14 @@ class Adapters:
                     _LOG.exception("registry.adapters.not_met")
             self._voted.wait(self._pace.others_s)
             self._voted.clear()
+
+    def _tell_refused(self) -> None:
+        """Say once that another worker refuses what this one has prepared."""
+        prepared = () if self._ballot is None else self._ballot.prepared
+        before, self._told = self._told, {each for each in self._rendezvous.refused() if each.ref in prepared}
+        for each in self._told - before:
+            facts = {**facts_of(each.ref), "problem": each.problem}
+            log(_LOG, logging.ERROR, "registry.adapters.refused_elsewhere", **facts)
 
     def _tell_waiting(self) -> None:
         """Say once of a manifest that the others are long in preparing it."""

@@ -12,8 +12,8 @@ from typing import Any, Protocol, cast
 import ray
 from ray.exceptions import RayError
 
-from registry.adapters import AdapterRef, Ballot, Decision, next_decision
-from registry.adapters.decision import tried_in, unfit_in
+from registry.adapters import AdapterRef, Ballot, Decision, Refusal, next_decision
+from registry.adapters.decision import refused_in, tried_in, unfit_in
 
 STALE_S = 10.0  # as for the processes of one machine
 NAMESPACE = "registry"
@@ -63,6 +63,10 @@ class Meeting:
             self._decision = next_decision(self._decision, ballots, self._unfit) or self._decision
         return self._decision
 
+    def refused(self, member: str) -> tuple[Refusal, ...]:
+        """Give what the workers other than one refuse, each version once."""
+        return refused_in(each.ballot for name, each in self._members.items() if name != member)
+
     def leave(self, member: str) -> None:
         """Count a worker no more."""
         self._members.pop(member, None)
@@ -76,6 +80,7 @@ class _Actor(Protocol):
     """A handle of the actor: what each method of `Meeting` is there."""
 
     meet: Any
+    refused: Any
     leave: Any
     decided: Any
 
@@ -96,6 +101,7 @@ class RayRendezvous:
         self._stale_s = stale_s
         self._member = uuid.uuid4().hex
         self._decision = Decision()
+        self._refused: tuple[Refusal, ...] = ()
 
     def decided(self) -> Decision:
         """Give what was decided when this worker met the others last."""
@@ -107,8 +113,15 @@ class RayRendezvous:
         Raises:
             OSError: The actor cannot be reached.
         """
-        self._learn(self._asked(lambda actor: actor.meet.remote(self._member, ballot, self._decision)))
+        decision, self._refused = self._asked(
+            lambda actor: [actor.meet.remote(self._member, ballot, self._decision), actor.refused.remote(self._member)]
+        )
+        self._learn(decision)
         return self._decision
+
+    def refused(self) -> tuple[Refusal, ...]:
+        """Give what the other workers refused when this one met them last, each version once."""
+        return self._refused
 
     def look(self) -> Decision:
         """Learn what is decided, out of turn.
