@@ -11,6 +11,7 @@ import pytest
 import ray
 import tiny
 from adapters.making import word_adapter
+from ray import serve
 from waiting import until
 
 from cluster.two_nodes import TwoNodes, list_adapters
@@ -155,3 +156,13 @@ def test_requests_are_answered_while_a_node_is_lost(cluster: TwoNodes) -> None:
         removing.join()
 
     assert [each.usage.completion_tokens for each in answers] == [2000] * 8
+
+
+def test_meeting_about_adapters_ends_with_the_application(cluster: TwoNodes) -> None:
+    def meetings() -> list[str]:
+        named: Any = ray.util.list_named_actors(all_namespaces=True)
+        return [each["name"] for each in named if each["name"].startswith("adapters-")]
+
+    assert len(meetings()) == 1
+    serve.delete("default")
+    until(lambda: meetings() == [])

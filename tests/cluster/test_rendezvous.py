@@ -49,6 +49,15 @@ def test_worker_that_has_left_counts_no_more(clock: list[float]) -> None:
     assert actor.meet("b", WANTED, Decision()).number == 1
 
 
+def test_who_leaves_is_told_how_many_others_there_are(clock: list[float]) -> None:
+    actor = meeting(clock)
+    for name in "abc":
+        actor.meet(name, None, Decision())
+    assert actor.leave("a") == 2
+    clock[0] += STALE_S
+    assert actor.leave("b") == 0
+
+
 def test_new_start_learns_what_was_decided_and_waits_for_all_to_speak(clock: list[float]) -> None:
     actor, known = Meeting(STALE_S), Decision(7, "old", (OLD,))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -57,7 +58,7 @@ class Meeting:
         self._members[member] = _Member(now, ballot)
         if ballot is not None:
             self._unfit = ((self._unfit & {*ballot.wanted}) - tried_in([ballot])) | unfit_in([ballot])
-        self._members = {name: each for name, each in self._members.items() if now - each.heard_at < self._stale_s}
+        self._members = self._living(now)
         if now - self._begun_at >= self._stale_s:
             ballots = [each.ballot for each in self._members.values()]
             self._decision = next_decision(self._decision, ballots, self._unfit) or self._decision
@@ -67,13 +68,17 @@ class Meeting:
         """Give what the workers other than one refuse, each version once."""
         return refused_in(each.ballot for name, each in self._members.items() if name != member)
 
-    def leave(self, member: str) -> None:
-        """Count a worker no more."""
+    def leave(self, member: str) -> int:
+        """Count a worker no more, and give how many others there are."""
         self._members.pop(member, None)
+        return len(self._living(time.monotonic()))
 
     def decided(self) -> Decision:
         """Give what is decided."""
         return self._decision
+
+    def _living(self, now: float) -> dict[str, _Member]:
+        return {name: each for name, each in self._members.items() if now - each.heard_at < self._stale_s}
 
 
 class _Actor(Protocol):
@@ -81,7 +86,6 @@ class _Actor(Protocol):
 
     meet: Any
     refused: Any
-    leave: Any
     decided: Any
 
 
@@ -133,15 +137,17 @@ class RayRendezvous:
         return self._decision
 
     def leave(self) -> None:
-        """Count no more."""
-        with suppress(OSError):
-            self._asked(lambda actor: actor.leave.remote(self._member))
+        """Count no more. The meeting ends with its last worker."""
+        with suppress(RayError, ValueError):  # it is over already
+            actor = ray.get_actor(self._name, namespace=NAMESPACE)
+            if ray.get(actor.leave.remote(self._member), timeout=_REPLY_S) == 0:
+                ray.kill(actor)
 
     def _learn(self, decision: Decision) -> None:
         if decision.number >= self._decision.number:  # one that was started anew may know less for a moment
             self._decision = decision
 
-    def _asked(self, ask: Any) -> Any:
+    def _asked(self, ask: Callable[[_Actor], Any]) -> Any:
         try:
             return ray.get(ask(self._actor()), timeout=_REPLY_S)
         except (RayError, ValueError) as error:

@@ -86,6 +86,11 @@ class ModelReplica:
             _LOG.info("`%s` is loaded", served.record.id)
         self._adapters = self._watching()
 
+    def __del__(self) -> None:
+        """Leave the meeting of those who serve adapters. Called by Serve when the replica is stopped in peace."""
+        if (adapters := self.__dict__.pop("_adapters", None)) is not None:
+            adapters.__exit__(None, None, None)
+
     async def stream(
         self, work: Work[Any], client: Client, adapter: AdapterVersion | None = None
     ) -> AsyncGenerator[Part, None]:
@@ -158,7 +163,7 @@ class ModelReplica:
         if served.adapters is None:
             return None
         adapters = ReplicaAdapters(served.adapters, served.record, registry_of(served.registry), self._manager)
-        return adapters.__enter__()  # until the process ends, which Serve does not announce
+        return adapters.__enter__()
 
     async def _own(self, adapter: AdapterVersion) -> AdapterVersion | None:
         return None if self._adapters is None else await asyncio.to_thread(self._adapters.find, adapter)
