@@ -11,7 +11,15 @@ import pytest
 from hub_server import Fault, Hub
 from waiting import WAIT_S, within
 
-from registry.adapters import AdapterEntry, AdapterFiles, AdapterManifest, AdapterRef, Ballot, FileRendezvous
+from registry.adapters import (
+    AdapterEntry,
+    AdapterFiles,
+    AdapterManifest,
+    AdapterRef,
+    Ballot,
+    FileRendezvous,
+    wrong_bytes,
+)
 from registry.adapters.files import FetchLimits, GivenUpError
 from registry.errors import AdapterError
 
@@ -109,6 +117,48 @@ def test_wrong_bytes_are_refused_and_not_kept(manifest: AdapterManifest, tmp_pat
     assert refusal.problem == f"`{shown}` has other bytes: expected sha256 {other}, got {DIGEST}."
     assert refusal.remedy == "Put the right file there, or correct `sha256` in the manifest."
     assert list((home / "adapters").glob("*.gguf*")) == []
+
+
+def test_wrong_bytes_of_a_file_are_read_again_when_it_has_changed(manifest: AdapterManifest, tmp_path: Path) -> None:
+    files, entry, path = AdapterFiles(), _entry(), tmp_path / "here" / "tuned.gguf"
+    path.write_bytes(b"other")
+    first = _refusal(files, manifest, entry)
+    times = path.stat()
+    path.write_bytes(CONTENT[:5])
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert str(_refusal(files, manifest, entry)) == str(first)  # of other bytes, which nobody has looked at
+    path.write_bytes(CONTENT)
+    assert files.obtain(manifest, entry).read_bytes() == CONTENT
+
+
+def test_wrong_bytes_of_an_address_are_fetched_again_when_its_server_has_others(
+    manifest: AdapterManifest, hub: Hub
+) -> None:
+    hub.add("org/tuned", {"tuned.gguf": b"other"})
+    files, entry = AdapterFiles(), _entry(hub.url("org/tuned", "tuned.gguf"))
+    for _ in range(5):
+        _refusal(files, manifest, entry)
+    methods = [request.method for request in hub.asked("tuned.gguf")]
+    assert methods == ["GET", "GET", "HEAD", "GET", "GET", "HEAD", "HEAD", "HEAD"]
+    hub.add("org/tuned", {"tuned.gguf": CONTENT})
+    assert files.obtain(manifest, entry).read_bytes() == CONTENT
+
+
+def test_wrong_bytes_of_a_server_that_says_nothing_of_their_version_are_fetched_less_and_less_often(
+    manifest: AdapterManifest, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(wrong_bytes.time, "monotonic", lambda: now[0])
+    hub.add("org/tuned", {"tuned.gguf": b"other"})
+    hub.misbehave("tuned.gguf", *[Fault(headers={"ETag": "", "Last-Modified": ""})] * 999)
+    files, entry = AdapterFiles(), _entry(hub.url("org/tuned", "tuned.gguf"))
+    fetched_at = []
+    for minute in range(240):
+        now[0], before = minute * 60.0, len(hub.requests)
+        _refusal(files, manifest, entry)
+        if "GET" in [request.method for request in hub.requests[before:]]:
+            fetched_at.append(minute)
+    assert fetched_at == [0, 1, 2, 4, 8, 16, 32, 64, 124, 184]
 
 
 def test_file_that_is_not_there_yet_is_refused_until_it_is(manifest: AdapterManifest, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from registry._extras import require
 from registry._home import home
 from registry.adapters.decision import decision_from
 from registry.adapters.manifest import AdapterEntry, AdapterManifest, shown
+from registry.adapters.wrong_bytes import WrongBytes
 from registry.errors import AdapterError, CacheFullError, ChecksumMismatchError, DownloadError
 from registry.hub.locks import WORK_FOLDER, free_locks, in_use, lock_of, locked, used_keys
 from registry.hub.needed import Wanted
@@ -69,6 +70,7 @@ class AdapterFiles:
         self.folder = folder or home() / "adapters"
         self._limits = limits or FetchLimits()
         self._proven: dict[str, tuple[int, int]] = {}
+        self._wrong = WrongBytes(self._limits.timeout_s)
         self._wanted: frozenset[str] | None = None
         self._marks: dict[str, _Mark] = {}
         self._marking = threading.RLock()  # a block may end in the garbage collector, wherever that runs
@@ -97,6 +99,7 @@ class AdapterFiles:
     def want(self, digests: frozenset[str]) -> None:
         """Say which files are wanted from now on: fetches of others that are under way are given up."""
         self._wanted = digests
+        self._wrong.keep(digests)
 
     @contextmanager
     def in_use(self, sha256: str) -> Iterator[None]:
@@ -121,7 +124,8 @@ class AdapterFiles:
     def obtain(self, manifest: AdapterManifest, entry: AdapterEntry) -> Path:
         """Give the file of an adapter, and copy or fetch it where it is not there; its digest is proven.
 
-        Where another process fetches it, this waits. The token of the hub is not sent.
+        Where another process fetches it, this waits. The token of the hub is not sent. What had other bytes is not
+        fetched again before it has changed: see `WrongBytes`.
 
         Raises:
             GivenUpError: It is not wanted any more.
@@ -186,8 +190,12 @@ class AdapterFiles:
         wanted = Wanted(f"{entry.sha256}.gguf", sha256=entry.sha256, pinned=True)
         url = manifest.address(entry)
         _check_is_file(entry, url)
+        seen = self._wrong.check(entry.sha256, url)
         try:
             fetch(entry.id, wanted, part, (Address(url),), progress=watch, timeout_s=limits.timeout_s)
+        except ChecksumMismatchError as error:
+            self._wrong.note(entry.sha256, url, _refused(entry, error), seen)
+            raise
         except DownloadError:
             if part.exists() and part.stat().st_size > limits.most_bytes:  # else what has come is gone on with
                 part.unlink()
