@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
+from urllib.request import url2pathname
 
 from registry._places import is_file_name
 from registry.errors import ManifestError
@@ -63,6 +64,14 @@ class AdapterManifest:
         if is_address(self.source):
             return urljoin(self.source, quote(entry.file))
         return (Path(self.source).expanduser().absolute().parent / entry.file).as_uri()
+
+
+def place_of(where: str) -> str:
+    """Give where something is, a `file:` address of this machine as the path that it means."""
+    if not where.lower().startswith("file:/"):
+        return where
+    parts = urlsplit(where)
+    return url2pathname(parts.path) if parts.netloc in ("", "localhost") else where
 
 
 def shown(where: str) -> str:

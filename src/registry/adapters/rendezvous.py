@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from registry._extras import require
 from registry._home import home
 from registry.adapters.decision import Ballot, Decision, Refusal, ballot_from, decision_from, next_decision, refused_in
-from registry.adapters.manifest import is_address
+from registry.adapters.manifest import is_address, place_of
 from registry.hub.locks import locked
 
 STALE_S = 10.0
@@ -167,7 +167,8 @@ def file_rendezvous(source: str) -> FileRendezvous:
 
     However they write its path: a link to it stays what it is, as it may lead elsewhere tomorrow.
     """
-    same = source if is_address(source) else os.path.abspath(Path(source).expanduser())  # noqa: PTH100 - ends `..` too
+    place = place_of(source)
+    same = place if is_address(place) else os.path.abspath(Path(place).expanduser())  # noqa: PTH100 - ends `..` too
     return FileRendezvous(home() / "adapters" / f"manifest-{sha256(same.encode()).hexdigest()[:16]}")
 
 

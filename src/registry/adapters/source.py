@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from urllib.error import HTTPError
 
-from registry.adapters.manifest import MOST_BYTES, AdapterManifest, is_address, parse_manifest, shown
+from registry.adapters.manifest import MOST_BYTES, AdapterManifest, is_address, parse_manifest, place_of, shown
 from registry.errors import DownloadError, ManifestError
 from registry.hub.connections import opener, without_user
 from registry.hub.refusals import refusal, unreachable
@@ -30,9 +30,8 @@ def read_manifest(source: str | os.PathLike[str]) -> AdapterManifest:
         >>> read_manifest("adapters.json").adapters[0].version  # doctest: +SKIP
         '2026-11-21'
     """
-    text = os.fspath(source)
-    content = ManifestSource(text).read()
-    return parse_manifest(content or b"", text)
+    found = ManifestSource(os.fspath(source))
+    return parse_manifest(found.read() or b"", found.where)
 
 
 class ManifestSource:
@@ -44,11 +43,11 @@ class ManifestSource:
         timeout_s: Longest silence of the server.
 
     Attributes:
-        where: The same.
+        where: The same; a path for a `file:` address.
     """
 
     def __init__(self, where: str, *, timeout_s: float = _TIMEOUT_S) -> None:
-        self.where = where
+        self.where = place_of(where)
         self._timeout_s = timeout_s
         self._seen: dict[str, str] = {}
 
@@ -64,10 +63,6 @@ class ManifestSource:
             raise ManifestError(shown(self.where), (error.reason,)) from error
         except OSError as error:
             raise ManifestError(shown(self.where), (f"{error.strerror or error}",)) from error
-
-    def forget(self) -> None:
-        """Ask for the whole text next time, even if it is the same."""
-        self._seen = {}
 
     def _asked(self) -> bytes | None:
         url = self.where

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from registry.errors import ModelBusyError, ModelClosedError
 from registry.server.failures import Failure
-from registry.server.v1.calls import Limits
+from registry.server.v1.calls import Limits, mean_with, too_late, whole_wait_s
 from registry.server.v1.contract import DeskStatus
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ _LOST = (RayActorError, ObjectLostError, NodeDiedError, WorkerCrashedError, Repl
 _MOST_LOSSES = 4  # replicas that may be lost over one request: it may be what kills them
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _ADAPTER_WAIT_S = 10.0  # for which a replica is looked for that has the adapter of a request
-_NEWEST = 0.3  # weight of the newest duration in their mean
-_LONGEST_RETRY_S = 600
 _LOG = logging.getLogger("registry.cluster")
 
 
@@ -129,11 +126,10 @@ class RemoteDesks:
 
     def _leave(self, call: RemoteCall[Any]) -> None:
         self._open[call.model_id].discard(call)
-        mean_s = self._mean_s.get(call.model_id)
-        self._mean_s[call.model_id] = call.age_s if mean_s is None else mean_s + _NEWEST * (call.age_s - mean_s)
+        self._mean_s[call.model_id] = mean_with(self._mean_s.get(call.model_id), call.age_s)
 
     def _retry_after_s(self, model_id: str) -> int:
-        return min(max(math.ceil(self._mean_s.get(model_id, 0.0)), 1), _LONGEST_RETRY_S)
+        return whole_wait_s(self._mean_s.get(model_id, 0.0))
 
 
 class RemoteCall(Generic[T]):
@@ -285,10 +281,7 @@ class RemoteCall(Generic[T]):
         self._answer = self._send()
 
     def _too_late(self, limit_s: float) -> Exception:
-        if not self.is_taken:
-            return ModelBusyError(self.model_id, f"it was not ready within {limit_s:g} s.", self._retry_after_s())
-        message = f"`{self.model_id}` was not done with the request after {limit_s:g} s."
-        return _refused(Failure(504, "timeout", message, "Ask for less at once, such as a smaller `max_tokens`."))
+        return too_late(self.model_id, limit_s, None if self.is_taken else self._retry_after_s())
 
 
 def _not_deployed(model_id: str) -> HTTPException:

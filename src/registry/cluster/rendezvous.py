@@ -15,8 +15,8 @@ from ray.exceptions import RayError
 
 from registry.adapters import AdapterRef, Ballot, Decision, Refusal, next_decision
 from registry.adapters.decision import refused_in, tried_in, unfit_in
+from registry.adapters.rendezvous import STALE_S
 
-STALE_S = 10.0  # as for the processes of one machine
 NAMESPACE = "registry"
 _REPLY_S = 5.0
 
