@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from waiting import within
 
 from registry.adapters import AdapterManifest, ManifestSource, read_manifest, source
 from registry.errors import ManifestError
@@ -211,6 +212,23 @@ def test_silent_server_is_told(web: Web) -> None:
 def test_dripping_server_is_told(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "_LONGEST_S", 0.0)
     assert _problems(web.url) == (f"{web.url}: the server did not answer in time.",)
+
+
+def test_server_whose_headers_drip_is_told(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "_LONGEST_S", 0.2)
+    released = threading.Event()
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        with suppress(OSError):  # the client has gone
+            while not released.wait(0.02):
+                handler.wfile.write(b"X")
+
+    web.answer = drip
+    try:
+        assert within(lambda: _problems(web.url)) == (f"{web.url}: the server did not answer in time.",)
+    finally:
+        released.set()
 
 
 def test_server_that_is_not_there_is_told(web: Web) -> None:

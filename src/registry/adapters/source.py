@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import stat
+import threading
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -71,7 +75,7 @@ class ManifestSource:
             url, authorization = without_user(url)
             headers |= {"Authorization": authorization} if authorization else {}
             request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the opener knows http and https only
-            with opener().open(request, timeout=self._timeout_s) as response:
+            with _limited() as connected, opener(connected).open(request, timeout=self._timeout_s) as response:
                 content = _read_body(response)
                 known = {"If-None-Match": response.headers["ETag"]}
                 known["If-Modified-Since"] = response.headers["Last-Modified"]
@@ -86,6 +90,33 @@ class ManifestSource:
             raise ManifestError(shown(self.where), (f"{shown(self.where)}: this is no address",)) from None
         self._seen = {name: value for name, value in known.items() if value}
         return content
+
+
+@contextmanager
+def _limited() -> Iterator[Callable[[socket.socket], None]]:
+    """Give what is called with each connection: all of them are shut down when the block has taken too long."""
+    made: list[socket.socket] = []
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        for each in made:
+            with suppress(OSError):  # it is over already
+                each.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(_LONGEST_S, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield made.append
+    except (OSError, http.client.HTTPException) as error:
+        if is_late.is_set():
+            raise TimeoutError from error
+        raise
+    finally:
+        timer.cancel()
+    if is_late.is_set():  # headers that are cut off look like their end
+        raise TimeoutError
 
 
 def _read_body(response: http.client.HTTPResponse) -> bytes:
