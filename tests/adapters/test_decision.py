@@ -6,7 +6,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.adapters import AdapterRef, Ballot, Decision, next_decision
+from registry.adapters import AdapterRef, Ballot, Decision, Refusal, next_decision
 from registry.adapters.decision import ballot_from, decision_from, digest_of
 
 
@@ -14,8 +14,14 @@ def _ref(name: str, version: str = "1") -> AdapterRef:
     return AdapterRef(name, version, "base", (name + version) * 8)
 
 
-def _ballot(*wanted: AdapterRef, without: tuple[AdapterRef, ...] = ()) -> Ballot:
-    return Ballot(digest_of(wanted), wanted, tuple(ref for ref in wanted if ref not in without))
+def _ballot(
+    *wanted: AdapterRef,
+    without: tuple[AdapterRef, ...] = (),
+    untried: tuple[AdapterRef, ...] = (),
+    unfit: tuple[AdapterRef, ...] = (),
+) -> Ballot:
+    prepared = tuple(ref for ref in wanted if ref not in without + unfit)
+    return Ballot(digest_of(wanted), wanted, prepared, untried, tuple(Refusal(ref, "bad.", True) for ref in unfit))
 
 
 def _decided(*adapters: AdapterRef, number: int = 1) -> Decision:
@@ -77,6 +83,31 @@ def test_refused_again_is_no_new_decision() -> None:
     assert next_decision(current, [_ballot(NEW, without=(NEW,))]) is None
 
 
+def test_new_version_that_nobody_has_tried_does_not_replace_the_old_one() -> None:
+    decision = next_decision(_decided(OLD), [_ballot(NEW, untried=(NEW,)), _ballot(NEW, untried=(NEW,))])
+    assert decision == Decision(2, digest_of((NEW,)), (OLD,))
+
+
+def test_new_version_that_one_has_tried_replaces_the_old_one() -> None:
+    ballots = [_ballot(NEW, untried=(NEW,)), _ballot(NEW)]
+    assert next_decision(_decided(OLD), ballots) == _decided(NEW, number=2)
+
+
+def test_first_version_that_nobody_has_tried_is_served_until_it_is_found_unfit() -> None:
+    first = next_decision(Decision(), [_ballot(NEW, untried=(NEW,))])
+    assert first == _decided(NEW)
+    ballots = [_ballot(NEW, untried=(NEW,)), _ballot(NEW, unfit=(NEW,))]
+    assert next_decision(first, ballots) == Decision(2, digest_of((NEW,)), ())
+
+
+def test_version_that_somebody_found_unfit_who_is_gone_is_not_served() -> None:
+    assert next_decision(_decided(NEW), [_ballot(NEW, untried=(NEW,))], {NEW}) == Decision(2, digest_of((NEW,)), ())
+
+
+def test_version_that_one_cannot_fetch_now_is_served_on() -> None:
+    assert next_decision(_decided(OLD), [_ballot(OLD), _ballot(OLD, without=(OLD,))]) is None
+
+
 REFS = [_ref(name, version) for name, version in product("abc", "12")]
 _WANTED = st.lists(st.sampled_from(REFS), unique_by=lambda ref: ref.id).map(tuple)
 
@@ -102,7 +133,7 @@ def test_order_of_the_workers_is_no_matter(
 
 
 def test_ballots_and_decisions_survive_being_written_down() -> None:
-    ballot, decision = _ballot(NEW, OTHER, without=(NEW,)), _decided(OLD, OTHER)
+    ballot, decision = _ballot(NEW, OTHER, unfit=(NEW,), untried=(OTHER,)), _decided(OLD, OTHER)
     assert (ballot_from(asdict(ballot)), decision_from(asdict(decision))) == (ballot, decision)
 
 

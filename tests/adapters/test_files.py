@@ -11,8 +11,16 @@ import pytest
 from hub_server import Fault, Hub
 from waiting import WAIT_S, within
 
-from registry.adapters import AdapterEntry, AdapterFiles, AdapterManifest, AdapterRef, Ballot, FileRendezvous
-from registry.adapters.files import FetchLimits
+from registry.adapters import (
+    AdapterEntry,
+    AdapterFiles,
+    AdapterManifest,
+    AdapterRef,
+    Ballot,
+    FileRendezvous,
+    wrong_bytes,
+)
+from registry.adapters.files import FetchLimits, GivenUpError
 from registry.errors import AdapterError
 
 pytest.importorskip("stamina")
@@ -111,6 +119,48 @@ def test_wrong_bytes_are_refused_and_not_kept(manifest: AdapterManifest, tmp_pat
     assert list((home / "adapters").glob("*.gguf*")) == []
 
 
+def test_wrong_bytes_of_a_file_are_read_again_when_it_has_changed(manifest: AdapterManifest, tmp_path: Path) -> None:
+    files, entry, path = AdapterFiles(), _entry(), tmp_path / "here" / "tuned.gguf"
+    path.write_bytes(b"other")
+    first = _refusal(files, manifest, entry)
+    times = path.stat()
+    path.write_bytes(CONTENT[:5])
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert str(_refusal(files, manifest, entry)) == str(first)  # of other bytes, which nobody has looked at
+    path.write_bytes(CONTENT)
+    assert files.obtain(manifest, entry).read_bytes() == CONTENT
+
+
+def test_wrong_bytes_of_an_address_are_fetched_again_when_its_server_has_others(
+    manifest: AdapterManifest, hub: Hub
+) -> None:
+    hub.add("org/tuned", {"tuned.gguf": b"other"})
+    files, entry = AdapterFiles(), _entry(hub.url("org/tuned", "tuned.gguf"))
+    for _ in range(5):
+        _refusal(files, manifest, entry)
+    methods = [request.method for request in hub.asked("tuned.gguf")]
+    assert methods == ["GET", "GET", "HEAD", "GET", "GET", "HEAD", "HEAD", "HEAD"]
+    hub.add("org/tuned", {"tuned.gguf": CONTENT})
+    assert files.obtain(manifest, entry).read_bytes() == CONTENT
+
+
+def test_wrong_bytes_of_a_server_that_says_nothing_of_their_version_are_fetched_less_and_less_often(
+    manifest: AdapterManifest, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(wrong_bytes.time, "monotonic", lambda: now[0])
+    hub.add("org/tuned", {"tuned.gguf": b"other"})
+    hub.misbehave("tuned.gguf", *[Fault(headers={"ETag": "", "Last-Modified": ""})] * 999)
+    files, entry = AdapterFiles(), _entry(hub.url("org/tuned", "tuned.gguf"))
+    fetched_at = []
+    for minute in range(240):
+        now[0], before = minute * 60.0, len(hub.requests)
+        _refusal(files, manifest, entry)
+        if "GET" in [request.method for request in hub.requests[before:]]:
+            fetched_at.append(minute)
+    assert fetched_at == [0, 1, 2, 4, 8, 16, 32, 64, 124, 184]
+
+
 def test_file_that_is_not_there_yet_is_refused_until_it_is(manifest: AdapterManifest, tmp_path: Path) -> None:
     files, entry = AdapterFiles(), _entry("late.gguf")
     shown = (tmp_path / "here" / "late.gguf").as_uri()
@@ -157,6 +207,16 @@ def test_file_that_is_too_large_is_given_up(fault: Fault, manifest: AdapterManif
     refusal = _refusal(files, manifest, _entry(hub.url("org/tuned", "tuned.gguf")))
     assert refusal.problem == "it cannot be fetched: it has more than 10000 bytes."
     assert sum(path.stat().st_size for path in (home / "adapters").glob("*.part")) <= 10_000
+
+
+def test_fetch_of_a_file_that_is_wanted_no_more_is_given_up(manifest: AdapterManifest, hub: Hub) -> None:
+    hub.add("org/tuned", {"tuned.gguf": CONTENT})
+    files, entry = AdapterFiles(), _entry(hub.url("org/tuned", "tuned.gguf"))
+    files.want(frozenset({"0" * 64}))
+    with pytest.raises(GivenUpError):
+        files.obtain(manifest, entry)
+    files.want(frozenset({DIGEST}))
+    assert files.obtain(manifest, entry).read_bytes() == CONTENT
 
 
 def test_file_that_was_changed_here_is_copied_again(manifest: AdapterManifest) -> None:
@@ -253,6 +313,15 @@ def test_what_came_of_a_file_that_nobody_wants_any_more_is_taken_away(
         assert len(list((home / "adapters").glob("*.part*"))) == 2
     files.sweep()
     assert list((home / "adapters").glob("*.part*")) == []
+
+
+def test_files_of_others_in_the_folder_stay(home: Path) -> None:
+    folder, names = home / "adapters", ["mine.gguf", f"{DIGEST}.gguf.bak", f"{DIGEST}-2.gguf", f"{'g' * 64}.gguf"]
+    folder.mkdir(parents=True)
+    for name in [*names, f"{DIGEST}.gguf"]:
+        (folder / name).write_bytes(CONTENT)
+    AdapterFiles().sweep()
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == sorted(names)
 
 
 def test_nothing_is_taken_away_where_there_is_nothing(home: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from registry.adapters import AdapterEntry, AdapterManifest, parse_manifest
+from registry.adapters.manifest import shown
 from registry.errors import ManifestError
 
 DIGEST = "ab" * 32
@@ -118,7 +119,30 @@ def test_entry_with_a_wrong_value_is_refused(key: str, value: Any, problem: str,
 
 def test_password_of_an_address_is_not_shown(text: Text) -> None:
     (problem,) = _problems(text(ENTRY | {"file": "ftp://me:secret@files.example/tuned.gguf"}))
-    assert problem.endswith("got 'ftp://***@files.example/tuned.gguf'")
+    assert problem.endswith("got 'ftp://files.example/tuned.gguf'")
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("/srv/adapters#1?.json", "/srv/adapters#1?.json"),
+        ("https://me:secret@host/a.json?signature=secret", "https://host/a.json"),
+        ("https://me:sec/ret@host/a.json", "https://***@host/a.json"),
+        ("https://me:secret@[half/a.json", "https://***@[half/a.json"),
+    ],
+)
+def test_place_is_shown_without_what_is_secret(where: str, expected: str) -> None:
+    assert shown(where) == expected
+
+
+def test_manifest_does_not_show_its_secrets(text: Text) -> None:
+    file = "https://me:secret@files.example/tuned.gguf"
+    manifest = parse_manifest(text(ENTRY | {"file": file}), "https://me:secret@host/a.json?signature=secret")
+    assert "secret" not in repr(manifest)
+    assert (manifest.source[-6:], manifest.adapters[0].file) == ("secret", file)
+    with pytest.raises(ManifestError) as caught:
+        parse_manifest(text(version=3), manifest.source)
+    assert caught.value.source == "https://host/a.json"
 
 
 def test_adapters_of_one_name_are_refused(text: Text) -> None:

@@ -238,7 +238,7 @@ def test_manifests_have_meetings_of_their_own(home: Path) -> None:
     assert {path.parent.parent for path in home.rglob("decision.json")} == {home / "adapters"}
 
 
-@pytest.mark.parametrize("source", ["./a.json", "b/../a.json", "{here}/a.json"])
+@pytest.mark.parametrize("source", ["./a.json", "b/../a.json", "{here}/a.json", "file://{here}/a.json"])
 def test_rendezvous_is_the_same_however_the_path_is_written(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import until
+from waiting import WAIT_S, until, within
 
-from adapters.making import write_manifest
+from adapters.making import digest, entry, write_manifest
 from registry.adapters import (
     AdapterEntry,
+    AdapterFiles,
     AdapterManifest,
     Adapters,
     AdapterVersion,
     FileRendezvous,
     ManifestSource,
     Pace,
+    attempts,
     watching,
 )
 from registry.adapters.proving import UnfitAdapterError
@@ -33,13 +35,17 @@ class Worker:
 
     Attributes:
         prepared: Versions that were prepared, in order; those that were refused too.
+        obtain: Gets the file, where there is one.
         faults: Version -> what preparing it raises.
+        slow: Versions whose preparing lasts until the event is set.
         freed: Versions that were freed.
     """
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, pace: Pace | None = None, obtain: Any = None, **options: Any) -> None:
+        self._obtain = obtain
         self.prepared: list[str] = []
         self.faults: dict[str, AdapterError] = {}
+        self.slow: dict[str, threading.Event] = {}
         self.freed: list[str] = []
         self.rendezvous = FileRendezvous(folder / "meeting")
         self.adapters = Adapters(
@@ -47,14 +53,18 @@ class Worker:
             self.rendezvous,
             self._prepare,
             free=lambda version: self.freed.append(version.version),
-            pace=Pace(0.01, 0.01),
+            pace=pace or Pace(0.01, 0.01),
             **options,
         )
 
-    def _prepare(self, _: AdapterManifest, entry: AdapterEntry) -> None:
+    def _prepare(self, manifest: AdapterManifest, entry: AdapterEntry) -> None:
         self.prepared.append(entry.version)
+        if (released := self.slow.get(entry.version)) is not None:
+            released.wait(WAIT_S)
         if (fault := self.faults.get(entry.version)) is not None:
             raise fault
+        if self._obtain is not None:
+            self._obtain(manifest, entry)
 
     def step(self) -> dict[str, str]:
         """Look and meet once, as the threads do; give what is served then: id -> version."""
@@ -80,6 +90,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(watching, "time", clock)
+    monkeypatch.setattr(attempts, "time", clock)
     return clock
 
 
@@ -93,7 +104,15 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
 
     yield worker
     for each in made:
+        for released in each.slow.values():
+            released.set()
         each.adapters.close()
+
+
+@pytest.fixture
+def hasty(make: Callable[..., Worker]) -> Worker:
+    """A worker that waits for nothing that takes its time."""
+    return make(pace=Pace(0.01, 0.01, 0.02))
 
 
 @pytest.fixture
@@ -116,6 +135,11 @@ def listed(tmp_path: Path) -> Callable[..., None]:
 def _entry(version: str, **changes: str) -> dict[str, str]:
     given = {"id": "tuned", "base": "b", "file": "t.gguf", "sha256": version.rjust(64, "0"), "version": version}
     return given | changes
+
+
+def _file(path: Path, **changes: str) -> dict[str, Any]:
+    path.write_bytes(b"GGUF" + path.name.encode())
+    return entry(path, base="b", version="1", **changes)
 
 
 def _lines(caplog: pytest.LogCaptureFixture, event: str) -> list[str]:
@@ -230,6 +254,58 @@ def test_refused_adapter_holds_up_no_other(worker: Worker, listed: Any) -> None:
     assert worker.step() == {"other": "2"}
 
 
+def test_slow_adapter_holds_up_no_other_and_moves_when_it_is_done(hasty: Worker, listed: Any) -> None:
+    hasty.slow["2"] = threading.Event()
+    listed(_entry("2", id="slow"), "1")
+    assert (hasty.step(), hasty.adapters.is_settled, hasty.adapters.is_ready) == ({"tuned": "1"}, False, False)
+    hasty.slow["2"].set()
+    until(lambda: hasty.step() == {"slow": "2", "tuned": "1"})
+    assert (hasty.prepared, hasty.adapters.is_settled) == (["2", "1"], True)
+
+
+def test_adapters_are_taken_away_while_a_slow_one_is_prepared(hasty: Worker, listed: Any) -> None:
+    hasty.slow["2"] = threading.Event()
+    listed("1")
+    hasty.step()
+    listed(_entry("2", id="slow"))
+    assert hasty.step() == {}
+    listed("1")
+    assert (hasty.step(), hasty.adapters.is_settled) == ({"tuned": "1"}, True)
+    hasty.slow["2"].set()
+    until(lambda: not hasty.adapters._attempts._threads)
+    assert hasty.step() == {"tuned": "1"}
+
+
+def test_slow_adapters_of_old_manifests_leave_room_for_new_ones(hasty: Worker, listed: Any) -> None:
+    names = [f"{number}2" for number in range(9)]
+    hasty.slow |= {name: threading.Event() for name in names}
+    listed(*(_entry(name, id=f"s{name}") for name in names))
+    hasty.step()
+    until(lambda: len(hasty.prepared) == 8)
+    listed("1")
+    until(lambda: hasty.step() == {"tuned": "1"})
+
+
+def test_old_version_is_served_while_the_new_one_is_prepared(hasty: Worker, listed: Any) -> None:
+    hasty.slow["2"] = threading.Event()
+    listed("1")
+    hasty.step()
+    listed("2")
+    assert hasty.step() == {"tuned": "1"}
+    hasty.slow["2"].set()
+    until(lambda: hasty.step() == {"tuned": "2"})
+
+
+def test_closing_does_not_wait_long_for_a_slow_adapter(
+    hasty: Worker, listed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_CLOSING_S", 0.05)
+    hasty.slow["1"] = threading.Event()
+    listed("1")
+    hasty.step()
+    within(hasty.adapters.close, WAIT_S / 2)
+
+
 def test_manifest_that_is_bad_is_told_once(worker: Worker, listed: Any, tmp_path: Path, caplog: Any) -> None:
     listed("1")
     worker.step()
@@ -306,7 +382,45 @@ def test_version_that_one_worker_refuses_is_served_by_none(make: Callable[..., W
         for worker in (good, bad):
             worker.step()
     assert [good.step(), bad.step()] == [{"tuned": "1"}] * 2
-    assert (good.adapters.is_settled, good.adapters.refused) == (True, ())
+    assert good.adapters.is_settled
+
+
+def test_refusal_of_another_worker_is_told_once(
+    make: Callable[..., Worker], listed: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad = make(), make()
+    bad.faults["2"] = UnfitAdapterError("tuned", "2", "it is bad.", "Mend it.")
+    listed("2")
+    for _ in range(2):
+        for worker in (good, bad, good):
+            worker.step()
+            worker.adapters._tell_refused()
+    told = [[str(error) for error in worker.adapters.refused] for worker in (good, bad)]
+    assert told == [["Adapter `tuned`, version 2: it is bad. Mend it."]] * 2
+    sha256 = "2".rjust(64, "0")
+    problem = f'id=tuned version=2 sha256={sha256} problem="it is bad. Mend it."'
+    assert _lines(caplog, "refused_elsewhere") == [f"registry.adapters.refused_elsewhere {problem}"]
+    bad.faults.clear()
+    listed("1")
+    for worker in (good, bad, good):
+        worker.step()
+    assert good.adapters.refused == ()
+
+
+def test_worker_says_what_it_has_prepared_and_not_tried_and_what_it_refuses(
+    make: Callable[..., Worker], listed: Any
+) -> None:
+    worker = make(tries=lambda entry: entry.id == "tuned")
+    worker.faults |= {"3": UnfitAdapterError("d", "3", "it is bad.", "Mend it."), "4": AdapterError("e", "4", "gone.")}
+    listed("1", _entry("2", id="c"), _entry("3", id="d"), _entry("4", id="e"))
+    worker.step()
+    ballot = worker.adapters._ballot
+    assert ballot is not None
+    assert ([ref.id for ref in ballot.prepared], [ref.id for ref in ballot.untried]) == (["tuned", "c"], ["c"])
+    assert [(refusal.ref.id, refusal.problem, refusal.is_final) for refusal in ballot.refused] == [
+        ("d", "it is bad. Mend it.", True),
+        ("e", "gone.", False),
+    ]
 
 
 def test_worker_says_that_it_waits_for_others(
@@ -321,6 +435,20 @@ def test_worker_says_that_it_waits_for_others(
         waiting.adapters._tell_waiting()
     shown = tmp_path / "adapters.json"
     assert _lines(caplog, "waiting") == [f"registry.adapters.waiting source={shown} seconds=31"]
+
+
+def test_lines_of_the_log_do_not_show_the_password_of_an_address(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = ManifestSource("http://me:secret@127.0.0.1:1/a.json?signature=secret")
+    adapters = Adapters(source, FileRendezvous(tmp_path / "meeting"), lambda *_: None)
+    adapters.look()
+    adapters._voted_at, clock.now = 0.0, 31.0
+    adapters._tell_waiting()
+    assert [" ".join(line.split()[:2]) for line in caplog.messages] == [
+        f"registry.adapters.{event} source=http://127.0.0.1:1/a.json" for event in ("manifest_refused", "waiting")
+    ]
+    assert "secret" not in caplog.text
 
 
 def test_lines_of_the_log_say_what_happens(worker: Worker, listed: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -371,6 +499,27 @@ def test_fault_of_a_meeting_ends_nothing(
         (tmp_path / "meeting").unlink()
         until(lambda: worker.adapters.is_settled)
     assert caplog.messages.count("registry.adapters.not_met") < 5
+
+
+@pytest.mark.parametrize("content", [None, b"GGUF other"], ids=["gone", "changed"])
+def test_decided_file_that_is_not_as_it_was_is_left_out_until_it_is_fetched_again(
+    content: bytes | None, make: Callable[..., Worker], tmp_path: Path, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [AdapterFiles(), AdapterFiles()]
+    first, second = (make(files=each, obtain=each.obtain) for each in files)
+    entries = [_file(tmp_path / f"{name}.gguf", id=name) for name in "ab"]
+    write_manifest(tmp_path / "adapters.json", *entries)
+    assert first.step() == {"a": "1", "b": "1"}
+    first.adapters.close()
+    kept = home / "adapters" / f"{entries[0]['sha256']}.gguf"
+    kept.unlink() if content is None else kept.write_bytes(content)
+    (tmp_path / "adapters.json").unlink()
+    with second.adapters:
+        assert {version.id for version in second.adapters.versions()} == {"b"}
+        assert [line.split()[1] for line in _lines(caplog, "missing")] == ["id=a"]
+        write_manifest(tmp_path / "adapters.json", *entries)
+        until(lambda: {version.id for version in second.adapters.versions()} == {"a", "b"})
+    assert digest(second.find("a").path) == entries[0]["sha256"]
 
 
 # Ready or not

@@ -14,6 +14,7 @@ from adapters.making import word_adapter
 from waiting import until
 
 from cluster.two_nodes import TwoNodes, list_adapters
+from registry.cluster.rendezvous import RayRendezvous
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own, which differ from one start to the next
 
@@ -155,3 +156,17 @@ def test_requests_are_answered_while_a_node_is_lost(cluster: TwoNodes) -> None:
         removing.join()
 
     assert [each.usage.completion_tokens for each in answers] == [2000] * 8
+
+
+def test_meeting_about_adapters_ends_when_its_last_worker_leaves(cluster: TwoNodes) -> None:
+    def meetings() -> int:
+        named: Any = ray.util.list_named_actors(all_namespaces=True)
+        return sum(each["name"].startswith("adapters-") for each in named)
+
+    before, workers = meetings(), [RayRendezvous(f"{cluster.home}/other.json") for _ in range(2)]
+    for worker in workers:
+        worker.meet(None)
+    workers[0].leave()
+    assert meetings() == before + 1
+    workers[1].leave()
+    until(lambda: meetings() == before)

@@ -115,6 +115,23 @@ def test_replica_that_cancels_what_it_does_is_lost_too() -> None:
     assert run(Replicas(Scripted(asyncio.CancelledError()), Scripted(["whole"])), ask) == "whole"
 
 
+def test_request_goes_to_another_replica_where_one_lacks_its_adapter() -> None:
+    lacks = Part(lacks_adapter=True)
+    replicas = Replicas(*(Scripted(lacks) for _ in range(6)), Scripted(Part(), lacks), Scripted(["whole"]))
+
+    assert run(replicas, ask) == "whole"
+    assert replicas.sent == 8
+
+
+def test_request_whose_adapter_no_replica_has_is_told_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ADAPTER_WAIT_S", 0.0)
+    with pytest.raises(HTTPException) as caught:
+        run(Replicas(Scripted(Part(lacks_adapter=True))), ask)
+
+    told: Any = caught.value.detail
+    assert (told.status, told.code, told.headers) == (503, "adapter_not_ready", {"Retry-After": "1"})
+
+
 def test_stream_whose_replica_is_lost_after_the_first_piece_is_not_repeated() -> None:
     replicas = Replicas(Scripted("a", LOST), Scripted("ab"))
     with pytest.raises(HTTPException) as caught:

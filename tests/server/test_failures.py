@@ -32,6 +32,10 @@ FAILURES = [
         ),
     ),
     (
+        errors.InvalidOptionError("adapter", "a GGUF file", "/home/me/adapters/1.gguf"),
+        Failure(500, "adapter_missing", "The file of the adapter is not where the server runs.", "Its log says more."),
+    ),
+    (
         errors.ModelNotFoundError("zzz"),
         Failure(
             404, "model_not_found", "Model `zzz` is not in the registry.", "`/v1/models` lists all there are.", "model"

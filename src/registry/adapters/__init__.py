@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from registry.adapters.decision import AdapterRef as AdapterRef
     from registry.adapters.decision import Ballot as Ballot
     from registry.adapters.decision import Decision as Decision
+    from registry.adapters.decision import Refusal as Refusal
     from registry.adapters.decision import next_decision as next_decision
     from registry.adapters.files import AdapterFiles as AdapterFiles
     from registry.adapters.local import local_adapters as local_adapters
@@ -43,6 +44,7 @@ _HOMES = {
     "ManifestSource": "source",
     "Pace": "watching",
     "Preparing": "preparing",
+    "Refusal": "decision",
     "Rendezvous": "rendezvous",
     "file_rendezvous": "rendezvous",
     "local_adapters": "local",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from registry.adapters.manifest import AdapterManifest
+    from registry.adapters.manifest import AdapterEntry
+    from registry.adapters.version import AdapterVersion
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,37 @@ class AdapterRef:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """That a worker cannot serve a version.
+
+    Attributes:
+        ref: The version.
+        problem: What is wrong with it, and what to do.
+        is_final: These bytes can never be used: to try again is no use.
+    """
+
+    ref: AdapterRef
+    problem: str
+    is_final: bool
+
+
+@dataclass(frozen=True)
 class Ballot:
     """What one worker says once it has gone through a manifest.
 
     Attributes:
         manifest: Which manifest: see `digest_of`.
         wanted: The adapters that it lists, in its order.
-        prepared: Those of them that this worker has fetched, proven and tried. The others it has refused.
+        prepared: Those of them that this worker has fetched and proven.
+        untried: Those of the prepared that it has not tried with their model, which other workers have.
+        refused: Those that it cannot serve.
     """
 
     manifest: str
     wanted: tuple[AdapterRef, ...]
     prepared: tuple[AdapterRef, ...]
+    untried: tuple[AdapterRef, ...] = ()
+    refused: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,9 +79,19 @@ class Decision:
     adapters: tuple[AdapterRef, ...] = ()
 
 
-def refs_of(manifest: AdapterManifest) -> tuple[AdapterRef, ...]:
-    """Give the versions that a manifest lists."""
-    return tuple(AdapterRef(entry.id, entry.version, entry.base, entry.sha256) for entry in manifest.adapters)
+def ref_of(adapter: AdapterEntry | AdapterVersion) -> AdapterRef:
+    """Give the version that an entry of a manifest, or a file, is."""
+    return AdapterRef(adapter.id, adapter.version, adapter.base, adapter.sha256)
+
+
+def facts_of(adapter: AdapterEntry | AdapterVersion | AdapterRef) -> dict[str, object]:
+    """Give what lines of the log say of a version."""
+    return {"id": adapter.id, "version": adapter.version, "sha256": adapter.sha256}
+
+
+def refs_of(entries: Iterable[AdapterEntry]) -> tuple[AdapterRef, ...]:
+    """Give the versions that entries of a manifest list."""
+    return tuple(map(ref_of, entries))
 
 
 def digest_of(wanted: Iterable[AdapterRef]) -> str:
@@ -69,15 +99,20 @@ def digest_of(wanted: Iterable[AdapterRef]) -> str:
     return hashlib.sha256(json.dumps([asdict(ref) for ref in wanted]).encode()).hexdigest()
 
 
-def next_decision(current: Decision, ballots: Sequence[Ballot | None]) -> Decision | None:
+def next_decision(
+    current: Decision, ballots: Sequence[Ballot | None], unfit: Collection[AdapterRef] = ()
+) -> Decision | None:
     """Decide, once every worker has gone through the same manifest.
 
-    An adapter moves to its new version where all have prepared it; where one has refused it, all keep the version that
-    they have. What the manifest does not list any more goes. All of it happens in one decision.
+    An adapter moves to its new version where all have prepared it, and one of them has tried it with its model; where
+    one has refused it, all keep the version that they have. Where none has tried it, as no worker has the model now, it
+    is served if there is no older version: somebody has to ask for it before the model is loaded. One that is found
+    unfit then goes. What the manifest does not list any more goes, too. All of it happens in one decision.
 
     Args:
         current: What is served now.
         ballots: One for each living worker; `None` for one that is not done yet.
+        unfit: Versions that workers which are gone have found unfit.
 
     Returns:
         What is to be served from now on; `None` while somebody is not done, or where nothing changes.
@@ -86,12 +121,30 @@ def next_decision(current: Decision, ballots: Sequence[Ballot | None]) -> Decisi
     if not given or len(given) < len(ballots) or len({(ballot.manifest, ballot.wanted) for ballot in given}) > 1:
         return None
     prepared = frozenset(given[0].prepared).intersection(*(ballot.prepared for ballot in given[1:]))
-    kept = {ref.id: ref for ref in current.adapters}
-    served = (ref if ref in prepared else kept.get(ref.id) for ref in given[0].wanted)
+    tried, bad = tried_in(given), unfit_in(given).union(unfit)
+    kept = {ref.id: ref for ref in current.adapters if ref not in bad}
+    good = {ref for ref in prepared - bad if ref in tried or ref.id not in kept}
+    served = (ref if ref in good else kept.get(ref.id) for ref in given[0].wanted)
     adapters = tuple(ref for ref in served if ref is not None)
     if (given[0].manifest, adapters) == (current.manifest, current.adapters):
         return None
     return Decision(current.number + 1, given[0].manifest, adapters)
+
+
+def unfit_in(ballots: Iterable[Ballot]) -> frozenset[AdapterRef]:
+    """Give the versions that workers have found unfit for ever."""
+    return frozenset(refusal.ref for ballot in ballots for refusal in ballot.refused if refusal.is_final)
+
+
+def tried_in(ballots: Iterable[Ballot]) -> frozenset[AdapterRef]:
+    """Give the versions that workers have tried with their models."""
+    return frozenset(ref for ballot in ballots for ref in ballot.prepared if ref not in ballot.untried)
+
+
+def refused_in(ballots: Iterable[Ballot | None]) -> tuple[Refusal, ...]:
+    """Give what workers refuse, each version once."""
+    given = (ballot for ballot in ballots if ballot is not None)
+    return tuple({refusal.ref: refusal for ballot in given for refusal in ballot.refused}.values())
 
 
 def ballot_from(stated: Mapping[str, Any]) -> Ballot:
@@ -100,7 +153,9 @@ def ballot_from(stated: Mapping[str, Any]) -> Ballot:
     Raises:
         TypeError, KeyError: It is none.
     """
-    return Ballot(stated["manifest"], _refs(stated["wanted"]), _refs(stated["prepared"]))
+    refused = (Refusal(AdapterRef(**each["ref"]), each["problem"], each["is_final"]) for each in stated["refused"])
+    wanted, prepared, untried = (_refs(stated[key]) for key in ("wanted", "prepared", "untried"))
+    return Ballot(stated["manifest"], wanted, prepared, untried, tuple(refused))
 
 
 def decision_from(stated: Mapping[str, Any]) -> Decision:

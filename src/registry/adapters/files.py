@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -16,17 +17,18 @@ from urllib.request import url2pathname
 from registry._extras import require
 from registry._home import home
 from registry.adapters.decision import decision_from
-from registry.adapters.manifest import AdapterEntry, AdapterManifest
+from registry.adapters.manifest import AdapterEntry, AdapterManifest, shown
+from registry.adapters.wrong_bytes import WrongBytes
 from registry.errors import AdapterError, CacheFullError, ChecksumMismatchError, DownloadError
 from registry.hub.locks import WORK_FOLDER, free_locks, in_use, lock_of, locked, used_keys
 from registry.hub.needed import Wanted
-from registry.hub.refusals import bare
 from registry.hub.sources import Address
 from registry.hub.transfer import fetch
 
 MOST_BYTES = 8 * 2**30  # rank 256 on all layers of the largest models takes less
 _TIMEOUT_S = 15.0
 _LONGEST_S = 3600.0
+_OWN_NAME = re.compile(r"([0-9a-f]{64})\.(?:gguf(?:\.part(?:\.json)?)?|lock)")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class FetchLimits:
     most_bytes: int = MOST_BYTES
     timeout_s: float = _TIMEOUT_S
     longest_s: float = _LONGEST_S
+
+
+class GivenUpError(AdapterError):
+    """The file of an adapter is wanted no more."""
 
 
 @dataclass
@@ -64,6 +70,8 @@ class AdapterFiles:
         self.folder = folder or home() / "adapters"
         self._limits = limits or FetchLimits()
         self._proven: dict[str, tuple[int, int]] = {}
+        self._wrong = WrongBytes(self._limits.timeout_s)
+        self._wanted: frozenset[str] | None = None
         self._marks: dict[str, _Mark] = {}
         self._marking = threading.RLock()  # a block may end in the garbage collector, wherever that runs
 
@@ -75,6 +83,23 @@ class AdapterFiles:
         """True when a file is there that this process has proven and nobody has changed since."""
         known = self._proven.get(sha256)
         return known is not None and known == _signature(self.path(sha256))
+
+    def prove(self, sha256: str) -> bool:
+        """True when a file is there with this digest, which is taken of all of it."""
+        path = self.path(sha256)
+        try:
+            seen = _signature(path)
+            if seen is None or _sha256(path) != sha256:
+                return False
+        except OSError:
+            return False
+        self._proven[sha256] = seen
+        return True
+
+    def want(self, digests: frozenset[str]) -> None:
+        """Say which files are wanted from now on: fetches of others that are under way are given up."""
+        self._wanted = digests
+        self._wrong.keep(digests)
 
     @contextmanager
     def in_use(self, sha256: str) -> Iterator[None]:
@@ -99,9 +124,11 @@ class AdapterFiles:
     def obtain(self, manifest: AdapterManifest, entry: AdapterEntry) -> Path:
         """Give the file of an adapter, and copy or fetch it where it is not there; its digest is proven.
 
-        Where another process fetches it, this waits. The token of the hub is not sent.
+        Where another process fetches it, this waits. The token of the hub is not sent. What had other bytes is not
+        fetched again before it has changed: see `WrongBytes`.
 
         Raises:
+            GivenUpError: It is not wanted any more.
             AdapterError: It cannot be had, or has other bytes.
         """
         path, digest = self.path(entry.sha256), entry.sha256
@@ -109,12 +136,12 @@ class AdapterFiles:
             return path
         try:
             with locked(lock_of(self.folder, digest)):
-                if _signature(path) is None or _sha256(path) != digest:
+                if not self.prove(digest):
                     part = path.with_name(f"{path.name}.part")
                     self._fetch(manifest, entry, part)
                     part.replace(path)
-                if (seen := _signature(path)) is not None:
-                    self._proven[digest] = seen
+                    if (seen := _signature(path)) is not None:
+                        self._proven[digest] = seen
         except (ChecksumMismatchError, CacheFullError, DownloadError) as error:
             raise _refused(entry, error) from error
         except OSError as error:
@@ -125,17 +152,18 @@ class AdapterFiles:
     def sweep(self) -> None:
         """Take away the files that no rendezvous of this home has decided on and no living process uses.
 
-        What came of files that were never complete goes too.
+        What came of files that were never complete goes too. Whatever has no name of this class is somebody else's.
         """
         with suppress(OSError):
             left = (*self.folder.glob("*.gguf*"), *(self.folder / WORK_FOLDER).glob("*.lock"))
-            there = {path.name.partition(".")[0] for path in left} - self._decided()
+            there = {found[1] for path in left if (found := _OWN_NAME.fullmatch(path.name))} - self._decided()
             with ExitStack() as stack:
                 # Who begins to use a file marks it first and takes its lock then: so one of the two sees the other.
                 for digest in free_locks(stack, self.folder, there) - used_keys(self.folder):
                     self._proven.pop(digest, None)
                     for path in self.folder.glob(f"{digest}.gguf*"):
-                        path.unlink(missing_ok=True)
+                        if _OWN_NAME.fullmatch(path.name):
+                            path.unlink(missing_ok=True)
                     with suppress(PermissionError):  # of Windows, which deletes nothing that is open
                         lock_of(self.folder, digest).unlink(missing_ok=True)
 
@@ -151,6 +179,8 @@ class AdapterFiles:
         limits, ends_at = self._limits, time.monotonic() + self._limits.longest_s
 
         def watch(size: int, total: int | None) -> None:
+            if self._wanted is not None and entry.sha256 not in self._wanted:
+                raise GivenUpError(entry.id, entry.version, "its file is wanted no more.")
             if max(size, total or 0) > limits.most_bytes:
                 raise DownloadError(entry.id, f"it has more than {limits.most_bytes} bytes.", "Use a smaller adapter.")
             if time.monotonic() > ends_at:
@@ -160,8 +190,12 @@ class AdapterFiles:
         wanted = Wanted(f"{entry.sha256}.gguf", sha256=entry.sha256, pinned=True)
         url = manifest.address(entry)
         _check_is_file(entry, url)
+        seen = self._wrong.check(entry.sha256, url)
         try:
             fetch(entry.id, wanted, part, (Address(url),), progress=watch, timeout_s=limits.timeout_s)
+        except ChecksumMismatchError as error:
+            self._wrong.note(entry.sha256, url, _refused(entry, error), seen)
+            raise
         except DownloadError:
             if part.exists() and part.stat().st_size > limits.most_bytes:  # else what has come is gone on with
                 part.unlink()
@@ -182,7 +216,7 @@ def _refused(entry: AdapterEntry, error: ChecksumMismatchError | CacheFullError 
         return AdapterError(entry.id, entry.version, problem, remedy)
     if isinstance(error, DownloadError):
         return AdapterError(entry.id, entry.version, f"it cannot be fetched: {error.reason}", error.remedy)
-    problem = f"there is no room: it needs {error.needed_bytes} bytes, and `{bare(error.where)}` has "
+    problem = f"there is no room: it needs {error.needed_bytes} bytes, and `{shown(error.where)}` has "
     return AdapterError(entry.id, entry.version, f"{problem}{error.available_bytes}.", error.remedy)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
+from urllib.request import url2pathname
 
 from registry._places import is_file_name
 from registry.errors import ManifestError
-from registry.hub.refusals import masked
+from registry.hub.refusals import bare, masked
 
 FORMAT = 1
 MOST_BYTES = 2**20
@@ -39,7 +40,7 @@ class AdapterEntry:
 
     id: str
     base: str
-    file: str
+    file: str = field(repr=False)  # as may be in this
     sha256: str
     version: str
 
@@ -53,7 +54,7 @@ class AdapterManifest:
         adapters: The adapters, in its order.
     """
 
-    source: str
+    source: str = field(repr=False)  # a user and a password may be in it
     adapters: tuple[AdapterEntry, ...]
 
     def address(self, entry: AdapterEntry) -> str:
@@ -63,6 +64,24 @@ class AdapterManifest:
         if is_address(self.source):
             return urljoin(self.source, quote(entry.file))
         return (Path(self.source).expanduser().absolute().parent / entry.file).as_uri()
+
+
+def place_of(where: str) -> str:
+    """Give where something is, a `file:` address of this machine as the path that it means."""
+    if not where.lower().startswith("file:/"):
+        return where
+    parts = urlsplit(where)
+    return url2pathname(parts.path) if parts.netloc in ("", "localhost") else where
+
+
+def shown(where: str) -> str:
+    """Give a path as it is, and an address without what must not be shown: user, password, signature in the query."""
+    if "://" not in where:
+        return where
+    try:
+        return masked(bare(where))
+    except ValueError:  # it is no address, and what stands where a user would is hidden all the same
+        return masked(where)
 
 
 def is_address(text: str) -> bool:
@@ -80,10 +99,10 @@ def parse_manifest(content: bytes, source: str) -> AdapterManifest:
     Raises:
         ManifestError: It is none; with all of its problems.
     """
-    shown = masked(source)
-    document = _document(content, shown)
+    place = shown(source)
+    document = _document(content, place)
     if problems := tuple(_problems(document, is_remote=is_address(source))):
-        raise ManifestError(shown, problems)
+        raise ManifestError(place, problems)
     return AdapterManifest(source, tuple(AdapterEntry(**entry) for entry in document["adapters"]))
 
 
@@ -187,6 +206,6 @@ def _shown(value: Any) -> str:
         return "none"
     if isinstance(value, dict | list):
         return "a list" if isinstance(value, list) else "an object"
-    text = masked(value) if isinstance(value, str) else repr(value)
+    text = shown(value) if isinstance(value, str) else repr(value)
     text = text if len(text) <= 100 else f"{text[:97]}..."
     return repr(text) if isinstance(value, str) else text

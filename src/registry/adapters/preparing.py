@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
@@ -32,13 +33,12 @@ _LOG = logging.getLogger("registry.adapters")
 
 
 class Preparing:
-    """Prepares adapters for this worker. Called by one thread.
+    """Prepares adapters for this worker. For any number of threads: files are fetched side by side, and tried in turn.
 
     Args:
         registry: The records; `base` of an adapter is the id of one of them.
         is_taken: Says of a name whether requests mean a model by it, which no adapter may be called then.
-        files: Where files of adapters are kept. `None` for a worker that hands requests on to others, which have the
-            files: it looks at names alone.
+        files: Where files of adapters are kept. `None`: names are looked at, and that is all.
         manager: Loads the models of this worker. An adapter is loaded with its model once before it is served, and is
             warm when the first request comes. `None`: the headers of the files are compared, and that is all.
     """
@@ -54,6 +54,7 @@ class Preparing:
         self._is_taken = is_taken
         self._files = files
         self._manager = manager
+        self._trying = threading.Lock()
 
     def __call__(self, manifest: AdapterManifest, entry: AdapterEntry) -> None:
         """Prepare an adapter of a manifest. Reads and writes files, and uses the network where its file is there.
@@ -69,8 +70,9 @@ class Preparing:
             download = self._manager is not None and self._manager.options.download
             base = locate(record, download=download).path
             path = self._files.obtain(manifest, entry)
-            check_file(entry, path, record, base)
-            self._try(entry, record, path)
+            with self._trying:
+                check_file(entry, path, record, base)
+                self._try(entry, record, path)
         except AdapterError:
             raise
         except RegistryError as error:

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from registry._extras import require
 from registry._home import home
-from registry.adapters.decision import Ballot, Decision, ballot_from, decision_from, next_decision
-from registry.adapters.manifest import is_address
+from registry.adapters.decision import Ballot, Decision, Refusal, ballot_from, decision_from, next_decision, refused_in
+from registry.adapters.manifest import is_address, place_of
 from registry.hub.locks import locked
 
 STALE_S = 10.0
@@ -52,6 +52,10 @@ class Rendezvous(Protocol):
         """
         ...
 
+    def refused(self) -> tuple[Refusal, ...]:
+        """Give what the other workers refused when this one met them last, each version once."""
+        ...
+
     def leave(self) -> None:
         """Count no more."""
         ...
@@ -77,6 +81,7 @@ class FileRendezvous:
         self._lock: Any = None  # held for as long as this worker counts
         self._told: str | None = None
         self._seen: tuple[tuple[int, ...], Decision] = ((), Decision())
+        self._refused: tuple[Refusal, ...] = ()
         self._heard: dict[str, tuple[int, float]] = {}  # what others said last, and when that was seen here
 
     def decided(self) -> Decision:
@@ -106,6 +111,10 @@ class FileRendezvous:
                     _replace(self._file, asdict(following), sync=True)
         return self.decided()
 
+    def refused(self) -> tuple[Refusal, ...]:
+        """Give what the other workers refused when this one met them last, each version once."""
+        return self._refused
+
     def leave(self) -> None:
         """Count no more."""
         with suppress(OSError):
@@ -132,7 +141,9 @@ class FileRendezvous:
     def _following(self, ballot: Ballot | None) -> Decision | None:
         """Give what is to be decided now, if anything is; or what was decided, where its file is gone."""
         current = self.decided()
-        following = next_decision(current, [ballot, *self._ballots_of_others()])
+        others = self._ballots_of_others()
+        self._refused = refused_in(others)
+        following = next_decision(current, [ballot, *others])
         is_gone = current.number > 0 and not self._file.exists()
         return current if following is None and is_gone else following
 
@@ -156,7 +167,8 @@ def file_rendezvous(source: str) -> FileRendezvous:
 
     However they write its path: a link to it stays what it is, as it may lead elsewhere tomorrow.
     """
-    same = source if is_address(source) else os.path.abspath(Path(source).expanduser())  # noqa: PTH100 - ends `..` too
+    place = place_of(source)
+    same = place if is_address(place) else os.path.abspath(Path(place).expanduser())  # noqa: PTH100 - ends `..` too
     return FileRendezvous(home() / "adapters" / f"manifest-{sha256(same.encode()).hexdigest()[:16]}")
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import http.client
 import os
+import socket
 import stat
+import threading
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import HTTPError
 
-from registry.adapters.manifest import MOST_BYTES, AdapterManifest, is_address, parse_manifest
+from registry.adapters.manifest import MOST_BYTES, AdapterManifest, is_address, parse_manifest, place_of, shown
 from registry.errors import DownloadError, ManifestError
 from registry.hub.connections import opener, without_user
-from registry.hub.refusals import masked, refusal, unreachable
+from registry.hub.refusals import refusal, unreachable
 
 _PIECE_BYTES = 64 * 1024
 _TIMEOUT_S = 10.0
@@ -30,9 +34,8 @@ def read_manifest(source: str | os.PathLike[str]) -> AdapterManifest:
         >>> read_manifest("adapters.json").adapters[0].version  # doctest: +SKIP
         '2026-11-21'
     """
-    text = os.fspath(source)
-    content = ManifestSource(text).read()
-    return parse_manifest(content or b"", text)
+    found = ManifestSource(os.fspath(source))
+    return parse_manifest(found.read() or b"", found.where)
 
 
 class ManifestSource:
@@ -44,11 +47,11 @@ class ManifestSource:
         timeout_s: Longest silence of the server.
 
     Attributes:
-        where: The same.
+        where: The same; a path for a `file:` address.
     """
 
     def __init__(self, where: str, *, timeout_s: float = _TIMEOUT_S) -> None:
-        self.where = where
+        self.where = place_of(where)
         self._timeout_s = timeout_s
         self._seen: dict[str, str] = {}
 
@@ -61,13 +64,9 @@ class ManifestSource:
         try:
             return self._asked() if is_address(self.where) else _read_file(Path(self.where).expanduser())
         except DownloadError as error:
-            raise ManifestError(masked(self.where), (error.reason,)) from error
+            raise ManifestError(shown(self.where), (error.reason,)) from error
         except OSError as error:
-            raise ManifestError(masked(self.where), (f"{error.strerror or error}",)) from error
-
-    def forget(self) -> None:
-        """Ask for the whole text next time, even if it is the same."""
-        self._seen = {}
+            raise ManifestError(shown(self.where), (f"{error.strerror or error}",)) from error
 
     def _asked(self) -> bytes | None:
         url = self.where
@@ -76,7 +75,7 @@ class ManifestSource:
             url, authorization = without_user(url)
             headers |= {"Authorization": authorization} if authorization else {}
             request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the opener knows http and https only
-            with opener().open(request, timeout=self._timeout_s) as response:
+            with _limited() as connected, opener(connected).open(request, timeout=self._timeout_s) as response:
                 content = _read_body(response)
                 known = {"If-None-Match": response.headers["ETag"]}
                 known["If-Modified-Since"] = response.headers["Last-Modified"]
@@ -88,9 +87,36 @@ class ManifestSource:
         except (OSError, http.client.HTTPException) as error:
             raise unreachable("", url, error) from error
         except ValueError:  # its text may hold what must not be shown
-            raise ManifestError(masked(self.where), (f"{masked(self.where)}: this is no address",)) from None
+            raise ManifestError(shown(self.where), (f"{shown(self.where)}: this is no address",)) from None
         self._seen = {name: value for name, value in known.items() if value}
         return content
+
+
+@contextmanager
+def _limited() -> Iterator[Callable[[socket.socket], None]]:
+    """Give what is called with each connection: all of them are shut down when the block has taken too long."""
+    made: list[socket.socket] = []
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        for each in made:
+            with suppress(OSError):  # it is over already
+                each.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(_LONGEST_S, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield made.append
+    except (OSError, http.client.HTTPException) as error:
+        if is_late.is_set():
+            raise TimeoutError from error
+        raise
+    finally:
+        timer.cancel()
+    if is_late.is_set():  # headers that are cut off look like their end
+        raise TimeoutError
 
 
 def _read_body(response: http.client.HTTPResponse) -> bytes:

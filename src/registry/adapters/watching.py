@@ -7,16 +7,15 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from registry._logfmt import log
+from registry.adapters.attempts import Attempts
 from registry.adapters.current import Current
-from registry.adapters.decision import Ballot, digest_of, refs_of
+from registry.adapters.decision import Ballot, Refusal, digest_of, facts_of, ref_of, refs_of
 from registry.adapters.files import AdapterFiles
-from registry.adapters.manifest import AdapterEntry, AdapterManifest, parse_manifest
-from registry.adapters.proving import UnfitAdapterError
+from registry.adapters.manifest import AdapterEntry, AdapterManifest, parse_manifest, shown
 from registry.adapters.rendezvous import Rendezvous
 from registry.adapters.source import ManifestSource
 from registry.adapters.version import AdapterVersion
@@ -24,8 +23,6 @@ from registry.errors import AdapterError, ManifestError
 
 _LOG = logging.getLogger("registry.adapters")
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 60.0
-_MOST_REMEMBERED = 1000
 _PATIENCE_S = 30.0  # after which the log says that others are waited for
 _CLOSING_S = 5.0
 
@@ -36,20 +33,19 @@ class Pace(NamedTuple):
     Attributes:
         manifest_s: The manifest; a tenth more or less, so that many workers do not ask one server at once.
         others_s: What the other workers say.
+        patience_s: How long adapters are waited for that are new in a manifest, so that all move at once. Those that
+            take longer move later, and hold up no other.
     """
 
     manifest_s: float = 2.0
     others_s: float = 1.0
-
-
-class _Refusal(NamedTuple):
-    error: AdapterError
-    tries: int
-    again_at: float | None  # of the monotonic clock; `None`: never
+    patience_s: float = 10.0
 
 
 class Adapters:
-    """The adapters that a manifest lists, as this worker serves them. Between `start` and `close` two threads run.
+    """The adapters that a manifest lists, as this worker serves them.
+
+    Between `start` and `close` two threads run, and more while adapters are prepared.
 
     A manifest that cannot be read, or is none, changes nothing: what is served goes on. So does one that is gone; an
     empty list is what takes all adapters away.
@@ -59,6 +55,9 @@ class Adapters:
         rendezvous: Where this worker meets the others.
         prepare: Prepares an adapter, or raises `AdapterError`.
         files: Where files are kept; `None` where this worker has none.
+        tries: Says of an adapter whether `prepare` tries it with its model, and does not only prove its bytes. Left
+            out: it tries all.
+        hands_on: True for a worker that hands requests on to others: that these have the files is enough.
         free: Called with versions that nobody uses any more.
         pace: How often to look.
     """
@@ -70,28 +69,30 @@ class Adapters:
         prepare: Callable[[AdapterManifest, AdapterEntry], None],
         *,
         files: AdapterFiles | None = None,
+        tries: Callable[[AdapterEntry], bool] = lambda _: True,
+        hands_on: bool = False,
         free: Callable[[AdapterVersion], None] | None = None,
         pace: Pace | None = None,
     ) -> None:
         self.source = source.where
         self._source = source
         self._rendezvous = rendezvous
-        self._prepare = prepare
         self._files = files
         self._free = free
         self._pace = pace or Pace()
-        self._current = Current(rendezvous, files)
+        self._tries = tries
+        self._attempts = Attempts(prepare, files)
+        self._current = Current(rendezvous, None if hands_on else files)
         self._ballot: Ballot | None = None
         self._content: bytes | None = None
         self._manifest: AdapterManifest | None = None
-        self._prepared: set[AdapterEntry] = set()
-        self._refused: dict[AdapterEntry, _Refusal] = {}
-        self._marked: dict[str, ExitStack] = {}
+        self._is_complete = False
         self._fault: ManifestError | None = None
         self._unfit: ManifestError | None = None
+        self._told: set[Refusal] = set()
         self._has_swept = self._has_been_ready = False
         self._voted_at: float | None = None
-        self._closing, self._voted = threading.Event(), threading.Event()
+        self._closing, self._voted, self._has_looked = threading.Event(), threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
 
     def find(self, id: str) -> AdapterVersion | None:
@@ -107,9 +108,9 @@ class Adapters:
 
     @property
     def is_settled(self) -> bool:
-        """True when what is served was decided by the manifest that this worker has read last."""
+        """True when what is served was decided by the manifest that was read last, and none of it is fetched still."""
         ballot, decision = self._ballot, self._current.decision
-        return ballot is not None and decision.manifest == ballot.manifest
+        return self._is_complete and ballot is not None and decision.manifest == ballot.manifest
 
     @property
     def is_ready(self) -> bool:
@@ -124,30 +125,38 @@ class Adapters:
 
     @property
     def refused(self) -> tuple[AdapterError, ...]:
-        """What is wrong with adapters of the manifest that this worker cannot serve."""
-        manifest = self._manifest
-        entries = manifest.adapters if manifest is not None else ()
-        return tuple(refusal.error for entry in entries if (refusal := self._refused.get(entry)) is not None)
+        """What is wrong with adapters of the manifest that this worker cannot serve, and then what others cannot."""
+        entries = () if self._manifest is None else self._manifest.adapters
+        own = {ref_of(entry): error for entry in entries if (error := self._attempts.refusal(entry)) is not None}
+        told = {each.ref: each.problem for each in self._rendezvous.refused()}
+        others = [ref for ref in refs_of(entries) if ref in told and ref not in own]
+        return (*own.values(), *(AdapterError(ref.id, ref.version, told[ref]) for ref in others))
 
     def start(self) -> None:
-        """Begin to watch. What was decided before, by workers that may be gone, is served from now on."""
+        """Begin to watch. What was decided before, by workers that may be gone, is served from now on.
+
+        Reads all of the files that were decided on: what has other bytes by now is left out until it is fetched again.
+        """
+        self._current.prove()
         self._current.versions()
         for run, name in ((self._look_on, "manifest of adapters"), (self._meet_on, "meeting about adapters")):
             thread = threading.Thread(target=run, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
+    def wait(self, timeout_s: float) -> None:
+        """Wait until this worker has gone through a manifest, or found none, after `start`; no longer than this."""
+        self._has_looked.wait(timeout_s)
+
     def close(self) -> None:
         """Watch no more. A file that is being fetched is waited for a few seconds, and goes on at the next start."""
         self._closing.set()
         self._voted.set()
         ends_at = time.monotonic() + _CLOSING_S
+        self._attempts.close(ends_at)
         for thread in self._threads:
             thread.join(max(0.0, ends_at - time.monotonic()))
         self._rendezvous.leave()
-        for marked in list(self._marked.values()):  # a thread that fetches may still be at it
-            marked.close()
-        self._marked.clear()
 
     def __enter__(self) -> Self:
         self.start()
@@ -166,14 +175,20 @@ class Adapters:
                 self.look()
             except Exception:  # a fault here must not end the watching
                 _LOG.exception("registry.adapters.failed")
+            self._has_looked.set()
             jitter = random.uniform(0.9, 1.1)  # noqa: S311 - no secret
             self._closing.wait(self._pace.manifest_s * jitter)
 
     def look(self) -> None:
-        """Look at the manifest once, prepare what is new, and clean up behind what is old."""
+        """Look at the manifest once, prepare what is new, and clean up behind what is old.
+
+        What takes longer than the patience of this worker goes on in other threads, and the next look sees it done.
+        """
         self._read()
         if (manifest := self._manifest) is not None:
+            self._attempts.begin(manifest, self._pace.patience_s)
             self._vote(manifest)
+        self._current.complete()
         self._clean_up()
 
     def _read(self) -> None:
@@ -186,6 +201,7 @@ class Adapters:
             self._content = content
             try:
                 self._manifest, self._unfit = parse_manifest(content, self.source), None
+                self._is_complete = False
             except ManifestError as error:
                 self._unfit = error
         self._note(self._unfit)
@@ -198,57 +214,15 @@ class Adapters:
             log(_LOG, logging.WARNING, "registry.adapters.manifest_refused", source=fault.source, problems=problems)
 
     def _vote(self, manifest: AdapterManifest) -> None:
-        self._forget_all_but(manifest)
-        refs = refs_of(manifest)
-        done = [self._is_prepared(manifest, entry) for entry in manifest.adapters]
-        prepared = tuple(ref for ref, is_prepared in zip(refs, done, strict=True) if is_prepared)
-        ballot = Ballot(digest_of(refs), refs, prepared)
+        entries = manifest.adapters
+        prepared = [entry for entry in entries if self._attempts.is_prepared(entry)]
+        untried = [entry for entry in prepared if not self._tries(entry)]
+        refused, wanted = self._attempts.refused(entries), refs_of(entries)
+        ballot = Ballot(digest_of(wanted), wanted, refs_of(prepared), refs_of(untried), refused)
         if ballot != self._ballot:
             self._ballot, self._voted_at = ballot, time.monotonic()
             self._voted.set()
-
-    def _is_prepared(self, manifest: AdapterManifest, entry: AdapterEntry) -> bool:
-        if entry in self._prepared and (self._files is None or self._files.has(entry.sha256)):
-            return True
-        self._prepared.discard(entry)
-        before = self._refused.get(entry)
-        if before is not None and (before.again_at is None or before.again_at > time.monotonic()):
-            return False
-        if self._files is not None and entry.sha256 not in self._marked:
-            self._marked[entry.sha256] = ExitStack()
-            self._marked[entry.sha256].enter_context(self._files.in_use(entry.sha256))
-        try:
-            self._prepare(manifest, entry)
-        except AdapterError as error:
-            self._refuse(entry, error, before)
-            return False
-        self._refused.pop(entry, None)
-        self._prepared.add(entry)
-        log(_LOG, logging.INFO, "registry.adapters.prepared", **_facts(entry), base=entry.base)
-        return True
-
-    def _refuse(self, entry: AdapterEntry, error: AdapterError, before: _Refusal | None) -> None:
-        """Write a refusal down, and say it in the log where it is another than last time."""
-        tries = 1 if before is None else before.tries + 1
-        wait_s = min(_FIRST_WAIT_S * 2 ** min(tries - 1, 10), _LONGEST_WAIT_S)
-        again_at = None if isinstance(error, UnfitAdapterError) else time.monotonic() + wait_s
-        self._refused[entry] = _Refusal(error, tries, again_at)
-        while len(self._refused) > _MOST_REMEMBERED:
-            del self._refused[next(iter(self._refused))]
-        if before is None or str(before.error) != str(error):
-            problem = f"{error.problem} {error.remedy}".rstrip()
-            log(_LOG, logging.ERROR, "registry.adapters.refused", **_facts(entry), problem=problem)
-
-    def _forget_all_but(self, manifest: AdapterManifest) -> None:
-        """Forget what other manifests listed, but for bytes that can never be used."""
-        listed = set(manifest.adapters)
-        self._prepared &= listed
-        self._refused = {
-            entry: refusal for entry, refusal in self._refused.items() if entry in listed or refusal.again_at is None
-        }
-        for digest in self._marked.keys() - {entry.sha256 for entry in listed}:
-            self._marked.pop(digest).close()
-            self._has_swept = False
+        self._is_complete = len(prepared) + len(refused) == len(entries)
 
     def _clean_up(self) -> None:
         retired = self._current.take_retired()
@@ -257,8 +231,8 @@ class Adapters:
             with marked:
                 if self._free is not None and (version.base, version.sha256) not in used:
                     self._free(version)
-            log(_LOG, logging.INFO, "registry.adapters.retired", **_facts(version))
-        if self._files is not None and (retired or not self._has_swept):
+            log(_LOG, logging.INFO, "registry.adapters.retired", **facts_of(version))
+        if self._files is not None and (self._attempts.take_dropped() or retired or not self._has_swept):
             self._files.sweep()
             self._has_swept = True
 
@@ -270,6 +244,7 @@ class Adapters:
             try:
                 self._rendezvous.meet(self._ballot)
                 self._current.versions()
+                self._tell_refused()
                 self._tell_waiting()
                 told = ""
             except Exception as error:  # a fault here must not end the meetings
@@ -279,14 +254,18 @@ class Adapters:
             self._voted.wait(self._pace.others_s)
             self._voted.clear()
 
+    def _tell_refused(self) -> None:
+        """Say once that another worker refuses what this one has prepared."""
+        prepared = () if self._ballot is None else self._ballot.prepared
+        before, self._told = self._told, {each for each in self._rendezvous.refused() if each.ref in prepared}
+        for each in self._told - before:
+            facts = {**facts_of(each.ref), "problem": each.problem}
+            log(_LOG, logging.ERROR, "registry.adapters.refused_elsewhere", **facts)
+
     def _tell_waiting(self) -> None:
         """Say once of a manifest that the others are long in preparing it."""
         since = self._voted_at
         if since is None or self.is_settled or time.monotonic() - since < _PATIENCE_S:
             return
         self._voted_at, seconds = None, round(time.monotonic() - since)
-        log(_LOG, logging.WARNING, "registry.adapters.waiting", source=self.source, seconds=seconds)
-
-
-def _facts(adapter: AdapterEntry | AdapterVersion) -> dict[str, object]:
-    return {"id": adapter.id, "version": adapter.version, "sha256": adapter.sha256}
+        log(_LOG, logging.WARNING, "registry.adapters.waiting", source=shown(self.source), seconds=seconds)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from registry.adapters import AdapterFiles, Adapters, Freeing, ManifestSource, Preparing
 from registry.cluster.rendezvous import RayRendezvous
-from registry.errors import ModelBusyError
 from registry.server.v1.names import ModelNames
 
 if TYPE_CHECKING:
@@ -23,12 +22,23 @@ if TYPE_CHECKING:
 _LINGER_S = (
     60.0  # for which a replica keeps a version that is served no more: an ingress may still send requests for it
 )
+_FIRST_LOOK_S = 30.0
 
 
 def ingress_adapters(manifest: str, registry: ModelRegistry[Any], options: ServerOptions) -> Adapters:
-    """Give the adapters of a manifest as the ingress serves them: it has no files, and hands requests on."""
-    names = ModelNames(registry, options.roles)
-    return Adapters(ManifestSource(manifest), RayRendezvous(manifest), Preparing(registry, names.is_model))
+    """Give the adapters of a manifest as the ingress serves them: it proves their bytes, and hands requests on.
+
+    Whether an adapter fits its model is for the replicas of that model to say. Models that have none now must be asked
+    for before they get one, so somebody else has to see that an adapter is there at all.
+    """
+    check, files = Preparing(registry, ModelNames(registry, options.roles).is_model), AdapterFiles()
+
+    def prepare(listed: AdapterManifest, entry: AdapterEntry) -> None:
+        check(listed, entry)
+        files.obtain(listed, entry)
+
+    source, rendezvous = ManifestSource(manifest), RayRendezvous(manifest)
+    return Adapters(source, rendezvous, prepare, files=files, tries=lambda _: False, hands_on=True)
 
 
 class ReplicaAdapters:
@@ -59,6 +69,7 @@ class ReplicaAdapters:
             self._rendezvous,
             self._prepare,
             files=self._files,
+            tries=lambda entry: entry.base == record.id,
             free=Freeing(registry, manager),
             pace=pace,
         )
@@ -66,7 +77,9 @@ class ReplicaAdapters:
         self._kept: dict[str, tuple[AdapterVersion, float]] = {}
 
     def __enter__(self) -> Self:
+        """Begin to watch, and wait a while for what the manifest lists now: requests for it may come at once."""
         self._adapters.start()
+        self._adapters.wait(_FIRST_LOOK_S)
         return self
 
     def __exit__(
@@ -74,19 +87,16 @@ class ReplicaAdapters:
     ) -> None:
         self._adapters.close()
 
-    def own(self, version: AdapterVersion) -> AdapterVersion:
+    def find(self, version: AdapterVersion) -> AdapterVersion | None:
         """Give the version that a request has as it is on this node. May ask the other workers what is decided.
 
-        Raises:
-            ModelBusyError: This replica does not have it: it has just been started, or the manifest moves on quickly.
+        Returns:
+            `None` where this replica does not have it: it has just been started, or the manifest moves on quickly.
         """
         found = self._find(version.sha256)
         if found is None:
             self._rendezvous.look()
             found = self._find(version.sha256)
-        if found is None:
-            reason = f"version {version.version} of `{version.id}` is not ready on this replica."
-            raise ModelBusyError(self._record.id, reason, 1)
         return found
 
     def keep(self) -> None:
@@ -99,7 +109,7 @@ class ReplicaAdapters:
     def _find(self, sha256: str) -> AdapterVersion | None:
         self.keep()
         found = self._kept.get(sha256)
-        return None if found is None else found[0]
+        return None if found is None or not self._files.has(sha256) else found[0]
 
     def _prepare(self, manifest: AdapterManifest, entry: AdapterEntry) -> None:
         if entry.base == self._record.id:

@@ -20,10 +20,12 @@ class Part(NamedTuple):
     Attributes:
         pieces: Pieces of the answer, in order. None: the replica has taken the request, and nothing is made yet.
         error: What ended the answer. Sent as a value, because Ray would wrap an error that is raised.
+        lacks_adapter: True where this replica does not have the adapter of the request: another one may.
     """
 
     pieces: Sequence[Any] = ()
     error: Exception | None = None
+    lacks_adapter: bool = False
 
 
 async def encode_together(works: Sequence[EmbeddingWork], encode: Encode) -> list[Part]:

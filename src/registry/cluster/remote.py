@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from registry.errors import ModelBusyError, ModelClosedError
 from registry.server.failures import Failure
-from registry.server.v1.calls import Limits
+from registry.server.v1.calls import Limits, mean_with, too_late, whole_wait_s
 from registry.server.v1.contract import DeskStatus
 
 if TYPE_CHECKING:
@@ -34,8 +33,7 @@ T = TypeVar("T")
 _LOST = (RayActorError, ObjectLostError, NodeDiedError, WorkerCrashedError, ReplicaUnavailableError, AioRpcError)
 _MOST_LOSSES = 4  # replicas that may be lost over one request: it may be what kills them
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
-_NEWEST = 0.3  # weight of the newest duration in their mean
-_LONGEST_RETRY_S = 600
+_ADAPTER_WAIT_S = 10.0  # for which a replica is looked for that has the adapter of a request
 _LOG = logging.getLogger("registry.cluster")
 
 
@@ -128,11 +126,10 @@ class RemoteDesks:
 
     def _leave(self, call: RemoteCall[Any]) -> None:
         self._open[call.model_id].discard(call)
-        mean_s = self._mean_s.get(call.model_id)
-        self._mean_s[call.model_id] = call.age_s if mean_s is None else mean_s + _NEWEST * (call.age_s - mean_s)
+        self._mean_s[call.model_id] = mean_with(self._mean_s.get(call.model_id), call.age_s)
 
     def _retry_after_s(self, model_id: str) -> int:
-        return min(max(math.ceil(self._mean_s.get(model_id, 0.0)), 1), _LONGEST_RETRY_S)
+        return whole_wait_s(self._mean_s.get(model_id, 0.0))
 
 
 class RemoteCall(Generic[T]):
@@ -170,7 +167,7 @@ class RemoteCall(Generic[T]):
         self._left = left
         self._asked_at = time.monotonic()
         self._has_begun = self._is_over = False
-        self._losses = 0
+        self._losses = self._turns = 0
         self._error: Exception | None = None
         self._answer = send()
 
@@ -241,7 +238,10 @@ class RemoteCall(Generic[T]):
         """Wait for the next part, of another replica where the one that had the request is lost."""
         while True:
             try:
-                return await self._answer.__anext__()
+                part = await self._answer.__anext__()
+                if not part.lacks_adapter:
+                    return part
+                await self._look_elsewhere()
             except StopAsyncIteration:
                 return None
             except BackPressureError as error:
@@ -264,16 +264,24 @@ class RemoteCall(Generic[T]):
             self._end()
             raise _lost(self.model_id) from error
         _LOG.warning("A replica of `%s` was lost with a request: %s", self.model_id, type(error).__name__)
-        pause_s = min(_FIRST_PAUSE_S * 2 ** (self._losses - 1), _LONGEST_PAUSE_S)
+        await self._send_again(self._losses)
+
+    async def _look_elsewhere(self) -> None:
+        """Ask another replica than one that has not got the adapter yet."""
+        if self.age_s > _ADAPTER_WAIT_S:
+            self._end()
+            raise _lacks_adapter(self.model_id, self._retry_after_s())
+        self._turns += 1
+        await self._send_again(self._turns)
+
+    async def _send_again(self, number: int) -> None:
+        pause_s = min(_FIRST_PAUSE_S * 2 ** min(number - 1, 10), _LONGEST_PAUSE_S)
         self.is_taken = False
         await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 # spreads what comes at once; no secret
         self._answer = self._send()
 
     def _too_late(self, limit_s: float) -> Exception:
-        if not self.is_taken:
-            return ModelBusyError(self.model_id, f"it was not ready within {limit_s:g} s.", self._retry_after_s())
-        message = f"`{self.model_id}` was not done with the request after {limit_s:g} s."
-        return _refused(Failure(504, "timeout", message, "Ask for less at once, such as a smaller `max_tokens`."))
+        return too_late(self.model_id, limit_s, None if self.is_taken else self._retry_after_s())
 
 
 def _not_deployed(model_id: str) -> HTTPException:
@@ -285,6 +293,11 @@ def _unavailable(model_id: str) -> HTTPException:
     message = f"`{model_id}` could not be started on this cluster."
     hint = "`serve status` says why, where the cluster runs."
     return _refused(Failure(503, "model_unavailable", message, hint, None, {"Retry-After": "10"}))
+
+
+def _lacks_adapter(model_id: str, retry_after_s: int) -> HTTPException:
+    message = f"No replica of `{model_id}` has this version of the adapter yet."
+    return _refused(Failure(503, "adapter_not_ready", message, "Ask again.", None, {"Retry-After": str(retry_after_s)}))
 
 
 def _lost(model_id: str) -> HTTPException:

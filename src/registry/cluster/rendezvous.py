@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,9 +13,10 @@ from typing import Any, Protocol, cast
 import ray
 from ray.exceptions import RayError
 
-from registry.adapters import Ballot, Decision, next_decision
+from registry.adapters import AdapterRef, Ballot, Decision, Refusal, next_decision
+from registry.adapters.decision import refused_in, tried_in, unfit_in
+from registry.adapters.rendezvous import STALE_S
 
-STALE_S = 10.0  # as for the processes of one machine
 NAMESPACE = "registry"
 _REPLY_S = 5.0
 
@@ -39,6 +41,7 @@ class Meeting:
         self._stale_s = stale_s
         self._begun_at = time.monotonic()
         self._members: dict[str, _Member] = {}
+        self._unfit: frozenset[AdapterRef] = frozenset()  # said by workers that may be gone: models come and go
         self._decision = Decision()
 
     def meet(self, member: str, ballot: Ballot | None, known: Decision) -> Decision:
@@ -53,26 +56,36 @@ class Meeting:
         if known.number > self._decision.number:
             self._decision = known
         self._members[member] = _Member(now, ballot)
-        self._members = {name: each for name, each in self._members.items() if now - each.heard_at < self._stale_s}
+        if ballot is not None:
+            self._unfit = ((self._unfit & {*ballot.wanted}) - tried_in([ballot])) | unfit_in([ballot])
+        self._members = self._living(now)
         if now - self._begun_at >= self._stale_s:
             ballots = [each.ballot for each in self._members.values()]
-            self._decision = next_decision(self._decision, ballots) or self._decision
+            self._decision = next_decision(self._decision, ballots, self._unfit) or self._decision
         return self._decision
 
-    def leave(self, member: str) -> None:
-        """Count a worker no more."""
+    def refused(self, member: str) -> tuple[Refusal, ...]:
+        """Give what the workers other than one refuse, each version once."""
+        return refused_in(each.ballot for name, each in self._members.items() if name != member)
+
+    def leave(self, member: str) -> int:
+        """Count a worker no more, and give how many others there are."""
         self._members.pop(member, None)
+        return len(self._living(time.monotonic()))
 
     def decided(self) -> Decision:
         """Give what is decided."""
         return self._decision
+
+    def _living(self, now: float) -> dict[str, _Member]:
+        return {name: each for name, each in self._members.items() if now - each.heard_at < self._stale_s}
 
 
 class _Actor(Protocol):
     """A handle of the actor: what each method of `Meeting` is there."""
 
     meet: Any
-    leave: Any
+    refused: Any
     decided: Any
 
 
@@ -92,6 +105,7 @@ class RayRendezvous:
         self._stale_s = stale_s
         self._member = uuid.uuid4().hex
         self._decision = Decision()
+        self._refused: tuple[Refusal, ...] = ()
 
     def decided(self) -> Decision:
         """Give what was decided when this worker met the others last."""
@@ -103,8 +117,15 @@ class RayRendezvous:
         Raises:
             OSError: The actor cannot be reached.
         """
-        self._learn(self._asked(lambda actor: actor.meet.remote(self._member, ballot, self._decision)))
+        decision, self._refused = self._asked(
+            lambda actor: [actor.meet.remote(self._member, ballot, self._decision), actor.refused.remote(self._member)]
+        )
+        self._learn(decision)
         return self._decision
+
+    def refused(self) -> tuple[Refusal, ...]:
+        """Give what the other workers refused when this one met them last, each version once."""
+        return self._refused
 
     def look(self) -> Decision:
         """Learn what is decided, out of turn.
@@ -116,15 +137,17 @@ class RayRendezvous:
         return self._decision
 
     def leave(self) -> None:
-        """Count no more."""
-        with suppress(OSError):
-            self._asked(lambda actor: actor.leave.remote(self._member))
+        """Count no more. The meeting ends with its last worker."""
+        with suppress(RayError, ValueError):  # it is over already
+            actor = ray.get_actor(self._name, namespace=NAMESPACE)
+            if ray.get(actor.leave.remote(self._member), timeout=_REPLY_S) == 0:
+                ray.kill(actor)
 
     def _learn(self, decision: Decision) -> None:
         if decision.number >= self._decision.number:  # one that was started anew may know less for a moment
             self._decision = decision
 
-    def _asked(self, ask: Any) -> Any:
+    def _asked(self, ask: Callable[[_Actor], Any]) -> Any:
         try:
             return ray.get(ask(self._actor()), timeout=_REPLY_S)
         except (RayError, ValueError) as error:

@@ -17,7 +17,7 @@ from ray import serve
 from registry.cluster.adapters import ReplicaAdapters
 from registry.cluster.batching import Part, encode_together
 from registry.cluster.plan import registry_of
-from registry.errors import ModelBusyError, RegistryError
+from registry.errors import RegistryError
 from registry.hub import ensure
 from registry.loaders import LoadOptions, ModelManager
 from registry.server.options import ServerOptions
@@ -86,6 +86,11 @@ class ModelReplica:
             _LOG.info("`%s` is loaded", served.record.id)
         self._adapters = self._watching()
 
+    def __del__(self) -> None:
+        """Leave the meeting of those who serve adapters. Called by Serve when the replica is stopped in peace."""
+        if (adapters := self.__dict__.pop("_adapters", None)) is not None:
+            adapters.__exit__(None, None, None)
+
     async def stream(
         self, work: Work[Any], client: Client, adapter: AdapterVersion | None = None
     ) -> AsyncGenerator[Part, None]:
@@ -138,6 +143,9 @@ class ModelReplica:
     ) -> AsyncGenerator[Part, None]:
         try:
             own = None if adapter is None else await self._own(adapter)
+            if adapter is not None and own is None:
+                yield Part(lacks_adapter=True)
+                return
             call = self._desks.open(self._served.record, work, client, own)
         except (RegistryError, OSError) as error:
             yield Part(error=_portable(error))
@@ -155,12 +163,10 @@ class ModelReplica:
         if served.adapters is None:
             return None
         adapters = ReplicaAdapters(served.adapters, served.record, registry_of(served.registry), self._manager)
-        return adapters.__enter__()  # until the process ends, which Serve does not announce
+        return adapters.__enter__()
 
-    async def _own(self, adapter: AdapterVersion) -> AdapterVersion:
-        if self._adapters is None:
-            raise ModelBusyError(self._served.record.id, "it was started without adapters.", 1)
-        return await asyncio.to_thread(self._adapters.own, adapter)
+    async def _own(self, adapter: AdapterVersion) -> AdapterVersion | None:
+        return None if self._adapters is None else await asyncio.to_thread(self._adapters.find, adapter)
 
     @serve.batch(  # type: ignore[untyped-decorator] # Ray is not looked into
         batch_wait_timeout_s=0.0, batch_size_fn=lambda works: sum(len(work.texts) for work in works)

@@ -8,16 +8,19 @@ import os
 import socket
 import ssl
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 
 from registry._extras import require
 from registry.errors import InvalidSettingError
 from registry.hub.refusals import bare, masked
+
+Connected: TypeAlias = Callable[[socket.socket], None]
 
 _MOST_REDIRECTS = 5
 _WINDOW_BYTES = 4 * 1024 * 1024  # 40 MB/s at 100 ms to the server and back
@@ -86,14 +89,18 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def opener() -> urllib.request.OpenerDirector:
-    """Make what opens addresses: none of urllib's handlers for files, FTP and data is in it."""
+def opener(connected: Connected = lambda _: None) -> urllib.request.OpenerDirector:
+    """Make what opens addresses: none of urllib's handlers for files, FTP and data is in it.
+
+    Args:
+        connected: Called with each connection that is made: shut down by another thread, it ends what is read from it.
+    """
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
         urllib.request.UnknownHandler(),
-        _Http(),
-        _Https(),
+        _Http(connected),
+        _Https(connected),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         _Redirects(),
@@ -105,17 +112,27 @@ def opener() -> urllib.request.OpenerDirector:
 class _Connection(http.client.HTTPConnection):
     """A connection that holds little which nobody has read yet."""
 
+    def __init__(self, host: str, *, connected: Connected = lambda _: None, **options: Any) -> None:
+        super().__init__(host, **options)
+        self._connected = connected
+
     def connect(self) -> None:
         super().connect()
         _limit_window(self.sock)
+        self._connected(self.sock)
 
 
 class _SecureConnection(http.client.HTTPSConnection):
     """The same, over TLS."""
 
+    def __init__(self, host: str, *, connected: Connected = lambda _: None, **options: Any) -> None:
+        super().__init__(host, **options)
+        self._connected = connected
+
     def connect(self) -> None:
         super().connect()
         _limit_window(self.sock)
+        self._connected(self.sock)
 
 
 def _limit_window(connected: socket.socket) -> None:
@@ -130,15 +147,20 @@ def _limit_window(connected: socket.socket) -> None:
 class _Http(urllib.request.HTTPHandler):
     """Opens http addresses."""
 
+    def __init__(self, connected: Connected) -> None:
+        super().__init__()
+        self._connected = connected
+
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Connection, req)
+        return self.do_open(_Connection, req, connected=self._connected)
 
 
 class _Https(urllib.request.HTTPSHandler):
     """Opens https addresses; reads certificates when the first one is opened, which takes a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, connected: Connected) -> None:
         urllib.request.AbstractHTTPHandler.__init__(self)  # that of `HTTPSHandler` reads them now
+        self._connected = connected
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         stated = {name: value for name in _CERTIFICATES if (value := os.environ.get(name))}
@@ -148,7 +170,7 @@ class _Https(urllib.request.HTTPSHandler):
             name, value = next(iter(stated.items()))  # only what is stated first is read, or can fail
             expected = "a file with certificates in PEM"
             raise InvalidSettingError(name, "the environment", expected, value) from error
-        return self.do_open(_SecureConnection, req, context=context)
+        return self.do_open(_SecureConnection, req, context=context, connected=self._connected)
 
 
 @lru_cache(maxsize=4)

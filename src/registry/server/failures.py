@@ -53,6 +53,9 @@ class Failure(NamedTuple):
 STOPPING = Failure(
     503, "stopping", "The server is being stopped.", "Ask again when it is back.", None, {"Retry-After": "1"}
 )
+_NO_ADAPTER = Failure(
+    500, "adapter_missing", "The file of the adapter is not where the server runs.", "Its log says more."
+)
 DESCRIBED = "`/openapi.json` describes what may be sent."
 _HINTS = {404: "`/openapi.json` lists what there is.", 405: "The header `Allow` names the methods that it has."}
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -108,6 +111,8 @@ def failure_of(error: BaseException) -> Failure:
         return _refused(error)
     if isinstance(error, errors.ModelClosedError):  # models are closed when the server is
         return STOPPING
+    if isinstance(error, errors.InvalidOptionError) and error.option == "adapter":  # requests have no such option
+        return _NO_ADAPTER
     for kind, status, code in _STATUSES:
         if isinstance(error, kind):
             message, hint = _told(error)

@@ -14,7 +14,11 @@ from hub_server import Fault, Hub
 from waiting import WAIT_S, until
 
 from registry.adapters import Pace, watching
+from registry.catalog import Catalog
 from registry.loaders import LoadOptions
+from registry.server import ServerOptions, create_app
+from registry.server.v1.desks import Desks
+from server.v1.few_records import FewRecords
 from server.v1.served import Serve, Served
 
 MESSAGES: Any = [{"role": "user", "content": "Sing."}]
@@ -328,3 +332,12 @@ def test_server_whose_manifest_is_wrong_from_the_start_is_ready_and_serves_it_on
     tuned.list(tuned.adapter("li "))
     until(lambda: _readiness(served) == (200, "ready", {"manifest": "settled", "refused": []}))
     assert _said(served, tokens=2) == "li li "
+
+
+def test_server_that_hands_requests_on_watches_no_adapters_of_its_own(tuned: Tuned) -> None:
+    tuned.list()
+    settings: Any = {"catalog": Catalog.open(":memory:"), "registry": FewRecords(tuned.record)}
+    with settings["catalog"]:
+        desks: Any = Desks(None, ServerOptions())  # type: ignore[arg-type] # nobody asks for a model
+        handing_on, working = (create_app(ServerOptions(), **settings, desks=each) for each in (desks, None))
+        assert (handing_on.state.services.adapters, working.state.services.adapters is None) == (None, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from registry.server.v1.fair_queue import Client
 
 T = TypeVar("T")
+
+_NEWEST = 0.3  # weight of the newest duration in their mean
+_LONGEST_RETRY_S = 600
 
 
 class Working(Protocol):
@@ -49,6 +53,31 @@ class Limits:
 
     queue_s: float
     request_s: float
+
+
+def mean_with(mean_s: float | None, took_s: float) -> float:
+    """Give the mean duration of requests with one more; the newest counts most."""
+    return took_s if mean_s is None else mean_s + _NEWEST * (took_s - mean_s)
+
+
+def whole_wait_s(wait_s: float) -> int:
+    """Give an estimated wait as `Retry-After` has it: whole seconds, at least one and at most ten minutes."""
+    return min(max(math.ceil(wait_s), 1), _LONGEST_RETRY_S)
+
+
+def too_late(model_id: str, limit_s: float, retry_after_s: int | None) -> Exception:
+    """Make the error of a request whose time is over.
+
+    Args:
+        model_id: The model.
+        limit_s: The time that it had.
+        retry_after_s: When to try again, for one that waited in vain; `None` for one that was begun.
+    """
+    if retry_after_s is not None:
+        return ModelBusyError(model_id, f"it was not ready within {limit_s:g} s.", retry_after_s)
+    message = f"`{model_id}` was not done with the request after {limit_s:g} s."
+    failure = Failure(504, "timeout", message, "Ask for less at once, such as a smaller `max_tokens`.")
+    return HTTPException(504, detail=failure)  # type: ignore[arg-type] # what the app's handlers take
 
 
 class Call(Generic[T]):
@@ -114,11 +143,8 @@ class Call(Generic[T]):
                 raise self._too_late(limit_s) from None
 
     def _too_late(self, limit_s: float) -> Exception:
-        if not self._is_lent:
-            return ModelBusyError(self.model_id, f"it was not ready within {limit_s:g} s.", self._retry_after_s())
-        message = f"`{self.model_id}` was not done with the request after {limit_s:g} s."
-        failure = Failure(504, "timeout", message, "Ask for less at once, such as a smaller `max_tokens`.")
-        return HTTPException(504, detail=failure)  # type: ignore[arg-type] # what the app's handlers take
+        retry_after_s = None if self._is_lent else self._retry_after_s()
+        return too_late(self.model_id, limit_s, retry_after_s)
 
     def cancel(self, error: Exception | None = None) -> None:
         """Leave the queue, or stop the work, at the next token where text is made. Nothing happens to what is over.

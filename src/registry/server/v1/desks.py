@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 import time
 import warnings
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from registry._places import find_files
 from registry.errors import ModelBusyError, ModelClosedError
 from registry.loaders.texts import TruncationWarning
-from registry.server.v1.calls import Call, Limits
+from registry.server.v1.calls import Call, Limits, mean_with, whole_wait_s
 from registry.server.v1.contract import DeskStatus
 from registry.server.v1.fair_queue import FairQueue
 
@@ -30,8 +29,6 @@ T = TypeVar("T")
 _Key: TypeAlias = tuple[str, str | None]  # id of a record, digest of an adapter
 
 _IDLE_S = 60.0  # after which a thread ends: one that is kept has the threads of its libraries ready
-_NEWEST = 0.3  # weight of the newest duration in their mean
-_LONGEST_RETRY_S = 600
 _CLOSING_S = 10.0
 
 
@@ -218,7 +215,7 @@ class _Desk:
                 error = raised
             with self._changed:
                 took_s = time.monotonic() - self._since
-                self._mean_s = took_s if self._mean_s is None else self._mean_s + _NEWEST * (took_s - self._mean_s)
+                self._mean_s = mean_with(self._mean_s, took_s)
                 self._now = None
             call.end(error)
             del call, error  # or the last request would be kept until the next one
@@ -247,4 +244,4 @@ class _Desk:
     def _wait_s(self) -> int:
         running_s = time.monotonic() - self._since if self._now is not None else 0.0
         each_s = max(self._mean_s or 0.0, running_s if self._mean_s is None else 0.0)
-        return min(max(math.ceil(each_s * (len(self._queue) + 1)), 1), _LONGEST_RETRY_S)
+        return whole_wait_s(each_s * (len(self._queue) + 1))
