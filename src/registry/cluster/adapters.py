@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from registry.records import ModelInfo
     from registry.server.options import ServerOptions
 
-_LINGER_S = (
-    60.0  # for which a replica keeps a version that is served no more: an ingress may still send requests for it
-)
+_LINGER_S = 60.0  # a replica keeps what is served no more for so long: an ingress may still send requests for it
 _FIRST_LOOK_S = 30.0
 
 
