@@ -253,7 +253,7 @@ def test_role_that_cannot_be_told_of_keeps_no_other_from_being_shown(
         ["broken", "qwen2.5-coder-7b-q5", "local", "no", "-", problem],
         ["chat", "qwen3:8b", "ollama", "yes", "-", "-"],
     ]
-    assert (alone.code, alone.out, alone.err.splitlines()[0]) == (2, "", f"error: {problem}")
+    assert (alone.code, alone.out, alone.err.splitlines()[0]) == (1, "", f"error: {problem}")
     assert (document.code, document.json["roles"][0]["problem"].startswith(problem)) == (1, True)
 
 

@@ -57,9 +57,10 @@ def test_file_has_the_manifest_of_adapters_that_the_settings_name(monkeypatch: p
     assert serve_config(OPTIONS)["applications"][0]["args"]["adapters"] == "https://models.example/adapters.json"
 
 
-def test_file_with_a_password_is_not_written() -> None:
-    with pytest.raises(InvalidOptionError) as refused:
-        serve_config(replace(OPTIONS, adapters="https://robot:s3cret@models.example/adapters.json"))
+@pytest.mark.parametrize("secret", ["robot:s3cret@models.example/a.json", "models.example/a.json?token=s3cret"])
+def test_file_with_a_secret_is_not_written(secret: str) -> None:
+    with pytest.raises(InvalidOptionError, match="`adapters`") as refused:
+        serve_config(replace(OPTIONS, adapters=f"https://{secret}"))
 
     assert "s3cret" not in str(refused.value)
 

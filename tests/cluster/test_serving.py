@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from ray.cluster_utils import Cluster
 from cluster.two_nodes import environment, make_models
 from registry.cluster import ClusterOptions, Scaling, serve_on_ray
 from registry.errors import InvalidOptionError
+from registry.server import ServerOptions
 
 COMMAND = [sys.executable, "-m", "cluster.served_on_ray"]
 KEY = {"Authorization": "Bearer a-key-of-the-tests"}
@@ -84,6 +86,43 @@ def test_model_that_a_cluster_cannot_load_is_named_with_its_error_and_nothing_is
     assert said in ended.stderr
     ray.init(address=head.address, log_to_driver=False)
     assert ray.serve.status().applications == {}
+
+
+def test_server_that_cannot_listen_takes_nothing_away_that_another_has_deployed(head: Cluster, taken_port: int) -> None:
+    ray.init(address=head.address, log_to_driver=False)
+    ray.serve.start(proxy_location="Disabled")
+    name = "registry-all-minilm-l6-v2"
+    ray.serve.run(ray.serve.deployment(Idle).bind(), name=name, route_prefix=None)
+    ray.shutdown()
+    options = ClusterOptions(roles=(), models={"all-minilm-l6-v2": Scaling()}, server=ServerOptions(port=taken_port))
+
+    with pytest.raises(InvalidOptionError, match="`port`"):
+        serve_on_ray(options, address=head.address)
+
+    ray.init(address=head.address, log_to_driver=False)
+    assert list(ray.serve.status().applications) == [name]
+
+
+class Idle:
+    """What somebody else serves."""
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+def test_process_that_uses_ray_already_is_refused_and_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "shutdown", lambda: ended.append("ray"))
+    monkeypatch.setattr(ray.serve, "shutdown", lambda: ended.append("serve"))
+    options = ClusterOptions(roles=(), models={"all-minilm-l6-v2": Scaling()})
+
+    with pytest.raises(InvalidOptionError, match="does not use Ray yet"):
+        serve_on_ray(options, address="auto")
+    assert ended == []
 
 
 @pytest.mark.parametrize("address", ["nohost.invalid:6379", "http://127.0.0.1:6379", "127.0.0.1:1", "ray"])

@@ -557,3 +557,10 @@ def test_setting_that_allows_any_bytes_is_heard(monkeypatch: pytest.MonkeyPatch)
     provisioned(asked_of(shop), role_of("large"))
 
     assert shop.asked == [("large", True)]
+
+
+def test_setting_that_only_looks_as_if_it_allowed_any_bytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_PARAMETERS", "allow_unpinned=no")
+
+    with pytest.raises(InvalidOptionError, match="`allow_unpinned`: expected true or false, got 'no'"):
+        provisioned(asked_of(Shop()), role_of("large"))

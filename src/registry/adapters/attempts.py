@@ -51,14 +51,17 @@ class Attempts:
         self._threads: set[threading.Thread] = set()
         self._prepared: set[AdapterEntry] = set()
         self._refused: dict[AdapterEntry, _Refused] = {}
-        self._marked: dict[str, ExitStack] = {}
         self._has_dropped = self._is_closed = False
+        # Marks of files wait for other processes, and `_changed` must not: whoever asks how things stand takes it.
+        self._marking = threading.Lock()
+        self._marked: dict[str, ExitStack] = {}
 
     def begin(self, manifest: AdapterManifest, timeout_s: float) -> None:
         """Begin with what is new in a manifest, or due again, and give up what it does not list.
 
         Waits for what is begun now, but no longer than this: it goes on in other threads.
         """
+        self._unmark_all_but(frozenset(entry.sha256 for entry in manifest.adapters))
         with self._changed:
             if self._is_closed:
                 return
@@ -106,6 +109,7 @@ class Attempts:
             self._forget_all_but(frozenset())
             self._changed.notify_all()
             threads = list(self._threads)
+        self._unmark_all_but(frozenset())
         for thread in threads:
             thread.join(max(0.0, ends_at - time.monotonic()))
 
@@ -117,12 +121,25 @@ class Attempts:
         )
         self._refused = dict(remembered)
         self._waiting = deque(entry for entry in self._waiting if entry in listed)
-        digests = frozenset(entry.sha256 for entry in listed)
         if self._files is not None:
-            self._files.want(digests)
-        for digest in self._marked.keys() - digests:
-            self._marked.pop(digest).close()
-            self._has_dropped = True
+            self._files.want(frozenset(entry.sha256 for entry in listed))
+
+    def _mark(self, digest: str) -> None:
+        """Keep a file from being taken away before it is decided on."""
+        with self._marking:
+            if self._files is not None and digest not in self._marked and not self._is_closed:
+                mark = ExitStack()
+                mark.enter_context(self._files.in_use(digest))
+                self._marked[digest] = mark
+
+    def _unmark_all_but(self, digests: frozenset[str]) -> None:
+        with self._marking:
+            dropped = [self._marked.pop(digest) for digest in self._marked.keys() - digests]
+            for mark in dropped:
+                mark.close()
+        if dropped:
+            with self._changed:
+                self._has_dropped = True
 
     def _are_over(self, begun: Iterable[AdapterEntry]) -> bool:
         return not any(entry in self._running or entry in self._waiting for entry in begun)
@@ -142,7 +159,9 @@ class Attempts:
         while (begun := self._next()) is not None:
             manifest, entry = begun
             try:
+                self._mark(entry.sha256)
                 self._prepare(manifest, entry)
+                self._mark(entry.sha256)  # another manifest may have been there meanwhile, without it
             except GivenUpError:
                 self._end(entry)
             except AdapterError as error:
@@ -160,9 +179,6 @@ class Attempts:
                 return None
             entry = self._waiting.popleft()
             self._running.add(entry)
-            if self._files is not None and entry.sha256 not in self._marked:
-                self._marked[entry.sha256] = ExitStack()
-                self._marked[entry.sha256].enter_context(self._files.in_use(entry.sha256))
             return self._manifest, entry
 
     def _end(self, entry: AdapterEntry, error: AdapterError | None = None, *, is_prepared: bool = False) -> None:

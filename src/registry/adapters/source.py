@@ -96,10 +96,17 @@ class ManifestSource:
 def _limited() -> Iterator[Callable[[socket.socket], None]]:
     """Give what is called with each connection: all of them are shut down when the block has taken too long."""
     made: list[socket.socket] = []
-    is_late = threading.Event()
+    is_late, lock = threading.Event(), threading.Lock()
+
+    def connected(connection: socket.socket) -> None:
+        with lock:
+            if is_late.is_set():
+                raise TimeoutError
+            made.append(connection)
 
     def end() -> None:
-        is_late.set()
+        with lock:
+            is_late.set()
         for each in made:
             with suppress(OSError):  # it is over already
                 each.shutdown(socket.SHUT_RDWR)
@@ -108,7 +115,7 @@ def _limited() -> Iterator[Callable[[socket.socket], None]]:
     timer.daemon = True
     timer.start()
     try:
-        yield made.append
+        yield connected
     except (OSError, http.client.HTTPException) as error:
         if is_late.is_set():
             raise TimeoutError from error

@@ -1,4 +1,4 @@
-"""Files that had other bytes than the manifest says: they are not fetched again before they have changed."""
+"""Files that had other bytes than the manifest says: fetched once more, and then not before they have changed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WrongBytes:
         self._known: dict[tuple[str, str], _Wrong] = {}
 
     def check(self, sha256: str, url: str) -> Validators | None:
-        """Give what a file is known by before it is fetched. Asks the server only where it had other bytes before.
+        """Give what a file is known by before it is fetched. Its server is asked only where it had other bytes before.
 
         Raises:
             AdapterError: It had other bytes, and has not changed since; or nothing can be known of that, and it is not

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from registry.cli._errors import explained
+from registry.cli._errors import FAILED, CommandError, explained
 from registry.cli._options import Json, Registry, registry_of
 from registry.cli._output import Column, cell, heading, show_facts, show_json, show_table
 
@@ -83,7 +83,7 @@ def roles(
     elif len(chosen or ()) == 1:
         for role, surveyed in found.items():
             if surveyed.error is not None:
-                raise surveyed.error
+                raise CommandError(*explained(surveyed.error), FAILED) from surveyed.error
             _show_role(profiles, name, role, surveyed, checked=not no_check)
     else:
         rows = [_row(profiles, name, role, each, checked=not no_check) for role, each in found.items()]

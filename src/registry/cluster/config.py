@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from registry._extras import require
+from registry.adapters.manifest import shown
 from registry.cluster.options import EVERYWHERE, ClusterOptions, Scaling
 from registry.cluster.plan import Deployed, Plan, plan
 from registry.errors import InvalidOptionError
@@ -83,7 +83,7 @@ def _args(options: ClusterOptions, planned: Plan, host: str) -> dict[str, Any]:
         options, ("profile", "manifest", "roles", "models", "scaling", "server", "gpu_memory_bytes", "adapters")
     )
     server = _changed(options.server, ("host", *_SECRETS, *_NOT_HERE))
-    adapters = {} if planned.adapters is None else {"adapters": _without_password(planned.adapters)}
+    adapters = {} if planned.adapters is None else {"adapters": _without_secrets(planned.adapters)}
     return {
         **own,
         **adapters,
@@ -94,11 +94,12 @@ def _args(options: ClusterOptions, planned: Plan, host: str) -> dict[str, Any]:
     }
 
 
-def _without_password(manifest: str) -> str:
-    if urlsplit(manifest).password is None:
+def _without_secrets(manifest: str) -> str:
+    if shown(manifest) == manifest:
         return manifest
-    remedy = "Whoever may read the config would know it: let the nodes reach the manifest without one."
-    raise InvalidOptionError("adapters", "an address without a password", "one with a password", remedy)
+    expected = "an address without user, password or signature"
+    remedy = "Whoever may read the config would know them: let the nodes reach the manifest without."
+    raise InvalidOptionError("adapters", expected, shown(manifest), remedy)
 
 
 def _scaling(deployed: Deployed) -> dict[str, Any]:

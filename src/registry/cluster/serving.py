@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from functools import partial
@@ -52,7 +52,8 @@ def serve_on_ray(
         announce: Takes the address, `http://127.0.0.1:8081`, once all models are loaded.
 
     Raises:
-        InvalidOptionError: Nothing can listen at this host and port, or there is no cluster at this address.
+        InvalidOptionError: Nothing can listen at this host and port, there is no cluster at this address, or this
+            process uses Ray already.
         InsufficientMemoryError: This machine has less memory than the models take.
         ModelNotDownloadedError: The files of a model are not on this machine, where Ray is to be started.
         DeploymentError: A replica of a model cannot start on the cluster.
@@ -63,17 +64,23 @@ def serve_on_ray(
         for each in planned.models:
             ensure(each.record, download=options.server.allow_download)
     server = replace(planned.server, catalog_writes=options.server.catalog_writes)
-    with _ray(planned, options, address):
-        serve_http(server, announce=announce, application=partial(_deployed, options=options, planned=planned))
+    deployed: list[str] = []
+    application = partial(_deployed, options=options, planned=planned, deployed=deployed)
+    with _ray(planned, options, address, deployed):
+        serve_http(server, announce=announce, application=application)
 
 
-def _deployed(server: ServerOptions, *, options: ClusterOptions, planned: Plan) -> FastAPI:
-    """Deploy the models, wait until they are loaded, and make the application that asks them."""
+def _deployed(server: ServerOptions, *, options: ClusterOptions, planned: Plan, deployed: list[str]) -> FastAPI:
+    """Deploy the models, wait until they are loaded, and make the application that asks them.
+
+    The names of what is deployed are added to `deployed` before it is.
+    """
     serve.start(proxy_location="Disabled")
     targets = [
         serve.RunTarget(model_deployment(each, planned, options), name=_name(each), route_prefix=None)
         for each in planned.models
     ]
+    deployed += map(_name, planned.models)
     try:
         handles = serve.run_many(targets)
     except RuntimeError as error:
@@ -101,8 +108,11 @@ def _name(deployed: Deployed) -> str:
 
 
 @contextmanager
-def _ray(planned: Plan, options: ClusterOptions, address: str | None) -> Iterator[None]:
-    """Start Ray here, or connect to a cluster; leave nothing of it behind."""
+def _ray(planned: Plan, options: ClusterOptions, address: str | None, deployed: Collection[str]) -> Iterator[None]:
+    """Start Ray here, or connect to a cluster; leave nothing of what is deployed behind."""
+    if ray.is_initialized():
+        remedy = "Call `ray.shutdown()` before, or `serve.run(build_app(...))` instead."
+        raise InvalidOptionError("address", "a process that does not use Ray yet", address, remedy)
     try:
         if address is None:
             _start_ray(planned, options)
@@ -111,16 +121,16 @@ def _ray(planned: Plan, options: ClusterOptions, address: str | None) -> Iterato
         yield
     finally:
         with redirect_stdout(sys.stderr):  # where Ray itself writes then, beside the lines of the access log
-            _leave(planned, address)
+            _leave(deployed, address)
 
 
-def _leave(planned: Plan, address: str | None) -> None:
+def _leave(deployed: Collection[str], address: str | None) -> None:
     """Take away what was deployed, and stop the Ray that was started here."""
     try:
-        if address is None:
+        if deployed and address is None:
             serve.shutdown()
-        elif ray.is_initialized():
-            for name in {_name(each) for each in planned.models} & serve.status().applications.keys():
+        elif deployed:
+            for name in serve.status().applications.keys() & deployed:
                 serve.delete(name)
     finally:
         ray.shutdown()

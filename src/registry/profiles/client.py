@@ -124,4 +124,5 @@ def _with(layers: Layers, link: Link, *, is_first: bool) -> Link:
     """Give who may be asked, with the parameters of other layers; who was passed over is not looked for again."""
     if isinstance(link, PassedOver):
         return link
-    return replace(link, parameters=layers.given(link.provider, link.target, is_first=is_first).parameters)
+    given = layers.given(link.provider, link.target, is_first=is_first)
+    return replace(link, target=given.target, parameters=given.parameters)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from registry._frozen import FrozenDict
 from registry.errors import InvalidOptionError
 from registry.profiles.checkpoints.parameter_names import known_to_transformers
+from registry.profiles.order import pinned
 from registry.profiles.parameters import (
     SAMPLING,
     Layer,
@@ -36,10 +37,12 @@ class Given(NamedTuple):
     """What a provider is given for a model.
 
     Attributes:
+        target: The model, with what the parameters say of which files are meant.
         parameters: Parameters by the names of this library, read-only.
         why: Where they come from, in sentences.
     """
 
+    target: Target
     parameters: Mapping[str, Any]
     why: tuple[str, ...]
 
@@ -87,7 +90,7 @@ class Layers:
         lowered to what a record can hold where a role falls back on it: it was meant for another model.
 
         Raises:
-            InvalidOptionError: A parameter means nothing to `local`.
+            InvalidOptionError: A parameter means nothing to `local`, or `pinned` refuses it.
         """
         layers = [Layer(CALLER, self.caller), Layer(ROLE, self.role)]
         left_out: list[str] = []
@@ -105,7 +108,8 @@ class Layers:
         if provider == LOCAL and merged.sources.get("context_length") == RECORD:
             # Loading takes it from there, and what is loaded with options of its own is not what others have loaded.
             del parameters["context_length"]
-        return Given(FrozenDict(parameters), tuple(_reasons(provider, target, merged, left_out)))
+        why = tuple(_reasons(provider, target, merged, left_out))
+        return Given(pinned(provider, target, parameters), FrozenDict(parameters), why)
 
     def _known_to(self, provider: str, record: ModelInfo | None) -> frozenset[str] | None:
         """Give the names that a provider is given at most; `None` where that is for a service to say."""

@@ -60,14 +60,16 @@ def pinned(provider: str, target: Target, parameters: Mapping[str, Any]) -> Targ
     To `local`, `ollama` and `openai` they mean nothing: there, the name says all.
 
     Raises:
-        InvalidOptionError: `revision` is no text.
+        InvalidOptionError: `revision` is no text, or `allow_unpinned` neither true nor false.
     """
     if provider in (LOCAL, OLLAMA, OPENAI):
         return target
     revision = parameters.get("revision")
     if not (revision is None or isinstance(revision, str)):
         raise InvalidOptionError("revision", "a commit, 40 hexadecimal digits", revision)
-    allow_unpinned = bool(parameters.get("allow_unpinned", target.allow_unpinned))
+    allow_unpinned = parameters.get("allow_unpinned", target.allow_unpinned)
+    if type(allow_unpinned) is not bool:
+        raise InvalidOptionError("allow_unpinned", "true or false", allow_unpinned)
     return target._replace(revision=revision or target.revision, allow_unpinned=allow_unpinned)
 
 

@@ -15,7 +15,7 @@ from registry.profiles.availability import Availabilities
 from registry.profiles.events import LOGGER
 from registry.profiles.layers import Layers
 from registry.profiles.order import chain as chain
-from registry.profiles.order import hint, pinned
+from registry.profiles.order import hint
 from registry.profiles.protocol import LOCAL, Availability, Target
 from registry.profiles.registered import Providers
 
@@ -250,8 +250,7 @@ def survey(
         state = available[each] and _has_record(each, target, profiles.registry)
         if state:
             given = layers.given(each, target, is_first=place == 0)
-            meant = pinned(each, target, given.parameters)
-            candidates.append(Candidate(each, meant, given.parameters, bool(role_model.auto_download), slip))
+            candidates.append(Candidate(each, given.target, given.parameters, bool(role_model.auto_download), slip))
             why += given.why
         else:
             passed_over.append(PassedOver(each, target.name, str(state.reason), f"{state.remedy} {slip}".strip()))

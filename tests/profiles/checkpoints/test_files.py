@@ -287,8 +287,8 @@ def test_role_with_another_commit_is_another_model(monkeypatch: pytest.MonkeyPat
         assert later.outcomes[0].action != "already_present"
 
 
-@pytest.mark.parametrize("how", ["revision", "allow_unpinned"])
-def test_chat_has_the_commit_of_its_role_fetched_before_its_first_call(
+@pytest.mark.parametrize("how", ["revision", "allow_unpinned", "call"])
+def test_chat_has_the_commit_of_its_role_or_of_its_call_fetched_before_its_first_call(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("transformers")
@@ -298,9 +298,10 @@ def test_chat_has_the_commit_of_its_role_fetched_before_its_first_call(
     files = {file.name: file.read_bytes() for file in folder.iterdir()}
     with hub(monkeypatch) as server, Providers() as providers:
         commit = server.add("org/model", files)
-        role = role_of(**({"revision": commit} if how == "revision" else {"allow_unpinned": True}))
+        stated = {"revision": {"revision": commit}, "allow_unpinned": {"allow_unpinned": True}, "call": {}}
+        role, options = role_of(**stated[how]), {"revision": commit} if how == "call" else {}
         with Chat(role="general", registry=registry_of(general=role), providers=providers) as chat:
-            answer = chat.reply([{"role": "user", "content": "Hi"}], max_tokens=8)
+            answer = chat.reply([{"role": "user", "content": "Hi"}], max_tokens=8, **options)
 
     assert answer["choices"][0]["message"]["content"] == "Hello there"
 

@@ -12,7 +12,7 @@ from registry._places import find_files
 from registry.errors import InvalidOptionError, ProviderModelError
 from registry.profiles.chunks import Chunks
 from registry.profiles.parameters import CANONICAL, known_to_local
-from registry.profiles.protocol import Availability
+from registry.profiles.protocol import LOCAL, Availability
 from registry.profiles.providers.fetched import ensure_files
 from registry.records import ChatModel, DenseModel
 
@@ -63,7 +63,7 @@ class LocalProvider:
     @property
     def name(self) -> str:
         """`local`."""
-        return "local"
+        return LOCAL
 
     def available(self) -> Availability:
         """Say whether a package is there that runs models. Imports none."""

@@ -14,7 +14,7 @@ from registry.errors import (
     ProviderUnavailableError,
     RegistryError,
 )
-from registry.profiles.protocol import Ensured
+from registry.profiles.protocol import OLLAMA, Ensured
 from registry.profiles.providers.endpoints import Endpoint, parse, shown
 from registry.profiles.providers.http_provider import LOOK_S, HttpProvider, read_to_end
 from registry.profiles.providers.ollama_answers import ChatLines, PullLines
@@ -83,7 +83,7 @@ class OllamaProvider(HttpProvider["Client"]):
     @property
     def name(self) -> str:
         """`ollama`."""
-        return "ollama"
+        return OLLAMA
 
     def has(self, model: Target) -> bool:
         """Say whether Ollama has a model of this name; without a tag, the one that is called `latest`.

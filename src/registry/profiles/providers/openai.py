@@ -10,7 +10,7 @@ from registry import _settings
 from registry._extras import require
 from registry.errors import ProviderModelError, ProviderUnavailableError
 from registry.hub.retry import retry_after_s
-from registry.profiles.protocol import Ensured
+from registry.profiles.protocol import OPENAI, Ensured
 from registry.profiles.providers.endpoints import Endpoint, parse, shown
 from registry.profiles.providers.http_provider import LOOK_S, HttpProvider, read_to_end
 from registry.profiles.providers.openai_answers import ChatChunks
@@ -66,7 +66,7 @@ class OpenAIProvider(HttpProvider["Client"]):
     @property
     def name(self) -> str:
         """`openai`."""
-        return "openai"
+        return OPENAI
 
     def has(self, model: Target) -> bool:
         """Say whether the server lists a model of this name, or has no list.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registry._places import find_files
 from registry.errors import InvalidOptionError, ModelNotFoundError
+from registry.profiles.protocol import OLLAMA, OPENAI
 
 if TYPE_CHECKING:
     from registry.adapters import Adapters
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from registry.records import ModelInfo, Profile
 
 _MOST_MATCHES = 3
-_OTHER_SERVERS = ("ollama", "openai")
+_OTHER_SERVERS = (OLLAMA, OPENAI)
 
 
 class Serving(NamedTuple):
