@@ -172,7 +172,7 @@ def test_profile_that_is_not_there_raises_with_what_was_asked_for(
     with pytest.raises(ProfileNotFoundError) as caught:
         made.get_profile(name)
 
-    assert caught.value.args == (name, close, ("default", "laptop"), made.__name__)
+    assert caught.value.args == (name, close, ("default", "laptop"), made.__name__, "")
     assert caught.value.__context__ is None
 
 

@@ -151,7 +151,7 @@ def test_combined_registry_raises_for_an_unknown_profile(both: ModelRegistry[Any
     with pytest.raises(ProfileNotFoundError) as caught:
         both.get_profile("defualt")
 
-    assert caught.value.args == ("defualt", ("default",), ("default",), f"registry._registry + {own.__name__}")
+    assert caught.value.args == ("defualt", ("default",), ("default",), f"registry._registry + {own.__name__}", "")
 
 
 def test_combined_registry_has_the_profile_of_the_first_registry_where_two_share_a_name(

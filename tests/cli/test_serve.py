@@ -118,9 +118,9 @@ def test_serve_takes_a_registry_of_ones_own(run: Run, served: list[Any], small: 
             ["--max-memory", "much"],
             "error: Invalid value for --max-memory: expected a size such as `16GB` or `24GiB`, got `much`.",
         ),
-        (["--host", "0.0.0.0"], "error: `host`: expected an address of this machine alone"),
+        (["--host", "0.0.0.0"], "error: `--host`: expected an address of this machine alone"),
         (["--api-key", "short"], "error: `api_key`: expected at least 16 "),
-        (["--port", "-1"], "error: `port`: expected an integer of at least 0, got -1."),
+        (["--port", "-1"], "error: `--port`: expected an integer of at least 0, got -1."),
     ],
 )
 def test_serve_with_a_wrong_option_says_what_it_may_be(
@@ -139,6 +139,6 @@ def test_serve_at_a_port_that_is_taken_is_one_line(run: Run) -> None:
 
     assert (result.code, result.out) == (2, "")
     assert result.err.splitlines() == [
-        f"error: `port`: expected a port that nothing listens at, got {port}.",
+        f"error: `--port`: expected a port that nothing listens at, got {port}.",
         "hint: Stop the other program, or choose another port; 0 takes a free one.",
     ]

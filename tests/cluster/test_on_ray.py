@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -163,9 +164,15 @@ def test_meeting_about_adapters_ends_when_its_last_worker_leaves(cluster: TwoNod
         named: Any = ray.util.list_named_actors(all_namespaces=True)
         return sum(each["name"].startswith("adapters-") for each in named)
 
+    def has_met(worker: RayRendezvous) -> bool:
+        with suppress(OSError):  # the process of the meeting may take its time to start
+            worker.meet(None)
+            return True
+        return False
+
     before, workers = meetings(), [RayRendezvous(f"{cluster.home}/other.json") for _ in range(2)]
     for worker in workers:
-        worker.meet(None)
+        until(lambda worker=worker: has_met(worker))
     workers[0].leave()
     assert meetings() == before + 1
     workers[1].leave()

@@ -130,7 +130,8 @@ def test_reader_that_has_left_is_forgotten(shop: Shop) -> None:
     with client(shop) as api, server(api.app) as address:
         jobs = api.app.state.services.provisioner._jobs
         with asked(f"{address}/api/v1/models/provision", "general") as response:
-            next(events_of(response))
+            events = events_of(response)  # kept: with it the connection would go
+            next(events)
             (job,) = jobs.values()
             until(lambda: len(job._readers) == 1)
         until(lambda: job._readers == [])
