@@ -61,8 +61,8 @@ _RENAMED = {
 }
 _SAME = (
     "address basis context_length cpus device dtype endpoint family gpu_layers host ingress_replicas license "
-    "max_parameters max_replicas min_free_gib min_free_ratio min_parameters port quantization replicas role runs threads "
-    "type"
+    "max_parameters max_replicas min_free_gib min_free_ratio min_parameters port quantization replicas role runs "
+    "threads type"
 )
 _OPTIONS = {name: f"--{name.replace('_', '-')}" for name in _SAME.split()} | {
     name: f"--{option}" for name, option in _RENAMED.items()
