@@ -60,7 +60,7 @@ def test_layers_of_a_record_that_states_nothing_leave_the_settings_alone(monkeyp
 
 
 def test_layers_that_state_nothing_give_nothing() -> None:
-    assert _given("ollama", None, {}) == Given({}, ("`ollama` with `any`: nobody states a parameter.",))
+    assert _given("ollama", None, {}) == Given(Target("any"), {}, ("`ollama` with `any`: nobody states a parameter.",))
 
 
 def test_layers_pass_unknown_names_on_to_a_provider_that_may_know_them() -> None:
@@ -89,7 +89,7 @@ def test_layers_refuse_what_local_does_not_know_where_the_role_states_it() -> No
 def test_layers_leave_out_what_local_does_not_know_when_it_is_fallen_back_on() -> None:
     found = _given("local", _TALK, {"mirostat": 2, "top_k": 3}, is_first=False, keep_alive="5m")
 
-    assert found == Given(
+    assert found[1:] == (
         {"top_k": 3},
         (
             "`local` with `any`: `top_k` 3 from the role.",
@@ -103,13 +103,19 @@ def test_layers_leave_out_what_transformers_does_not_know_when_it_is_fallen_back
         "transformers", None, {"keep_alive": "5m", "top_k": 3}, is_first=False, mirostat=2, load_in_4bit=True
     )
 
-    assert found == Given(
+    assert found[1:] == (
         {"load_in_4bit": True, "top_k": 3},
         (
             "`transformers` with `any`: `load_in_4bit` true from the caller, `top_k` 3 from the role.",
             "`transformers` with `any` is not given `keep_alive`, `mirostat`, which it does not know.",
         ),
     )
+
+
+def test_layers_give_a_model_with_the_commit_that_is_stated() -> None:
+    found = _given("transformers", None, {"revision": "0" * 40}, allow_unpinned=True)
+
+    assert found.target == Target("any", None, "0" * 40, allow_unpinned=True)
 
 
 def test_layers_leave_out_what_servers_of_openais_kind_may_refuse_when_they_are_fallen_back_on(
@@ -163,7 +169,7 @@ def test_layers_without_a_limit_give_the_context_to_local() -> None:
 def test_layers_lower_a_context_that_is_stated_for_another_model_to_what_the_record_can_hold() -> None:
     found = _given("local", _TALK, {"num_ctx": 65536, "top_k": 3}, is_first=False)
 
-    assert found == Given(
+    assert found[1:] == (
         {"context_length": 32768, "top_k": 3},
         (
             (
