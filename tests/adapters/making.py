@@ -78,3 +78,13 @@ def write_manifest(path: Path, *entries: Mapping[str, Any]) -> Path:
     new.write_text(json.dumps({"version": 1, "adapters": entries}), "utf-8")
     new.replace(path)
     return path
+
+
+class Clock:
+    """What a module under test takes for the time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from waiting import WAIT_S, until
 
+from adapters.making import Clock
 from registry.adapters import AdapterRef, Ballot, Decision, FileRendezvous, file_rendezvous, rendezvous
 from registry.adapters.decision import digest_of
 
@@ -89,16 +90,6 @@ def test_worker_that_has_left_may_come_back(make: Make) -> None:
     first.leave()
     first.meet(None)
     assert second.meet(_ballot(OLD)) == Decision()
-
-
-class Clock:
-    """What the rendezvous takes for the time."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

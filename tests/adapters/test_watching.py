@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from waiting import WAIT_S, until, within
 
-from adapters.making import digest, entry, write_manifest
+from adapters.making import Clock, digest, entry, write_manifest
 from registry.adapters import (
     AdapterEntry,
     AdapterFiles,
@@ -76,14 +76,6 @@ class Worker:
         found = self.adapters.find(name)
         assert found is not None
         return found
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture
